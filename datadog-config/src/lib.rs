@@ -1,0 +1,1 @@
+//! The configuration of the Datadog client: options, their origins, identity and endpoints.

@@ -1,0 +1,1 @@
+//! Datadog logs: structured records to the logs intake.

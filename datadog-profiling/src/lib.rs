@@ -1,0 +1,1 @@
+//! Continuous profiles for Datadog.

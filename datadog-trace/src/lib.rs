@@ -1,0 +1,1 @@
+//! Datadog traces: spans to the Datadog agent.

@@ -1,0 +1,1 @@
+//! The Datadog client for Rust: metrics, logs, traces and profiles behind one config.
