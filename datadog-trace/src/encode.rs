@@ -1,0 +1,160 @@
+//! Traces as the agent reads them: `POST /v0.4/traces`, MessagePack
+//! (datadog-agent: `pkg/proto/pbgo/trace/span.proto`, `pkg/trace/api/api.go`).
+
+use std::process;
+
+use datadog_config::DDConfig;
+use datadog_transport::{Clock, Payload};
+
+use crate::msgpack;
+use crate::trace::SpanData;
+
+/// A payload is closed at this size; the agent refuses 25 MB (dd-trace-go: `ddtrace/tracer/payload.go`).
+const PAYLOAD_BYTES: usize = 4_750_000;
+
+/// Sampling priority "automatically kept" (datadog-agent: `pkg/trace/sampler`).
+const AUTO_KEEP: f64 = 1.0;
+
+/// Decision maker "default": no rule, rate or user decided (dd-trace-go: `ddtrace/tracer/sampler.go`).
+const BY_DEFAULT: &str = "-0";
+
+/// What every span of this client carries.
+#[derive(Debug)]
+pub(crate) struct Encoder {
+    clock: Clock,
+    service: String,
+    version: Option<String>,
+    runtime_id: String,
+    /// The configured tags, with `env`.
+    tags: Vec<(String, String)>,
+}
+
+/// A payload that is being filled.
+#[derive(Debug, Default)]
+pub(crate) struct Filling {
+    body: Vec<u8>,
+    chunks: usize,
+    spans: u64,
+}
+
+impl Encoder {
+    pub(crate) fn new(config: &DDConfig) -> Self {
+        let env = config.env().map(|env| ("env".to_owned(), env.to_owned()));
+        let tags = config.tags().iter().filter(|(key, _)| key != "env").cloned();
+        Self {
+            clock: Clock::new(),
+            service: config.service().to_owned(),
+            version: config.version().map(str::to_owned),
+            runtime_id: config.runtime_id().to_owned(),
+            tags: tags.chain(env).collect(),
+        }
+    }
+
+    /// Appends one trace, its local root first.
+    pub(crate) fn add(&self, filling: &mut Filling, mut spans: Vec<SpanData>) {
+        if filling.body.is_empty() {
+            msgpack::array32(&mut filling.body, 0);
+        }
+        if let Some(root) = spans.iter().position(|span| span.is_local_root) {
+            spans.swap(0, root);
+        }
+        msgpack::array(&mut filling.body, spans.len());
+        for (at, span) in spans.iter().enumerate() {
+            self.span(&mut filling.body, span, at == 0);
+        }
+        filling.chunks += 1;
+        filling.spans += spans.len() as u64;
+    }
+
+    fn span(&self, out: &mut Vec<u8>, span: &SpanData, first: bool) {
+        msgpack::map(out, 11 + usize::from(span.span_type.is_some()));
+        text(out, "service", &span.service);
+        text(out, "name", &span.name);
+        text(out, "resource", span.resource.as_ref().unwrap_or(&span.name));
+        number(out, "trace_id", span.trace_id as u64);
+        number(out, "span_id", span.span_id);
+        number(out, "parent_id", span.parent_id);
+        number(out, "start", self.clock.unix_nanos(span.start));
+        number(out, "duration", span.duration_ns);
+        number(out, "error", u64::from(span.error));
+        if let Some(span_type) = &span.span_type {
+            text(out, "type", span_type);
+        }
+        msgpack::str(out, "meta");
+        self.meta(out, span, first);
+        msgpack::str(out, "metrics");
+        metrics(out, span, first);
+    }
+
+    fn meta(&self, out: &mut Vec<u8>, span: &SpanData, first: bool) {
+        let ours = *self.service == *span.service;
+        let mut extra: Vec<(&str, &str)> = self.tags.iter().map(|(key, value)| (&**key, &**value)).collect();
+        match (&self.version, ours) {
+            (Some(version), true) => extra.push(("version", version)),
+            (_, false) => extra.push(("_dd.base_service", &self.service)),
+            (None, true) => {}
+        }
+        let high_id = format!("{:016x}", (span.trace_id >> 64) as u64);
+        if first {
+            let chunk = [("_dd.p.tid", &*high_id), ("_dd.p.dm", BY_DEFAULT), ("runtime-id", &self.runtime_id), ("language", "rust")];
+            extra.extend(chunk);
+        }
+        // What the program set itself wins.
+        extra.retain(|(key, _)| !span.meta.iter().any(|(known, _)| known == key));
+        msgpack::map(out, span.meta.len() + extra.len());
+        span.meta.iter().for_each(|(key, value)| text(out, key, value));
+        extra.iter().for_each(|(key, value)| text(out, key, value));
+    }
+}
+
+fn metrics(out: &mut Vec<u8>, span: &SpanData, first: bool) {
+    let mut extra: Vec<(&str, f64)> = Vec::new();
+    if span.top_level {
+        extra.push(("_dd.top_level", 1.0));
+    }
+    if first {
+        extra.extend([("_sampling_priority_v1", AUTO_KEEP), ("process_id", f64::from(process::id()))]);
+    }
+    extra.retain(|(key, _)| !span.metrics.iter().any(|(known, _)| known == key));
+    msgpack::map(out, span.metrics.len() + extra.len());
+    let set = span.metrics.iter().map(|(key, value)| (&**key, *value));
+    for (key, value) in set.chain(extra) {
+        msgpack::str(out, key);
+        msgpack::float(out, value);
+    }
+}
+
+impl Filling {
+    pub(crate) fn is_full(&self) -> bool {
+        self.body.len() >= PAYLOAD_BYTES
+    }
+
+    /// The payload with what was added so far; `None` if that is nothing.
+    pub(crate) fn close(&mut self) -> Option<Payload> {
+        let Self { mut body, chunks, spans } = std::mem::take(self);
+        if chunks == 0 {
+            return None;
+        }
+        let mut head = Vec::with_capacity(5);
+        msgpack::array32(&mut head, chunks);
+        body[..head.len()].copy_from_slice(&head);
+        let headers = vec![
+            ("Content-Type", "application/msgpack".to_owned()),
+            ("X-Datadog-Trace-Count", chunks.to_string()),
+            ("Datadog-Client-Computed-Top-Level", "yes".to_owned()),
+            // Without it the agent answers 200 even to what it refuses.
+            ("Datadog-Send-Real-Http-Status", "yes".to_owned()),
+        ];
+        Some(Payload { body, headers, items: spans })
+    }
+}
+
+fn text(out: &mut Vec<u8>, key: &str, value: &str) {
+    msgpack::str(out, key);
+    msgpack::str(out, value);
+}
+
+fn number(out: &mut Vec<u8>, key: &str, value: u64) {
+    msgpack::str(out, key);
+    msgpack::uint(out, value);
+}
