@@ -1,0 +1,4 @@
+//! The whole agent over real sockets.
+
+mod client;
+mod smoke;
