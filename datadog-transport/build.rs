@@ -2,7 +2,10 @@
 
 use std::process::Command;
 
-#[expect(clippy::disallowed_methods, reason = "a build script is told the compiler by its environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a build script is told the compiler by its environment"
+)]
 fn main() {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let version = Command::new(rustc)

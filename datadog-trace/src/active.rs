@@ -24,7 +24,14 @@ thread_local! {
 
 /// The innermost open span of `tracer` on this thread.
 pub(crate) fn parent(tracer: usize) -> Option<Parent> {
-    with_stack(|stack| stack.iter().rev().find(|open| open.tracer == tracer).cloned()).flatten()
+    with_stack(|stack| {
+        stack
+            .iter()
+            .rev()
+            .find(|open| open.tracer == tracer)
+            .cloned()
+    })
+    .flatten()
 }
 
 /// Makes a span the active one of this thread.

@@ -40,7 +40,11 @@ pub(crate) struct Filling {
 impl Encoder {
     pub(crate) fn new(config: &DDConfig) -> Self {
         let env = config.env().map(|env| ("env".to_owned(), env.to_owned()));
-        let tags = config.tags().iter().filter(|(key, _)| key != "env").cloned();
+        let tags = config
+            .tags()
+            .iter()
+            .filter(|(key, _)| key != "env")
+            .cloned();
         Self {
             clock: Clock::new(),
             service: config.service().to_owned(),
@@ -70,7 +74,11 @@ impl Encoder {
         msgpack::map(out, 11 + usize::from(span.span_type.is_some()));
         text(out, "service", &span.service);
         text(out, "name", &span.name);
-        text(out, "resource", span.resource.as_ref().unwrap_or(&span.name));
+        text(
+            out,
+            "resource",
+            span.resource.as_ref().unwrap_or(&span.name),
+        );
         number(out, "trace_id", span.trace_id as u64);
         number(out, "span_id", span.span_id);
         number(out, "parent_id", span.parent_id);
@@ -88,7 +96,11 @@ impl Encoder {
 
     fn meta(&self, out: &mut Vec<u8>, span: &SpanData, first: bool) {
         let ours = *self.service == *span.service;
-        let mut extra: Vec<(&str, &str)> = self.tags.iter().map(|(key, value)| (&**key, &**value)).collect();
+        let mut extra: Vec<(&str, &str)> = self
+            .tags
+            .iter()
+            .map(|(key, value)| (&**key, &**value))
+            .collect();
         match (&self.version, ours) {
             (Some(version), true) => extra.push(("version", version)),
             (_, false) => extra.push(("_dd.base_service", &self.service)),
@@ -96,13 +108,20 @@ impl Encoder {
         }
         let high_id = format!("{:016x}", (span.trace_id >> 64) as u64);
         if first {
-            let chunk = [("_dd.p.tid", &*high_id), ("_dd.p.dm", BY_DEFAULT), ("runtime-id", &self.runtime_id), ("language", "rust")];
+            let chunk = [
+                ("_dd.p.tid", &*high_id),
+                ("_dd.p.dm", BY_DEFAULT),
+                ("runtime-id", &self.runtime_id),
+                ("language", "rust"),
+            ];
             extra.extend(chunk);
         }
         // What the program set itself wins.
         extra.retain(|(key, _)| !span.meta.iter().any(|(known, _)| known == key));
         msgpack::map(out, span.meta.len() + extra.len());
-        span.meta.iter().for_each(|(key, value)| text(out, key, value));
+        span.meta
+            .iter()
+            .for_each(|(key, value)| text(out, key, value));
         extra.iter().for_each(|(key, value)| text(out, key, value));
     }
 }
@@ -113,7 +132,10 @@ fn metrics(out: &mut Vec<u8>, span: &SpanData, first: bool) {
         extra.push(("_dd.top_level", 1.0));
     }
     if first {
-        extra.extend([("_sampling_priority_v1", AUTO_KEEP), ("process_id", f64::from(process::id()))]);
+        extra.extend([
+            ("_sampling_priority_v1", AUTO_KEEP),
+            ("process_id", f64::from(process::id())),
+        ]);
     }
     extra.retain(|(key, _)| !span.metrics.iter().any(|(known, _)| known == key));
     msgpack::map(out, span.metrics.len() + extra.len());
@@ -131,7 +153,11 @@ impl Filling {
 
     /// The payload with what was added so far; `None` if that is nothing.
     pub(crate) fn close(&mut self) -> Option<Payload> {
-        let Self { mut body, chunks, spans } = std::mem::take(self);
+        let Self {
+            mut body,
+            chunks,
+            spans,
+        } = std::mem::take(self);
         if chunks == 0 {
             return None;
         }
@@ -145,7 +171,11 @@ impl Filling {
             // Without it the agent answers 200 even to what it refuses.
             ("Datadog-Send-Real-Http-Status", "yes".to_owned()),
         ];
-        Some(Payload { body, headers, items: spans })
+        Some(Payload {
+            body,
+            headers,
+            items: spans,
+        })
     }
 }
 

@@ -69,13 +69,35 @@ mod tests {
 
     #[test]
     fn every_width_reads_back_in_its_shortest_form() {
-        let ints = [(0, 1), (0x7f, 1), (0x80, 2), (0xff, 2), (0x100, 3), (0xffff, 3), (0x1_0000, 5), (0xffff_ffff, 5), (0x1_0000_0000, 9), (u64::MAX, 9)];
+        let ints = [
+            (0, 1),
+            (0x7f, 1),
+            (0x80, 2),
+            (0xff, 2),
+            (0x100, 3),
+            (0xffff, 3),
+            (0x1_0000, 5),
+            (0xffff_ffff, 5),
+            (0x1_0000_0000, 9),
+            (u64::MAX, 9),
+        ];
         for (number, size) in ints {
             assert_eq!(read(|out| uint(out, number)), (Value::from(number), size));
         }
-        for (len, head) in [(0, 1), (31, 1), (32, 2), (255, 2), (256, 3), (65_535, 3), (65_536, 5)] {
+        for (len, head) in [
+            (0, 1),
+            (31, 1),
+            (32, 2),
+            (255, 2),
+            (256, 3),
+            (65_535, 3),
+            (65_536, 5),
+        ] {
             let text = "x".repeat(len);
-            assert_eq!(read(|out| str(out, &text)), (Value::from(text.as_str()), head + len));
+            assert_eq!(
+                read(|out| str(out, &text)),
+                (Value::from(text.as_str()), head + len)
+            );
         }
         for (len, head) in [(0, 1), (15, 1), (16, 3), (65_535, 3), (65_536, 5)] {
             let (value, size) = read(|out| {

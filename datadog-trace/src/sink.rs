@@ -30,14 +30,21 @@ impl TraceSink {
         queue: Arc<Queue<Vec<SpanData>>>,
         account: Arc<Account>,
     ) -> Self {
-        Self { agent, queue, encoder: Encoder::new(config), outbox: Outbox::new(OUTBOX_BYTES, account) }
+        Self {
+            agent,
+            queue,
+            encoder: Encoder::new(config),
+            outbox: Outbox::new(OUTBOX_BYTES, account),
+        }
     }
 
     /// Encodes what waits, up to one full payload.
     fn next_payload(&mut self) -> Option<Payload> {
         let mut filling = Filling::default();
         while !filling.is_full() {
-            let Some((spans, _)) = self.queue.pop() else { break };
+            let Some((spans, _)) = self.queue.pop() else {
+                break;
+            };
             self.encoder.add(&mut filling, spans);
         }
         filling.close()
@@ -54,9 +61,13 @@ impl Signal for TraceSink {
         loop {
             let payload = self.next_payload();
             let more = payload.is_some() && Instant::now() < pass.deadline;
-            payload.into_iter().for_each(|payload| self.outbox.push(payload));
+            payload
+                .into_iter()
+                .for_each(|payload| self.outbox.push(payload));
             let agent = &self.agent;
-            let again = self.outbox.deliver(pass, agent.limit(), |payload, limit| agent.post(PATH, payload, limit));
+            let again = self.outbox.deliver(pass, agent.limit(), |payload, limit| {
+                agent.post(PATH, payload, limit)
+            });
             if !more {
                 return again;
             }

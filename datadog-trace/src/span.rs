@@ -33,14 +33,23 @@ struct Open {
 impl Span {
     /// The span of a tracer that is off.
     pub(crate) fn off() -> Self {
-        Self { open: None, _on_this_thread: PhantomData }
+        Self {
+            open: None,
+            _on_this_thread: PhantomData,
+        }
     }
 
     pub(crate) fn start(tracer: &Arc<Shared>, name: Cow<'static, str>) -> Self {
         let tracer_id = tracer.id();
         let parent = active::parent(tracer_id);
         let (trace, span_id, parent_id, service, top_level) = match parent {
-            Some(parent) => (parent.trace, crate::id::span_id(), parent.span_id, parent.service, false),
+            Some(parent) => (
+                parent.trace,
+                crate::id::span_id(),
+                parent.span_id,
+                parent.service,
+                false,
+            ),
             None => {
                 let trace = Trace::start();
                 let root_id = trace.local_root_id;
@@ -70,12 +79,23 @@ impl Span {
             meta: Vec::new(),
             metrics: Vec::new(),
         };
-        let open = Box::new(Open { tracer: Arc::clone(tracer), trace, data });
-        Self { open: Some(open), _on_this_thread: PhantomData }
+        let open = Box::new(Open {
+            tracer: Arc::clone(tracer),
+            trace,
+            data,
+        });
+        Self {
+            open: Some(open),
+            _on_this_thread: PhantomData,
+        }
     }
 
     /// Sets a tag: text and booleans, or a number. A later value of the same key replaces the earlier one.
-    pub fn set_tag(&mut self, key: impl Into<Cow<'static, str>>, value: impl Into<TagValue>) -> &mut Self {
+    pub fn set_tag(
+        &mut self,
+        key: impl Into<Cow<'static, str>>,
+        value: impl Into<TagValue>,
+    ) -> &mut Self {
         if let Some(open) = &mut self.open {
             let key = key.into();
             match value.into() {
@@ -144,7 +164,8 @@ impl Span {
     fn mark_failed(&mut self, kind: String, message: String, stack: Option<String>) {
         let Some(open) = &mut self.open else { return };
         open.data.error = true;
-        self.set_tag("error.type", kind).set_tag("error.message", message);
+        self.set_tag("error.type", kind)
+            .set_tag("error.message", message);
         if let Some(stack) = stack {
             self.set_tag("error.stack", stack);
         }
@@ -154,10 +175,18 @@ impl Span {
 impl Drop for Span {
     fn drop(&mut self) {
         if self.open.is_some() && std::thread::panicking() {
-            self.mark_failed("panic".to_owned(), "the thread panicked inside this span".to_owned(), None);
+            self.mark_failed(
+                "panic".to_owned(),
+                "the thread panicked inside this span".to_owned(),
+                None,
+            );
         }
         let Some(open) = self.open.take() else { return };
-        let Open { tracer, trace, mut data } = *open;
+        let Open {
+            tracer,
+            trace,
+            mut data,
+        } = *open;
         data.duration_ns = u64::try_from(data.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         active::leave(data.span_id);
         if let Some(spans) = trace.finish_span(data) {
@@ -177,7 +206,10 @@ fn put<T>(tags: &mut Vec<(Cow<'static, str>, T)>, key: Cow<'static, str>, value:
 impl fmt::Debug for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Span")
-            .field("name", &self.open.as_ref().map_or("", |open| &open.data.name))
+            .field(
+                "name",
+                &self.open.as_ref().map_or("", |open| &open.data.name),
+            )
             .field("trace_id", &self.trace_id())
             .field("span_id", &self.span_id())
             .finish_non_exhaustive()

@@ -68,9 +68,17 @@ impl Trace {
 impl SpanData {
     /// About how many bytes it occupies.
     pub(crate) fn bytes(&self) -> usize {
-        let meta: usize = self.meta.iter().map(|(key, value)| key.len() + value.len() + 48).sum();
+        let meta: usize = self
+            .meta
+            .iter()
+            .map(|(key, value)| key.len() + value.len() + 48)
+            .sum();
         let metrics: usize = self.metrics.iter().map(|(key, _)| key.len() + 32).sum();
-        let texts = [Some(&self.name), self.resource.as_ref(), self.span_type.as_ref()];
+        let texts = [
+            Some(&self.name),
+            self.resource.as_ref(),
+            self.span_type.as_ref(),
+        ];
         let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
         size_of::<Self>() + meta + metrics + texts
     }

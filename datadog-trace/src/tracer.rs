@@ -49,10 +49,22 @@ impl Tracer {
         }
         let agent = transport.agent()?;
         let queue = transport.add(SignalKind::Traces, |seat| {
-            let queue = Arc::new(Queue::new(QUEUE_BYTES, Arc::clone(&seat.account), seat.waker));
-            (TraceSink::new(&config, agent, Arc::clone(&queue), seat.account), queue)
+            let queue = Arc::new(Queue::new(
+                QUEUE_BYTES,
+                Arc::clone(&seat.account),
+                seat.waker,
+            ));
+            (
+                TraceSink::new(&config, agent, Arc::clone(&queue), seat.account),
+                queue,
+            )
         });
-        Ok(Self { shared: Some(Arc::new(Shared { service: Arc::from(config.service()), queue })) })
+        Ok(Self {
+            shared: Some(Arc::new(Shared {
+                service: Arc::from(config.service()),
+                queue,
+            })),
+        })
     }
 
     /// Starts a span, the child of the span that is active on this thread, or else the first of a new trace. It
@@ -65,7 +77,11 @@ impl Tracer {
     }
 
     /// Runs `work` in a span. A panic marks the span as failed and goes on.
-    pub fn traced<T>(&self, name: impl Into<Cow<'static, str>>, work: impl FnOnce(&mut Span) -> T) -> T {
+    pub fn traced<T>(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        work: impl FnOnce(&mut Span) -> T,
+    ) -> T {
         work(&mut self.trace(name))
     }
 }

@@ -22,7 +22,10 @@ impl AgentClient {
             // An agent is a neighbour: never behind the environment's proxy.
             url => HttpClient::tcp(url.to_string(), headers, None)?,
         };
-        Ok(Self { http, limit: config.agent_timeout() })
+        Ok(Self {
+            http,
+            limit: config.agent_timeout(),
+        })
     }
 
     /// The time limit of one request.
@@ -35,7 +38,12 @@ impl AgentClient {
     /// # Errors
     ///
     /// A [`SendError`] where no whole answer came; refusals are answers.
-    pub fn post(&self, path: &str, payload: &Payload, limit: Duration) -> Result<Answer, SendError> {
+    pub fn post(
+        &self,
+        path: &str,
+        payload: &Payload,
+        limit: Duration,
+    ) -> Result<Answer, SendError> {
         self.http.post(path, &payload.headers, &payload.body, limit)
     }
 
@@ -48,15 +56,25 @@ impl AgentClient {
 fn identity(config: &DDConfig) -> Headers {
     let mut headers = vec![
         ("Datadog-Meta-Lang", "rust".to_owned()),
-        ("Datadog-Meta-Lang-Version", env!("DATADOG_RUSTC_VERSION").to_owned()),
+        (
+            "Datadog-Meta-Lang-Version",
+            env!("DATADOG_RUSTC_VERSION").to_owned(),
+        ),
         ("Datadog-Meta-Lang-Interpreter", "rustc".to_owned()),
-        ("Datadog-Meta-Tracer-Version", env!("CARGO_PKG_VERSION").to_owned()),
+        (
+            "Datadog-Meta-Tracer-Version",
+            env!("CARGO_PKG_VERSION").to_owned(),
+        ),
     ];
     let optional = [
         ("Datadog-Container-ID", config.container_id()),
         ("Datadog-Entity-ID", config.entity_id()),
         ("Datadog-External-Env", config.external_env()),
     ];
-    headers.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned()))));
+    headers.extend(
+        optional
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?.to_owned()))),
+    );
     headers
 }

@@ -15,7 +15,9 @@ impl Clock {
     pub fn new() -> Self {
         Self {
             anchor: Instant::now(),
-            anchor_unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            anchor_unix: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default(),
         }
     }
 
@@ -41,8 +43,14 @@ mod tests {
         let clock = Clock::new();
         let start = Instant::now();
         let later = start + Duration::from_millis(1500);
-        assert_eq!(clock.unix_nanos(later) - clock.unix_nanos(start), 1_500_000_000);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+        assert_eq!(
+            clock.unix_nanos(later) - clock.unix_nanos(start),
+            1_500_000_000
+        );
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_nanos() as u64;
         assert!(now.abs_diff(clock.unix_nanos(Instant::now())) < 1_000_000_000);
     }
 }

@@ -65,9 +65,12 @@ impl Slot {
     fn set(&self, span: Option<ActiveSpan>) {
         self.span_id.store(0, Ordering::Release);
         if let Some(span) = span {
-            self.trace_id_high.store((span.trace_id >> 64) as u64, Ordering::Relaxed);
-            self.trace_id_low.store(span.trace_id as u64, Ordering::Relaxed);
-            self.local_root_id.store(span.local_root_id, Ordering::Relaxed);
+            self.trace_id_high
+                .store((span.trace_id >> 64) as u64, Ordering::Relaxed);
+            self.trace_id_low
+                .store(span.trace_id as u64, Ordering::Relaxed);
+            self.local_root_id
+                .store(span.local_root_id, Ordering::Relaxed);
             self.span_id.store(span.span_id, Ordering::Release);
         }
     }
@@ -79,7 +82,11 @@ mod tests {
 
     #[test]
     fn each_thread_has_its_own_slot() {
-        let span = ActiveSpan { trace_id: (7 << 64) | 9, span_id: 3, local_root_id: 2 };
+        let span = ActiveSpan {
+            trace_id: (7 << 64) | 9,
+            span_id: 3,
+            local_root_id: 2,
+        };
         assert_eq!(replace(Some(span)), None);
         assert_eq!(active(), Some(span));
         assert_eq!(std::thread::spawn(active).join().unwrap(), None);

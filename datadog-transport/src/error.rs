@@ -20,7 +20,9 @@ impl fmt::Display for TransportError {
                 f,
                 "{url} needs TLS, which this program was built without: enable the feature `tls`, or use an http:// URL"
             ),
-            Self::Thread(error) => write!(f, "can't start the thread that sends to Datadog: {error}"),
+            Self::Thread(error) => {
+                write!(f, "can't start the thread that sends to Datadog: {error}")
+            }
         }
     }
 }

@@ -23,7 +23,11 @@ impl ErrorReport {
     /// Describes an error. For a `&dyn Error`, whose type is not known, the kind is the first word of its `Debug`
     /// form, which is the type's name where `Debug` is derived.
     pub fn of<E: Error + ?Sized>(error: &E) -> Self {
-        Self { kind: kind(error), message: error.to_string(), stack: stack(error) }
+        Self {
+            kind: kind(error),
+            message: error.to_string(),
+            stack: stack(error),
+        }
     }
 }
 
@@ -33,8 +37,15 @@ fn kind<E: Error + ?Sized>(error: &E) -> String {
         return name.to_owned();
     }
     let debug = format!("{error:?}");
-    let word: String = debug.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | ':')).collect();
-    if word.is_empty() { "Error".to_owned() } else { word }
+    let word: String = debug
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || matches!(c, '_' | ':'))
+        .collect();
+    if word.is_empty() {
+        "Error".to_owned()
+    } else {
+        word
+    }
 }
 
 fn stack<E: Error + ?Sized>(error: &E) -> Option<String> {
@@ -78,7 +89,12 @@ mod tests {
         let report = ErrorReport::of(&error);
         assert!(report.kind.ends_with("tests::Outer"), "{report:?}");
         assert_eq!(report.message, "bad quantity");
-        assert!(report.stack.unwrap().starts_with("caused by: invalid digit found in string"));
+        assert!(
+            report
+                .stack
+                .unwrap()
+                .starts_with("caused by: invalid digit found in string")
+        );
         let erased: &dyn Error = &error;
         assert_eq!(ErrorReport::of(erased).kind, "Outer");
     }

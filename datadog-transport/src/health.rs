@@ -154,7 +154,10 @@ impl Account {
 
     /// Notes what went wrong.
     pub fn error(&self, message: impl Into<String>) {
-        *self.last_error.lock() = Some(LastError { at: SystemTime::now(), message: message.into() });
+        *self.last_error.lock() = Some(LastError {
+            at: SystemTime::now(),
+            message: message.into(),
+        });
     }
 
     /// Changes the number of items that wait in a buffer which callers write to.
@@ -174,7 +177,10 @@ impl Account {
         if queue_full > 0 {
             by_reason.insert(DropReason::QueueFull, queue_full);
         }
-        let buffered = self.queued.load(Ordering::Relaxed).wrapping_add(self.pending.load(Ordering::Relaxed));
+        let buffered = self
+            .queued
+            .load(Ordering::Relaxed)
+            .wrapping_add(self.pending.load(Ordering::Relaxed));
         SignalHealth {
             accepted: self.accepted.load(Ordering::Relaxed),
             delivered: self.delivered.load(Ordering::Relaxed),
@@ -201,7 +207,9 @@ impl Drops {
 
     /// Each reason with its count, those of 0 left out.
     pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
-        self.by_reason.iter().map(|(reason, count)| (*reason, *count))
+        self.by_reason
+            .iter()
+            .map(|(reason, count)| (*reason, *count))
     }
 
     fn add(&mut self, other: &Self) {
@@ -241,7 +249,9 @@ impl SignalHealth {
         self.bytes += other.bytes;
         self.requests += other.requests;
         self.retries += other.retries;
-        if self.last_error.as_ref().map(|error| error.at) < other.last_error.as_ref().map(|error| error.at) {
+        if self.last_error.as_ref().map(|error| error.at)
+            < other.last_error.as_ref().map(|error| error.at)
+        {
             self.last_error.clone_from(&other.last_error);
         }
     }
@@ -249,7 +259,9 @@ impl SignalHealth {
 
 impl Health {
     pub(crate) fn new(signals: impl IntoIterator<Item = (SignalKind, SignalHealth)>) -> Self {
-        Self { signals: signals.into_iter().collect() }
+        Self {
+            signals: signals.into_iter().collect(),
+        }
     }
 
     /// The account of one signal; all zero where the client does not have it.
@@ -302,20 +314,36 @@ impl fmt::Display for Drops {
         for (at, (reason, count)) in self.iter().enumerate() {
             write!(f, "{}{reason}: {count}", if at == 0 { " (" } else { ", " })?;
         }
-        if self.by_reason.is_empty() { Ok(()) } else { f.write_str(")") }
+        if self.by_reason.is_empty() {
+            Ok(())
+        } else {
+            f.write_str(")")
+        }
     }
 }
 
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<10}{:>10}{:>11}{:>10}{:>10}{:>10}  dropped", "signal", "accepted", "delivered", "buffered", "requests", "bytes")?;
+        writeln!(
+            f,
+            "{:<10}{:>10}{:>11}{:>10}{:>10}{:>10}  dropped",
+            "signal", "accepted", "delivered", "buffered", "requests", "bytes"
+        )?;
         let total = self.total();
-        let rows = self.signals.iter().map(|(kind, health)| (kind.to_string(), health));
+        let rows = self
+            .signals
+            .iter()
+            .map(|(kind, health)| (kind.to_string(), health));
         for (name, health) in rows.chain([("total".to_owned(), &total)]) {
             writeln!(
                 f,
                 "{name:<10}{:>10}{:>11}{:>10}{:>10}{:>10}  {}",
-                health.accepted, health.delivered, health.buffered, health.requests, health.bytes, health.dropped
+                health.accepted,
+                health.delivered,
+                health.buffered,
+                health.requests,
+                health.bytes,
+                health.dropped
             )?;
         }
         for (kind, health) in &self.signals {
@@ -337,7 +365,11 @@ impl fmt::Display for FlushReport {
             self.bytes,
             self.dropped,
             self.buffered,
-            if self.complete { "" } else { ", time limit reached" }
+            if self.complete {
+                ""
+            } else {
+                ", time limit reached"
+            }
         )
     }
 }
@@ -359,11 +391,23 @@ mod tests {
         account.deliver(4, 100);
         account.drop_items(DropReason::Refused(403), 3);
         let after = account.snapshot();
-        assert_eq!(after.accepted, after.delivered + after.dropped.total() + after.buffered);
+        assert_eq!(
+            after.accepted,
+            after.delivered + after.dropped.total() + after.buffered
+        );
         let report = after.since(&before, true);
-        assert_eq!((report.delivered, report.buffered, report.bytes), (4, 2, 100));
-        assert_eq!(report.dropped.iter().collect::<Vec<_>>(), [(DropReason::Refused(403), 3)]);
-        assert_eq!(report.to_string(), "delivered 4 in 0 requests (100 bytes), dropped 3 (refused with 403: 3), buffered 2");
+        assert_eq!(
+            (report.delivered, report.buffered, report.bytes),
+            (4, 2, 100)
+        );
+        assert_eq!(
+            report.dropped.iter().collect::<Vec<_>>(),
+            [(DropReason::Refused(403), 3)]
+        );
+        assert_eq!(
+            report.to_string(),
+            "delivered 4 in 0 requests (100 bytes), dropped 3 (refused with 403: 3), buffered 2"
+        );
     }
 
     #[test]
@@ -372,11 +416,20 @@ mod tests {
         account.accept(2);
         account.drop_items(DropReason::Expired, 2);
         account.error("nothing listens on 127.0.0.1:8126");
-        let health = Health::new([(SignalKind::Traces, account.snapshot()), (SignalKind::Logs, SignalHealth::default())]);
+        let health = Health::new([
+            (SignalKind::Traces, account.snapshot()),
+            (SignalKind::Logs, SignalHealth::default()),
+        ]);
         let table = health.to_string();
         assert!(table.contains("traces             2          0"), "{table}");
         assert!(table.contains("2 (expired: 2)"), "{table}");
-        assert!(table.lines().any(|line| line.starts_with("total")), "{table}");
-        assert!(table.contains("traces: last error: nothing listens on 127.0.0.1:8126"), "{table}");
+        assert!(
+            table.lines().any(|line| line.starts_with("total")),
+            "{table}"
+        );
+        assert!(
+            table.contains("traces: last error: nothing listens on 127.0.0.1:8126"),
+            "{table}"
+        );
     }
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use ureq::http::HeaderMap;
-use ureq::unversioned::transport::{Connector, DefaultConnector};
 use ureq::unversioned::resolver::Resolver;
+use ureq::unversioned::transport::{Connector, DefaultConnector};
 use ureq::{Agent, Proxy};
 
 use crate::TransportError;
@@ -61,23 +61,45 @@ pub enum SendError {
 impl HttpClient {
     /// A client of the server at `base`, such as `http://localhost:8126/prefix`, that sends `headers` with each
     /// request.
-    pub(crate) fn tcp(base: String, headers: Headers, proxy: Option<Proxy>) -> Result<Self, TransportError> {
+    pub(crate) fn tcp(
+        base: String,
+        headers: Headers,
+        proxy: Option<Proxy>,
+    ) -> Result<Self, TransportError> {
         if base.starts_with("https:") && !cfg!(feature = "tls") {
             return Err(TransportError::TlsMissing { url: base });
         }
-        let agent = agent(DefaultConnector::default(), CachingResolver::default(), proxy);
-        Ok(Self { agent, base, headers })
+        let agent = agent(
+            DefaultConnector::default(),
+            CachingResolver::default(),
+            proxy,
+        );
+        Ok(Self {
+            agent,
+            base,
+            headers,
+        })
     }
 
     /// A client of the server that listens on a Unix socket.
     pub(crate) fn unix(path: &Path, headers: Headers) -> Self {
         let agent = agent(UnixConnector::new(path), NoResolver, None);
-        Self { agent, base: "http://localhost".to_owned(), headers }
+        Self {
+            agent,
+            base: "http://localhost".to_owned(),
+            headers,
+        }
     }
 
     /// Posts `body` and reads the whole answer, within `limit`. A connection that the server closed while it was
     /// idle costs one more try on a fresh one.
-    pub(crate) fn post(&self, path: &str, headers: &Headers, body: &[u8], limit: Duration) -> Result<Answer, SendError> {
+    pub(crate) fn post(
+        &self,
+        path: &str,
+        headers: &Headers,
+        body: &[u8],
+        limit: Duration,
+    ) -> Result<Answer, SendError> {
         match self.try_post(path, headers, body, limit) {
             Err(SendError::Torn(_)) => self.try_post(path, headers, body, limit),
             result => result,
@@ -89,7 +111,13 @@ impl HttpClient {
         self.agent.clone().shutdown();
     }
 
-    fn try_post(&self, path: &str, headers: &Headers, body: &[u8], limit: Duration) -> Result<Answer, SendError> {
+    fn try_post(
+        &self,
+        path: &str,
+        headers: &Headers,
+        body: &[u8],
+        limit: Duration,
+    ) -> Result<Answer, SendError> {
         let mut request = self.agent.post(format!("{}{path}", self.base));
         for (name, value) in self.headers.iter().chain(headers) {
             request = request.header(*name, value);
@@ -104,7 +132,11 @@ impl HttpClient {
         let (parts, mut body) = answer.into_parts();
         // Reading to the end is what lets the connection be used again.
         let body = body.with_config().limit(MAX_ANSWER_BYTES).read_to_vec()?;
-        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+        Ok(Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body,
+        })
     }
 }
 

@@ -24,7 +24,9 @@ impl IntakeClient {
             headers.push(("DD-API-KEY", key.expose().to_owned()));
         }
         // An intake is on the Internet, and so behind the proxy that the environment names.
-        Ok(Self { http: HttpClient::tcp(url.to_string(), headers, Proxy::try_from_env())? })
+        Ok(Self {
+            http: HttpClient::tcp(url.to_string(), headers, Proxy::try_from_env())?,
+        })
     }
 
     /// The time limit of one request.
@@ -37,7 +39,12 @@ impl IntakeClient {
     /// # Errors
     ///
     /// A [`SendError`] where no whole answer came; refusals are answers.
-    pub fn post(&self, path: &str, payload: &Payload, limit: Duration) -> Result<Answer, SendError> {
+    pub fn post(
+        &self,
+        path: &str,
+        payload: &Payload,
+        limit: Duration,
+    ) -> Result<Answer, SendError> {
         self.http.post(path, &payload.headers, &payload.body, limit)
     }
 

@@ -34,7 +34,9 @@ pub use agent::AgentClient;
 pub use clock::Clock;
 pub use error::TransportError;
 pub use error_report::ErrorReport;
-pub use health::{Account, DropReason, Drops, FlushReport, Health, LastError, SignalHealth, SignalKind};
+pub use health::{
+    Account, DropReason, Drops, FlushReport, Health, LastError, SignalHealth, SignalKind,
+};
 pub use http::{Answer, Headers, SendError};
 pub use intake::IntakeClient;
 pub use outbox::{Outbox, Payload};

@@ -42,14 +42,24 @@ struct Waiting {
 impl Outbox {
     /// An empty outbox that keeps at most `limit` bytes, and counts into `account`.
     pub fn new(limit: usize, account: Arc<Account>) -> Self {
-        Self { account, limit, bytes: 0, waiting: VecDeque::new(), backoff: Backoff::default() }
+        Self {
+            account,
+            limit,
+            bytes: 0,
+            waiting: VecDeque::new(),
+            backoff: Backoff::default(),
+        }
     }
 
     /// Takes a payload. Where the limit is passed, the oldest are dropped as [`DropReason::QueueFull`].
     pub fn push(&mut self, payload: Payload) {
         self.account.pending(payload.items as i64);
         self.bytes += payload.body.len();
-        self.waiting.push_back(Waiting { payload, since: Instant::now(), tried: false });
+        self.waiting.push_back(Waiting {
+            payload,
+            since: Instant::now(),
+            tried: false,
+        });
         while self.bytes > self.limit && self.waiting.len() > 1 {
             self.give_up_first(DropReason::QueueFull);
         }
@@ -90,7 +100,11 @@ impl Outbox {
                     self.backoff.succeed();
                     self.give_up_first(reason);
                 }
-                Verdict::Later { error, retry_after, absent } => {
+                Verdict::Later {
+                    error,
+                    retry_after,
+                    absent,
+                } => {
                     let now = Instant::now();
                     if self.backoff.fail(now, retry_after) {
                         log::warn!(target: "datadog", "can't deliver, will try again: {error}");
@@ -114,7 +128,11 @@ impl Outbox {
     }
 
     fn expire(&mut self, now: Instant) {
-        while self.waiting.front().is_some_and(|first| first.tried && now - first.since > LONGEST_STAY) {
+        while self
+            .waiting
+            .front()
+            .is_some_and(|first| first.tried && now - first.since > LONGEST_STAY)
+        {
             self.give_up_first(DropReason::Expired);
         }
     }
@@ -150,11 +168,18 @@ mod tests {
 
     fn payload(account: &Account, bytes: usize, items: u64) -> Payload {
         account.accept(items);
-        Payload { body: vec![0; bytes], headers: Headers::new(), items }
+        Payload {
+            body: vec![0; bytes],
+            headers: Headers::new(),
+            items,
+        }
     }
 
     fn pass(occasion: Occasion, left: Duration) -> Pass {
-        Pass { occasion, deadline: Instant::now() + left }
+        Pass {
+            occasion,
+            deadline: Instant::now() + left,
+        }
     }
 
     fn balanced(account: &Account) -> bool {
@@ -169,9 +194,16 @@ mod tests {
             outbox.push(payload(&account, 50, items));
         }
         let health = account.snapshot();
-        assert_eq!((health.buffered, health.dropped.get(DropReason::QueueFull)), (5, 1));
+        assert_eq!(
+            (health.buffered, health.dropped.get(DropReason::QueueFull)),
+            (5, 1)
+        );
         outbox.push(payload(&account, 500, 7));
-        assert_eq!(account.snapshot().buffered, 7, "one that is larger than the limit alone still gets its try");
+        assert_eq!(
+            account.snapshot().buffered,
+            7,
+            "one that is larger than the limit alone still gets its try"
+        );
         assert!(balanced(&account));
     }
 
@@ -180,11 +212,21 @@ mod tests {
         let (mut outbox, account) = outbox();
         outbox.push(payload(&account, 1, 1));
         let fail = |_: &Payload, _| Err(SendError::Torn("gone".to_owned()));
-        outbox.backoff.fail(Instant::now(), Some(Duration::from_secs(60)));
-        let again = outbox.deliver(&pass(Occasion::Due, Duration::from_secs(1)), Duration::from_secs(1), fail);
+        outbox
+            .backoff
+            .fail(Instant::now(), Some(Duration::from_secs(60)));
+        let again = outbox.deliver(
+            &pass(Occasion::Due, Duration::from_secs(1)),
+            Duration::from_secs(1),
+            fail,
+        );
         assert!(again.unwrap() > Instant::now() + Duration::from_secs(50));
         assert_eq!(account.snapshot().requests, 0);
-        outbox.deliver(&pass(Occasion::Flush, Duration::from_secs(1)), Duration::from_secs(1), fail);
+        outbox.deliver(
+            &pass(Occasion::Flush, Duration::from_secs(1)),
+            Duration::from_secs(1),
+            fail,
+        );
         assert_eq!(account.snapshot().requests, 1);
         assert!(balanced(&account));
     }
@@ -194,11 +236,15 @@ mod tests {
         let (mut outbox, account) = outbox();
         outbox.push(payload(&account, 1, 1));
         let limit = Duration::from_secs(1);
-        outbox.deliver(&pass(Occasion::Shutdown, limit), limit, |_, _| Err(SendError::NotListening(String::new())));
-        assert_eq!(account.snapshot().requests, 1);
-        outbox.deliver(&pass(Occasion::Shutdown, Duration::from_millis(300)), limit, |_, _| {
-            Err(SendError::Torn(String::new()))
+        outbox.deliver(&pass(Occasion::Shutdown, limit), limit, |_, _| {
+            Err(SendError::NotListening(String::new()))
         });
+        assert_eq!(account.snapshot().requests, 1);
+        outbox.deliver(
+            &pass(Occasion::Shutdown, Duration::from_millis(300)),
+            limit,
+            |_, _| Err(SendError::Torn(String::new())),
+        );
         let health = account.snapshot();
         assert!(health.requests > 2, "{health:?}");
         assert_eq!(health.retries, health.requests - 1);

@@ -54,7 +54,11 @@ impl<T> Queue<T> {
             return self.account.drop_items(DropReason::QueueFull, items);
         }
         self.account.queued(items as i64);
-        self.entries.push(Entry { value, items, bytes });
+        self.entries.push(Entry {
+            value,
+            items,
+            bytes,
+        });
         let mark = self.limit / 2;
         if before < mark && before + bytes >= mark {
             self.waker.wake();
@@ -87,7 +91,15 @@ mod tests {
     fn queue(limit: usize) -> (Queue<&'static str>, Arc<Account>, crate::worker::Controls) {
         let (sender, controls) = channel();
         let account = Arc::new(Account::default());
-        (Queue::new(limit, Arc::clone(&account), Waker::new(SignalKind::Logs, sender)), account, controls)
+        (
+            Queue::new(
+                limit,
+                Arc::clone(&account),
+                Waker::new(SignalKind::Logs, sender),
+            ),
+            account,
+            controls,
+        )
     }
 
     #[test]
@@ -97,7 +109,14 @@ mod tests {
         queue.push("too much", 2, 5);
         queue.push("b", 1, 4);
         let full = account.snapshot();
-        assert_eq!((full.accepted, full.buffered, full.dropped.get(DropReason::QueueFull)), (4, 2, 2));
+        assert_eq!(
+            (
+                full.accepted,
+                full.buffered,
+                full.dropped.get(DropReason::QueueFull)
+            ),
+            (4, 2, 2)
+        );
         assert_eq!(queue.pop(), Some(("a", 1)));
         assert_eq!(queue.pop(), Some(("b", 1)));
         assert_eq!(queue.pop(), None);
@@ -122,6 +141,13 @@ mod tests {
         queue.close();
         queue.push("late", 1, 1);
         let health = account.snapshot();
-        assert_eq!((health.accepted, health.buffered, health.dropped.get(DropReason::Shutdown)), (4, 0, 4));
+        assert_eq!(
+            (
+                health.accepted,
+                health.buffered,
+                health.dropped.get(DropReason::Shutdown)
+            ),
+            (4, 0, 4)
+        );
     }
 }

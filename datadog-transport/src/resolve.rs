@@ -29,7 +29,12 @@ pub(crate) struct CachingResolver {
 pub(crate) struct NoResolver;
 
 impl Resolver for CachingResolver {
-    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, Error> {
         let Some(authority) = uri.authority() else {
             return Err(Error::HostNotFound);
         };
@@ -43,7 +48,9 @@ impl Resolver for CachingResolver {
             return Ok(self.collect(addresses.iter().copied()));
         }
         let found = self.look_up.resolve(uri, config, timeout)?;
-        self.known.lock().insert(name.to_owned(), (Instant::now() + REMEMBER, found.to_vec()));
+        self.known
+            .lock()
+            .insert(name.to_owned(), (Instant::now() + REMEMBER, found.to_vec()));
         Ok(found)
     }
 }
@@ -51,7 +58,9 @@ impl Resolver for CachingResolver {
 impl CachingResolver {
     fn collect(&self, addresses: impl IntoIterator<Item = SocketAddr>) -> ResolvedSocketAddrs {
         let mut resolved = self.empty();
-        addresses.into_iter().for_each(|address| resolved.push(address));
+        addresses
+            .into_iter()
+            .for_each(|address| resolved.push(address));
         resolved
     }
 }
@@ -66,8 +75,16 @@ impl Resolver for NoResolver {
 
 fn literal(uri: &Uri) -> Option<SocketAddr> {
     let host = uri.host()?;
-    let ip: IpAddr = host.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
-    let default_port = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    let ip: IpAddr = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse()
+        .ok()?;
+    let default_port = if uri.scheme_str() == Some("https") {
+        443
+    } else {
+        80
+    };
     Some(SocketAddr::new(ip, uri.port_u16().unwrap_or(default_port)))
 }
 
@@ -84,9 +101,15 @@ mod tests {
     #[test]
     fn literal_addresses_need_no_look_up() {
         let address = |uri: &str| literal(&uri.parse().unwrap()).map(|address| address.to_string());
-        assert_eq!(address("http://127.0.0.1:8126/v0.4/traces").as_deref(), Some("127.0.0.1:8126"));
+        assert_eq!(
+            address("http://127.0.0.1:8126/v0.4/traces").as_deref(),
+            Some("127.0.0.1:8126")
+        );
         assert_eq!(address("http://[::1]:8126/").as_deref(), Some("[::1]:8126"));
-        assert_eq!(address("https://10.0.0.1/").as_deref(), Some("10.0.0.1:443"));
+        assert_eq!(
+            address("https://10.0.0.1/").as_deref(),
+            Some("10.0.0.1:443")
+        );
         assert_eq!(address("http://localhost:8126/"), None);
     }
 
@@ -94,11 +117,24 @@ mod tests {
     fn names_are_looked_up_once() {
         let resolver = CachingResolver::default();
         let uri: Uri = "http://localhost:8126/".parse().unwrap();
-        let timeout = || NextTimeout { after: ureq::unversioned::transport::time::Duration::from_secs(5), ..NextTimeout::default() };
-        let first = resolver.resolve(&uri, &Config::default(), timeout()).unwrap().to_vec();
+        let timeout = || NextTimeout {
+            after: ureq::unversioned::transport::time::Duration::from_secs(5),
+            ..NextTimeout::default()
+        };
+        let first = resolver
+            .resolve(&uri, &Config::default(), timeout())
+            .unwrap()
+            .to_vec();
         let planted = vec![SocketAddr::from(([127, 0, 0, 9], 8126))];
-        resolver.known.lock().values_mut().for_each(|(_, addresses)| addresses.clone_from(&planted));
-        let second = resolver.resolve(&uri, &Config::default(), timeout()).unwrap().to_vec();
+        resolver
+            .known
+            .lock()
+            .values_mut()
+            .for_each(|(_, addresses)| addresses.clone_from(&planted));
+        let second = resolver
+            .resolve(&uri, &Config::default(), timeout())
+            .unwrap()
+            .to_vec();
         assert!(first.iter().all(|address| address.ip().is_loopback()));
         assert_eq!(second, planted);
     }

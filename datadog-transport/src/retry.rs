@@ -18,9 +18,16 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 pub(crate) enum Verdict {
     Delivered,
     /// It will never be taken.
-    GiveUp { reason: DropReason, error: String },
+    GiveUp {
+        reason: DropReason,
+        error: String,
+    },
     /// It may be taken later. `absent`: nothing listens at the address.
-    Later { error: String, retry_after: Option<Duration>, absent: bool },
+    Later {
+        error: String,
+        retry_after: Option<Duration>,
+        absent: bool,
+    },
 }
 
 /// Reads an outcome. Statuses that a later try may change are 408, 429 and 5xx; every other refusal is final.
@@ -29,12 +36,25 @@ pub(crate) fn judge(outcome: &Result<Answer, SendError>) -> Verdict {
         Ok(answer) => match answer.status() {
             200..=299 => Verdict::Delivered,
             status @ (408 | 429 | 500..=599) => {
-                let seconds = answer.header("retry-after").and_then(|value| value.trim().parse().ok());
-                let retry_after = seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
-                Verdict::Later { error: explain(status, answer.body()), retry_after, absent: false }
+                let seconds = answer
+                    .header("retry-after")
+                    .and_then(|value| value.trim().parse().ok());
+                let retry_after =
+                    seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
+                Verdict::Later {
+                    error: explain(status, answer.body()),
+                    retry_after,
+                    absent: false,
+                }
             }
-            413 => Verdict::GiveUp { reason: DropReason::TooLarge, error: explain(413, answer.body()) },
-            status => Verdict::GiveUp { reason: DropReason::Refused(status), error: explain(status, answer.body()) },
+            413 => Verdict::GiveUp {
+                reason: DropReason::TooLarge,
+                error: explain(413, answer.body()),
+            },
+            status => Verdict::GiveUp {
+                reason: DropReason::Refused(status),
+                error: explain(status, answer.body()),
+            },
         },
         Err(error) => {
             let (SendError::NotListening(text)
@@ -42,7 +62,11 @@ pub(crate) fn judge(outcome: &Result<Answer, SendError>) -> Verdict {
             | SendError::TimedOut(text)
             | SendError::Other(text)) = error;
             let absent = matches!(error, SendError::NotListening(_));
-            Verdict::Later { error: text.clone(), retry_after: None, absent }
+            Verdict::Later {
+                error: text.clone(),
+                retry_after: None,
+                absent,
+            }
         }
     }
 }
@@ -55,7 +79,10 @@ fn explain(status: u16, body: &[u8]) -> String {
     };
     let body: String = String::from_utf8_lossy(body).chars().take(200).collect();
     let body = body.trim();
-    format!("the receiver answered {status}{hint}{}{body}", if body.is_empty() { "" } else { ": " })
+    format!(
+        "the receiver answered {status}{hint}{}{body}",
+        if body.is_empty() { "" } else { ": " }
+    )
 }
 
 /// Waits that grow with each failure in a row.
@@ -96,12 +123,23 @@ mod tests {
         let now = Instant::now();
         let mut longest_seen = Duration::ZERO;
         assert!(backoff.fail(now, None));
-        assert!(backoff.wait_until(now).is_none_or(|until| until <= now + FIRST_WAIT));
+        assert!(
+            backoff
+                .wait_until(now)
+                .is_none_or(|until| until <= now + FIRST_WAIT)
+        );
         for _ in 0..200 {
             assert!(!backoff.fail(now, None));
-            longest_seen = longest_seen.max(backoff.wait_until(now).map_or(Duration::ZERO, |until| until - now));
+            longest_seen = longest_seen.max(
+                backoff
+                    .wait_until(now)
+                    .map_or(Duration::ZERO, |until| until - now),
+            );
         }
-        assert!(longest_seen <= LONGEST_WAIT && longest_seen > LONGEST_WAIT / 2, "{longest_seen:?}");
+        assert!(
+            longest_seen <= LONGEST_WAIT && longest_seen > LONGEST_WAIT / 2,
+            "{longest_seen:?}"
+        );
         backoff.succeed();
         assert_eq!(backoff.wait_until(now), None);
         backoff.fail(now, Some(Duration::from_secs(7)));

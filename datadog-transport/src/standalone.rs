@@ -27,7 +27,10 @@ impl<H> Standalone<H> {
     ) -> Result<Self, TransportError> {
         let mut builder = TransportBuilder::new(config);
         let handle = join(&mut builder)?;
-        Ok(Self { handle, transport: builder.start()? })
+        Ok(Self {
+            handle,
+            transport: builder.start()?,
+        })
     }
 
     /// Sends everything buffered, and waits for it, at most `timeout`.

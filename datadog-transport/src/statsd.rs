@@ -50,7 +50,10 @@ enum Connection {
 impl StatsdSocket {
     /// A socket to the server at `url`, not connected yet.
     pub fn new(url: &DogStatsDUrl) -> Self {
-        Self { url: url.clone(), connection: None }
+        Self {
+            url: url.clone(),
+            connection: None,
+        }
     }
 
     /// The most bytes that one datagram should have.
@@ -94,7 +97,11 @@ impl StatsdSocket {
 
     fn explain(&self, error: &io::Error) -> StatsdError {
         // EMSGSIZE has no stable `ErrorKind`; it is 90 on Linux and 40 on macOS and the BSDs.
-        let too_large = if cfg!(any(target_os = "linux", target_os = "android")) { 90 } else { 40 };
+        let too_large = if cfg!(any(target_os = "linux", target_os = "android")) {
+            90
+        } else {
+            40
+        };
         match error.kind() {
             _ if error.raw_os_error() == Some(too_large) => StatsdError::TooLarge,
             io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
@@ -116,7 +123,8 @@ impl Connection {
             }
             Self::Datagram(socket) => retry_interrupted(|| socket.send(datagram)).map(drop),
             Self::Stream(stream) => {
-                let length = u32::try_from(datagram.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+                let length =
+                    u32::try_from(datagram.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
                 let mut frame = Vec::with_capacity(4 + datagram.len());
                 frame.extend_from_slice(&length.to_le_bytes());
                 frame.extend_from_slice(datagram);
@@ -131,23 +139,40 @@ fn connect(url: &DogStatsDUrl) -> io::Result<Connection> {
         DogStatsDUrl::Udp { host, port } => connect_udp(host, *port).map(Connection::Udp),
         DogStatsDUrl::UnixDatagram(path) => connect_datagram(path).map(Connection::Datagram),
         DogStatsDUrl::UnixStream(path) => connect_stream(path).map(Connection::Stream),
-        DogStatsDUrl::Unix(path) => connect_datagram(path).map(Connection::Datagram).or_else(|error| {
-            // EPROTOTYPE: the path is a socket of the other type.
-            let wrong_type = if cfg!(any(target_os = "linux", target_os = "android")) { 91 } else { 41 };
-            match error.raw_os_error() {
-                Some(code) if code == wrong_type => connect_stream(path).map(Connection::Stream),
-                _ => Err(error),
-            }
-        }),
+        DogStatsDUrl::Unix(path) => {
+            connect_datagram(path)
+                .map(Connection::Datagram)
+                .or_else(|error| {
+                    // EPROTOTYPE: the path is a socket of the other type.
+                    let wrong_type = if cfg!(any(target_os = "linux", target_os = "android")) {
+                        91
+                    } else {
+                        41
+                    };
+                    match error.raw_os_error() {
+                        Some(code) if code == wrong_type => {
+                            connect_stream(path).map(Connection::Stream)
+                        }
+                        _ => Err(error),
+                    }
+                })
+        }
     }
 }
 
 fn connect_udp(host: &str, port: u16) -> io::Result<UdpSocket> {
     let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
     // A datagram to a name's unused address family vanishes, and servers listen on IPv4 first.
-    let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
+    let address = addresses
+        .iter()
+        .find(|address| address.is_ipv4())
+        .or(addresses.first());
     let address = address.ok_or(io::ErrorKind::NotFound)?;
-    let any: SocketAddr = if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
+    let any: SocketAddr = if address.is_ipv4() {
+        ([0, 0, 0, 0], 0).into()
+    } else {
+        ([0u16; 8], 0).into()
+    };
     let socket = UdpSocket::bind(any)?;
     socket.connect(address)?;
     Ok(socket)
@@ -179,10 +204,17 @@ fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T
 
 /// Whether the server went away, so that a new connection may help.
 fn gone(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected, NotFound};
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected, NotFound,
+    };
     matches!(
         error.kind(),
-        ConnectionRefused | ConnectionReset | ConnectionAborted | NotConnected | NotFound | BrokenPipe
+        ConnectionRefused
+            | ConnectionReset
+            | ConnectionAborted
+            | NotConnected
+            | NotFound
+            | BrokenPipe
     )
 }
 

@@ -13,7 +13,8 @@ use parking_lot::Mutex;
 use crate::http::HttpClient;
 use crate::worker::{self, Control, Controls, Driven};
 use crate::{
-    Account, AgentClient, FlushReport, Health, IntakeClient, Signal, SignalHealth, SignalKind, TransportError, Waker,
+    Account, AgentClient, FlushReport, Health, IntakeClient, Signal, SignalHealth, SignalKind,
+    TransportError, Waker,
 };
 
 /// How long an interrupted worker gets to count what it could not deliver.
@@ -53,7 +54,14 @@ impl TransportBuilder {
     /// An empty transport for a client of this config.
     pub fn new(config: &DDConfig) -> Self {
         let (sender, controls) = worker::channel();
-        Self { config: config.clone(), sender, controls, agent: None, http: Vec::new(), signals: Vec::new() }
+        Self {
+            config: config.clone(),
+            sender,
+            controls,
+            agent: None,
+            http: Vec::new(),
+            signals: Vec::new(),
+        }
     }
 
     /// The config of the client.
@@ -89,11 +97,19 @@ impl TransportBuilder {
 
     /// Adds a signal, made by `make` from its account and waker. `make` returns the worker's half of the signal
     /// and the callers' half, which this returns.
-    pub fn add<S: Signal + 'static, H>(&mut self, kind: SignalKind, make: impl FnOnce(Seat) -> (S, H)) -> H {
+    pub fn add<S: Signal + 'static, H>(
+        &mut self,
+        kind: SignalKind,
+        make: impl FnOnce(Seat) -> (S, H),
+    ) -> H {
         let account = Arc::new(Account::default());
         let waker = Waker::new(kind, self.sender.clone());
-        let (signal, handle) = make(Seat { account: Arc::clone(&account), waker: waker.clone() });
-        self.signals.push(Driven::new(kind, Box::new(signal), account, waker));
+        let (signal, handle) = make(Seat {
+            account: Arc::clone(&account),
+            waker: waker.clone(),
+        });
+        self.signals
+            .push(Driven::new(kind, Box::new(signal), account, waker));
         handle
     }
 
@@ -103,7 +119,11 @@ impl TransportBuilder {
     ///
     /// [`TransportError::Thread`] where the operating system refuses a thread.
     pub fn start(self) -> Result<Transport, TransportError> {
-        let accounts = self.signals.iter().map(|driven| (driven.kind, Arc::clone(&driven.account))).collect();
+        let accounts = self
+            .signals
+            .iter()
+            .map(|driven| (driven.kind, Arc::clone(&driven.account)))
+            .collect();
         let (controls, signals) = (self.controls, self.signals);
         let worker = thread::Builder::new()
             .name("datadog".to_owned())
@@ -140,7 +160,9 @@ impl Transport {
         };
         let deadline = Instant::now() + timeout;
         let (done, finished) = bounded(1);
-        let _ = self.sender.send_deadline(Control::Shutdown { deadline, done }, deadline);
+        let _ = self
+            .sender
+            .send_deadline(Control::Shutdown { deadline, done }, deadline);
         let mut complete = finished.recv_deadline(deadline).is_ok();
         if !complete {
             self.http.iter().for_each(HttpClient::interrupt);
@@ -154,7 +176,11 @@ impl Transport {
 
     /// The account of every signal.
     pub fn health(&self) -> Health {
-        Health::new(self.accounts.iter().map(|(kind, account)| (*kind, account.snapshot())))
+        Health::new(
+            self.accounts
+                .iter()
+                .map(|(kind, account)| (*kind, account.snapshot())),
+        )
     }
 
     fn flush_and_wait(&self, kind: Option<SignalKind>, timeout: Duration) -> FlushReport {
@@ -167,7 +193,16 @@ impl Transport {
         let complete = !on_the_worker && {
             let deadline = Instant::now() + timeout;
             let (done, finished) = bounded(1);
-            self.sender.send_deadline(Control::Flush { kind, deadline, done }, deadline).is_ok()
+            self.sender
+                .send_deadline(
+                    Control::Flush {
+                        kind,
+                        deadline,
+                        done,
+                    },
+                    deadline,
+                )
+                .is_ok()
                 && finished.recv_deadline(deadline).is_ok()
         };
         self.health_of(kind).since(&before, complete)
@@ -187,12 +222,16 @@ impl Drop for Transport {
 
 impl fmt::Debug for TransportBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TransportBuilder").field("signals", &self.signals.len()).finish_non_exhaustive()
+        f.debug_struct("TransportBuilder")
+            .field("signals", &self.signals.len())
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transport").field("signals", &self.accounts.keys()).finish_non_exhaustive()
+        f.debug_struct("Transport")
+            .field("signals", &self.accounts.keys())
+            .finish_non_exhaustive()
     }
 }

@@ -34,18 +34,29 @@ struct Stream(UnixStream);
 
 impl UnixConnector {
     pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+        Self {
+            path: path.to_owned(),
+        }
     }
 }
 
 impl Connector for UnixConnector {
     type Out = UnixTransport;
 
-    fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<UnixTransport>, Error> {
-        let stream = Arc::new(Stream(within(details.timeout, |left| connect(&self.path, left))?));
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        _: Option<()>,
+    ) -> Result<Option<UnixTransport>, Error> {
+        let stream = Arc::new(Stream(within(details.timeout, |left| {
+            connect(&self.path, left)
+        })?));
         let handle: Weak<dyn ShutdownHandle> = Arc::downgrade(&stream) as _;
         (details.register_shutdown)(handle)?;
-        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        let buffers = LazyBuffers::new(
+            details.config.input_buffer_size(),
+            details.config.output_buffer_size(),
+        );
         Ok(Some(UnixTransport { stream, buffers }))
     }
 }
@@ -92,7 +103,9 @@ impl Transport for UnixTransport {
         // A healthy idle connection has nothing to read, and is not at its end.
         let mut stream = &self.stream.0;
         let idle = stream.set_nonblocking(true).is_ok()
-            && stream.read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+            && stream
+                .read(&mut [0])
+                .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
         idle && stream.set_nonblocking(false).is_ok()
     }
 }
@@ -106,7 +119,10 @@ impl ShutdownHandle for Stream {
 
 /// Does one system call within `timeout`. A call that a signal interrupts is made again with the time that is
 /// left: Linux restarts no socket call that has a time limit, and a profiler sends signals all the time.
-fn within<T>(timeout: NextTimeout, mut call: impl FnMut(Option<Duration>) -> io::Result<T>) -> Result<T, Error> {
+fn within<T>(
+    timeout: NextTimeout,
+    mut call: impl FnMut(Option<Duration>) -> io::Result<T>,
+) -> Result<T, Error> {
     let deadline = match timeout.after {
         Limit::Exact(after) => Some(Instant::now() + after),
         Limit::NotHappening => None,
@@ -118,7 +134,12 @@ fn within<T>(timeout: NextTimeout, mut call: impl FnMut(Option<Duration>) -> io:
         }
         match call(left) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                ) =>
+            {
                 return Err(Error::Timeout(timeout.reason));
             }
             result => return result.map_err(Error::Io),

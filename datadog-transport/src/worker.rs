@@ -56,8 +56,15 @@ pub struct Waker {
 #[derive(Debug)]
 pub(crate) enum Control {
     Wake(SignalKind),
-    Flush { kind: Option<SignalKind>, deadline: Instant, done: Sender<()> },
-    Shutdown { deadline: Instant, done: Sender<()> },
+    Flush {
+        kind: Option<SignalKind>,
+        deadline: Instant,
+        done: Sender<()>,
+    },
+    Shutdown {
+        deadline: Instant,
+        done: Sender<()>,
+    },
 }
 
 pub(crate) type Controls = Receiver<Control>;
@@ -91,20 +98,38 @@ pub(crate) fn run(controls: &Controls, mut signals: Vec<Driven>) {
         match control {
             Err(RecvTimeoutError::Timeout) => {
                 let now = Instant::now();
-                signals.iter_mut().filter(|driven| driven.due <= now).for_each(Driven::run_due);
+                signals
+                    .iter_mut()
+                    .filter(|driven| driven.due <= now)
+                    .for_each(Driven::run_due);
             }
             Ok(Control::Wake(kind)) => {
-                signals.iter_mut().filter(|driven| driven.kind == kind).for_each(Driven::run_due);
+                signals
+                    .iter_mut()
+                    .filter(|driven| driven.kind == kind)
+                    .for_each(Driven::run_due);
             }
-            Ok(Control::Flush { kind, deadline, done }) => {
-                let mut wanted: Vec<_> =
-                    signals.iter_mut().filter(|driven| kind.is_none_or(|kind| driven.kind == kind)).collect();
+            Ok(Control::Flush {
+                kind,
+                deadline,
+                done,
+            }) => {
+                let mut wanted: Vec<&mut Driven> = signals
+                    .iter_mut()
+                    .filter(|driven| kind.is_none_or(|kind| driven.kind == kind))
+                    .collect();
                 run_all(&mut wanted, Occasion::Flush, deadline);
                 let _ = done.try_send(());
             }
             Ok(Control::Shutdown { deadline, done }) => {
-                run_all(&mut signals.iter_mut().collect::<Vec<_>>(), Occasion::Shutdown, deadline);
-                signals.iter_mut().for_each(|driven| driven.guard(|signal| signal.close()));
+                run_all(
+                    &mut signals.iter_mut().collect::<Vec<_>>(),
+                    Occasion::Shutdown,
+                    deadline,
+                );
+                for driven in &mut signals {
+                    driven.guard(|signal| signal.close());
+                }
                 let _ = done.try_send(());
                 return;
             }
@@ -120,18 +145,35 @@ fn run_all(signals: &mut [&mut Driven], occasion: Occasion, deadline: Instant) {
     for (at, driven) in signals.iter_mut().enumerate() {
         let now = Instant::now();
         let share = deadline.saturating_duration_since(now) / (count - at) as u32;
-        driven.run(Pass { occasion, deadline: now + share });
+        driven.run(Pass {
+            occasion,
+            deadline: now + share,
+        });
     }
 }
 
 impl Driven {
-    pub(crate) fn new(kind: SignalKind, signal: Box<dyn Signal>, account: Arc<Account>, waker: Waker) -> Self {
+    pub(crate) fn new(
+        kind: SignalKind,
+        signal: Box<dyn Signal>,
+        account: Arc<Account>,
+        waker: Waker,
+    ) -> Self {
         let due = Instant::now() + signal.period();
-        Self { kind, signal, account, waker, due }
+        Self {
+            kind,
+            signal,
+            account,
+            waker,
+            due,
+        }
     }
 
     fn run_due(&mut self) {
-        self.run(Pass { occasion: Occasion::Due, deadline: Instant::now() + DUE_LIMIT });
+        self.run(Pass {
+            occasion: Occasion::Due,
+            deadline: Instant::now() + DUE_LIMIT,
+        });
     }
 
     fn run(&mut self, pass: Pass) {
@@ -143,21 +185,30 @@ impl Driven {
 
     /// A panic in one signal must not end the worker, which serves the others too.
     fn guard<T>(&mut self, work: impl FnOnce(&mut dyn Signal) -> T) -> Option<T> {
-        let signal = &mut *self.signal;
+        let signal = self.signal.as_mut();
         catch_unwind(AssertUnwindSafe(|| work(signal)))
-            .inspect_err(|_| self.account.error("the worker panicked in this signal: please report this as a bug"))
+            .inspect_err(|_| {
+                self.account
+                    .error("the worker panicked in this signal: please report this as a bug")
+            })
             .ok()
     }
 }
 
 impl Waker {
     pub(crate) fn new(kind: SignalKind, controls: Sender<Control>) -> Self {
-        Self { kind, on_its_way: Arc::new(AtomicBool::new(false)), controls }
+        Self {
+            kind,
+            on_its_way: Arc::new(AtomicBool::new(false)),
+            controls,
+        }
     }
 
     /// Asks the worker to run the signal soon. Never blocks.
     pub fn wake(&self) {
-        if !self.on_its_way.swap(true, Ordering::AcqRel) && self.controls.try_send(Control::Wake(self.kind)).is_err() {
+        if !self.on_its_way.swap(true, Ordering::AcqRel)
+            && self.controls.try_send(Control::Wake(self.kind)).is_err()
+        {
             self.on_its_way.store(false, Ordering::Release);
         }
     }

@@ -38,7 +38,15 @@ impl DDClient {
     /// [`TransportError::TlsMissing`] where the config needs `https` and the feature `tls` is not enabled;
     /// [`TransportError::Thread`] where the operating system refuses a thread.
     pub fn new(config: DDConfig) -> Result<Self, TransportError> {
-        #[cfg_attr(not(any(feature = "metrics", feature = "logs", feature = "tracing", feature = "profiling")), expect(unused_mut))]
+        #[cfg_attr(
+            not(any(
+                feature = "metrics",
+                feature = "logs",
+                feature = "tracing",
+                feature = "profiling"
+            )),
+            expect(unused_mut)
+        )]
         let mut transport = TransportBuilder::new(&config);
         Ok(Self {
             inner: Arc::new(Inner {
@@ -81,6 +89,8 @@ impl DDClient {
 
 impl fmt::Debug for DDClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DDClient").field("config", &self.inner.config).finish_non_exhaustive()
+        f.debug_struct("DDClient")
+            .field("config", &self.inner.config)
+            .finish_non_exhaustive()
     }
 }

@@ -13,4 +13,6 @@ pub use datadog_metrics::{self as metrics, Tags, Timer};
 pub use datadog_profiling as profiling;
 #[cfg(feature = "tracing")]
 pub use datadog_trace::{self as tracing, Span, TagValue};
-pub use datadog_transport::{DropReason, Drops, FlushReport, Health, SignalHealth, SignalKind, TransportError};
+pub use datadog_transport::{
+    DropReason, Drops, FlushReport, Health, SignalHealth, SignalKind, TransportError,
+};

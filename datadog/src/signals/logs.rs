@@ -46,6 +46,8 @@ impl DDClient {
 
     /// Sends the records that are buffered, and waits at most the shutdown timeout for it.
     pub fn flush_logs(&self) -> FlushReport {
-        self.inner.transport.flush_signal(SignalKind::Logs, self.inner.config.shutdown_timeout())
+        self.inner
+            .transport
+            .flush_signal(SignalKind::Logs, self.inner.config.shutdown_timeout())
     }
 }

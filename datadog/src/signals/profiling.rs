@@ -17,6 +17,8 @@ impl DDClient {
 
     /// Uploads what the profiler found since the last upload, and waits at most the shutdown timeout for it.
     pub fn flush_profiles(&self) -> FlushReport {
-        self.inner.transport.flush_signal(SignalKind::Profiles, self.inner.config.shutdown_timeout())
+        self.inner
+            .transport
+            .flush_signal(SignalKind::Profiles, self.inner.config.shutdown_timeout())
     }
 }

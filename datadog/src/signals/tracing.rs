@@ -15,12 +15,18 @@ impl DDClient {
     }
 
     /// Runs `work` in a span. A panic marks the span as failed and goes on.
-    pub fn traced<T>(&self, name: impl Into<Cow<'static, str>>, work: impl FnOnce(&mut Span) -> T) -> T {
+    pub fn traced<T>(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        work: impl FnOnce(&mut Span) -> T,
+    ) -> T {
         self.inner.tracer.traced(name, work)
     }
 
     /// Sends the finished traces that are buffered, and waits at most the shutdown timeout for it.
     pub fn flush_traces(&self) -> FlushReport {
-        self.inner.transport.flush_signal(SignalKind::Traces, self.inner.config.shutdown_timeout())
+        self.inner
+            .transport
+            .flush_signal(SignalKind::Traces, self.inner.config.shutdown_timeout())
     }
 }
