@@ -1,0 +1,109 @@
+//! Options whose value is one of a few words.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::Invalid;
+
+macro_rules! choice {
+    (
+        $(#[$meta:meta])* $name:ident: $expects:literal,
+        $( $(#[$variant_meta:meta])* $variant:ident = $word:literal $(| $alias:literal)*, )+
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum $name { $( $(#[$variant_meta])* $variant, )+ }
+
+        impl $name {
+            pub(crate) const EXPECTS: &str = $expects;
+            /// Every value.
+            pub const ALL: &[Self] = &[$( Self::$variant, )+];
+
+            /// The word the option has for it.
+            pub fn as_str(self) -> &'static str {
+                match self { $( Self::$variant => $word, )+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Invalid;
+
+            /// Upper and lower case are the same.
+            fn from_str(text: &str) -> Result<Self, Invalid> {
+                match text.to_ascii_lowercase().as_str() {
+                    $( $word $(| $alias)* => Ok(Self::$variant), )+
+                    _ => Err(Invalid::expected(Self::EXPECTS)),
+                }
+            }
+        }
+    };
+}
+
+choice! {
+    /// How many of a container's tags the Agent may add to a metric (`datadog-go: statsd/tag_cardinality.go`).
+    Cardinality: "none, low, orchestrator or high",
+    /// None.
+    None = "none",
+    /// Those of few values, such as the image.
+    Low = "low",
+    /// Those of the orchestrator too, such as the pod.
+    Orchestrator = "orchestrator",
+    /// All, such as the container.
+    High = "high",
+}
+
+choice! {
+    /// A format of the headers that carry a trace from process to process.
+    PropagationStyle: "datadog, tracecontext, baggage, b3, b3multi or none, with commas between them",
+    /// `x-datadog-*`.
+    Datadog = "datadog",
+    /// W3C `traceparent` and `tracestate`.
+    TraceContext = "tracecontext",
+    /// W3C `baggage`.
+    Baggage = "baggage",
+    /// B3 in one header.
+    B3 = "b3" | "b3 single header",
+    /// B3 in several headers.
+    B3Multi = "b3multi",
+    /// Nothing is read or written.
+    None = "none",
+}
+
+choice! {
+    /// What becomes of the trace context that a request brings.
+    #[derive(Default)]
+    ExtractBehavior: "continue, restart or ignore",
+    /// The trace goes on.
+    #[default]
+    Continue = "continue",
+    /// A new trace starts, linked to the one that came.
+    Restart = "restart",
+    /// A new trace starts, without a link.
+    Ignore = "ignore",
+}
+
+choice! {
+    /// How much the client says about itself through the `log` facade, target `datadog`.
+    #[derive(Default)]
+    LogLevel: "off, error, warn, info, debug or trace",
+    /// Nothing.
+    Off = "off",
+    /// What went wrong.
+    #[default]
+    Error = "error",
+    /// What may be wrong.
+    Warn = "warn" | "warning",
+    /// What happens once in a while.
+    Info = "info",
+    /// What helps to find a fault.
+    Debug = "debug",
+    /// Everything.
+    Trace = "trace",
+}

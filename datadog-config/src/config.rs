@@ -1,0 +1,344 @@
+//! The configuration: values, fixed once built.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::builder::DDConfigBuilder;
+use crate::choice::{Cardinality, ExtractBehavior, LogLevel, PropagationStyle};
+use crate::describe::{Description, Row};
+use crate::discover::Chosen;
+use crate::endpoint::{AgentUrl, DogStatsDUrl, IntakeUrl};
+use crate::error::{ConfigError, Problem, one_line};
+use crate::identity::RuntimeId;
+use crate::kind::{self, Kind};
+use crate::option::{Id, option_table};
+use crate::origin::Origin;
+use crate::resolve::{Resolver, Setting, ValueSource};
+use crate::sampling::{SamplingRule, SpanSamplingRule};
+use crate::secret::ApiKey;
+
+/// Every option and what follows from it. Fixed at [`build`](DDConfigBuilder::build), cheap to clone.
+///
+/// Where each value came from is shown by [`describe`](Self::describe), what was wrong by [`problems`](Self::problems).
+#[derive(Clone)]
+pub struct DDConfig(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) settings: Settings,
+    pub(crate) service: Fact,
+    pub(crate) env: Fact,
+    pub(crate) version: Fact,
+    pub(crate) hostname: Fact,
+    pub(crate) container_id: Fact,
+    pub(crate) entity_id: Fact,
+    pub(crate) tags: Vec<(String, String)>,
+    pub(crate) runtime_id: RuntimeId,
+    pub(crate) trace_agent: Chosen<AgentUrl>,
+    pub(crate) dogstatsd: Chosen<DogStatsDUrl>,
+    pub(crate) logs_intake: Option<IntakeUrl>,
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// A value that an option gives or that is found out.
+#[derive(Clone, Debug)]
+pub(crate) struct Fact {
+    pub(crate) value: Option<String>,
+    pub(crate) origin: Origin,
+    /// The variable, the setter, the file or the way it was found.
+    pub(crate) place: String,
+}
+
+impl DDConfig {
+    /// Starts a configuration from code, over the fleet file, the environment, OpenTelemetry's environment, the local file and
+    /// the defaults.
+    pub fn builder() -> DDConfigBuilder {
+        DDConfigBuilder::new()
+    }
+
+    /// The configuration without code.
+    ///
+    /// # Errors
+    ///
+    /// None today: only values from code are errors, and there are none here.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::builder().build()
+    }
+
+    /// The name of the service. Default: the name of the executable.
+    pub fn service(&self) -> &str {
+        self.0.service.value.as_deref().unwrap_or_default()
+    }
+
+    /// The environment, such as `prod`.
+    pub fn env(&self) -> Option<&str> {
+        self.0.env.value.as_deref()
+    }
+
+    /// The version of the service.
+    pub fn version(&self) -> Option<&str> {
+        self.0.version.value.as_deref()
+    }
+
+    /// The tags of `DD_TAGS` as they were written, without `service`, `env` and `version`. See
+    /// [`normalize_tag`](crate::normalize_tag) for the form Datadog keeps.
+    pub fn tags(&self) -> &[(String, String)] {
+        &self.0.tags
+    }
+
+    /// The name of the host. Default: what the system says.
+    pub fn hostname(&self) -> Option<&str> {
+        self.0.hostname.value.as_deref()
+    }
+
+    /// A random UUID (version 4) that names this process; a forked process has its own.
+    pub fn runtime_id(&self) -> &str {
+        self.0.runtime_id.get()
+    }
+
+    /// The id of the container this process runs in.
+    pub fn container_id(&self) -> Option<&str> {
+        self.0.container_id.value.as_deref()
+    }
+
+    /// What the `Datadog-Entity-ID` header says: `ci-` and the container id, or `in-` and the inode of the cgroup.
+    pub fn entity_id(&self) -> Option<&str> {
+        self.0.entity_id.value.as_deref()
+    }
+
+    /// What the Datadog admission controller knows of this container, as the `Datadog-External-Env` header says it.
+    pub fn external_env(&self) -> Option<&str> {
+        self.0.settings.external_env.value.as_deref()
+    }
+
+    /// Where the Agent takes traces and profiles.
+    pub fn trace_agent(&self) -> &AgentUrl {
+        &self.0.trace_agent.url
+    }
+
+    /// Where DogStatsD takes metrics.
+    pub fn dogstatsd(&self) -> &DogStatsDUrl {
+        &self.0.dogstatsd.url
+    }
+
+    /// The API key.
+    pub fn api_key(&self) -> Option<&ApiKey> {
+        self.0.settings.api_key.value.as_ref()
+    }
+
+    /// The Datadog site, such as `datadoghq.com`.
+    pub fn site(&self) -> &str {
+        &self.0.settings.datadog_site.value
+    }
+
+    /// Base URL of the logs intake, without the path `/api/v2/logs`: the configured one, else that of the site if there is an
+    /// API key.
+    pub fn logs_intake_url(&self) -> Option<&IntakeUrl> {
+        self.0.logs_intake.as_ref()
+    }
+
+    /// Which header formats are read.
+    pub fn propagation_style_extract(&self) -> &[PropagationStyle] {
+        self.styles(&self.0.settings.propagation_style_extract)
+    }
+
+    /// Which header formats are written.
+    pub fn propagation_style_inject(&self) -> &[PropagationStyle] {
+        self.styles(&self.0.settings.propagation_style_inject)
+    }
+
+    fn styles<'a>(
+        &'a self,
+        specific: &'a Setting<Option<Vec<PropagationStyle>>>,
+    ) -> &'a [PropagationStyle] {
+        let general = &self.0.settings.propagation_style.value;
+        specific
+            .value
+            .as_deref()
+            .or(general.as_deref())
+            .unwrap_or_default()
+    }
+
+    /// Rules that keep single spans of traces that are not kept.
+    pub fn span_sampling_rules(&self) -> &[SpanSamplingRule] {
+        &self.0.settings.span_sampling_rules.value
+    }
+
+    /// What is wrong with the values of the environment and the files. The values in use are others, or as the line says.
+    pub fn problems(&self) -> &[Problem] {
+        &self.0.problems
+    }
+
+    /// Every option and derived fact with its value and origin, secrets left out.
+    pub fn describe(&self) -> Description {
+        let Inner {
+            trace_agent,
+            dogstatsd,
+            service,
+            env,
+            version,
+            hostname,
+            container_id,
+            entity_id,
+            ..
+        } = &*self.0;
+        let mut rows = vec![
+            chosen("trace_agent", trace_agent),
+            chosen("dogstatsd", dogstatsd),
+            fact("service", service),
+            fact("env", env),
+            fact("version", version),
+            fact("hostname", hostname),
+            fact("container_id", container_id),
+            fact("entity_id", entity_id),
+        ];
+        rows.extend(self.0.settings.sources().map(|(id, source)| {
+            Row {
+                option: id.info().name,
+                value: source
+                    .text
+                    .as_deref()
+                    .map_or_else(|| "-".to_owned(), one_line),
+                origin: source.origin,
+                place: source.place.clone(),
+            }
+        }));
+        Description::new(rows)
+    }
+}
+
+fn chosen(name: &'static str, chosen: &Chosen<impl fmt::Display>) -> Row {
+    Row {
+        option: name,
+        value: chosen.url.to_string(),
+        origin: Origin::Calculated,
+        place: chosen.reason.clone(),
+    }
+}
+
+fn fact(name: &'static str, fact: &Fact) -> Row {
+    let value = fact
+        .value
+        .as_deref()
+        .map_or_else(|| "-".to_owned(), one_line);
+    Row {
+        option: name,
+        value,
+        origin: fact.origin,
+        place: fact.place.clone(),
+    }
+}
+
+/// The table of [`describe`](Self::describe), so no secret either.
+impl fmt::Debug for DDConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let description = self.describe();
+        f.debug_map()
+            .entries(
+                description
+                    .rows()
+                    .iter()
+                    .map(|row| (row.option, &row.value)),
+            )
+            .finish()
+    }
+}
+
+macro_rules! settings {
+    (inputs { $($input:tt)* } values { $($value:tt)* }) => {
+        settings_struct! { $($input)* $($value)* }
+        impl DDConfig { getters! { $($value)* } }
+    };
+}
+
+macro_rules! settings_struct {
+    ($( $(#[doc = $help:literal])+ $field:ident: $kind:ident = $name:literal $(| $alias:literal)*, $signal:ident
+        $(, default $default:literal)? $(, otel $($otel:literal)+)?; )+
+    ) => {
+        /// The value of every option, with its source.
+        #[derive(Clone)]
+        pub(crate) struct Settings {
+            $( pub(crate) $field: Setting<<kind::$kind as Kind>::Value>, )+
+        }
+
+        impl Settings {
+            pub(crate) fn resolve(resolver: &mut Resolver) -> Self {
+                Self { $( $field: resolver.setting::<kind::$kind>(Id::$field.info()), )+ }
+            }
+
+            fn sources(&self) -> impl Iterator<Item = (Id, &ValueSource)> {
+                [$( (Id::$field, &self.$field.source), )+].into_iter()
+            }
+        }
+    };
+}
+
+macro_rules! getters {
+    ($( $(#[doc = $help:literal])+ $field:ident: $kind:ident = $name:literal $(| $alias:literal)*, $signal:ident
+        $(, default $default:literal)? $(, otel $($otel:literal)+)?; )+
+    ) => { $(
+        getter! { $kind, $field, concat!($( $help, )+ "\n\nOption `", $name, "`" $(, ", default `", $default, "`")?, ".") }
+    )+ };
+}
+
+macro_rules! getter {
+    (Flag, $field:ident, $doc:expr) => {
+        getter! { @copy bool, $field, $doc }
+    };
+    (Rate, $field:ident, $doc:expr) => {
+        getter! { @copy Option<f64>, $field, $doc }
+    };
+    (PerSecond, $field:ident, $doc:expr) => {
+        getter! { @copy f64, $field, $doc }
+    };
+    (Count, $field:ident, $doc:expr) => {
+        getter! { @copy usize, $field, $doc }
+    };
+    (TagsLength, $field:ident, $doc:expr) => {
+        getter! { @copy usize, $field, $doc }
+    };
+    (Seconds, $field:ident, $doc:expr) => {
+        getter! { @copy Duration, $field, $doc }
+    };
+    (PollSeconds, $field:ident, $doc:expr) => {
+        getter! { @copy Duration, $field, $doc }
+    };
+    (CardinalityName, $field:ident, $doc:expr) => {
+        getter! { @copy Option<Cardinality>, $field, $doc }
+    };
+    (Behavior, $field:ident, $doc:expr) => {
+        getter! { @copy ExtractBehavior, $field, $doc }
+    };
+    (Level, $field:ident, $doc:expr) => {
+        getter! { @copy LogLevel, $field, $doc }
+    };
+    (Text, $field:ident, $doc:expr) => {
+        #[doc = $doc]
+        pub fn $field(&self) -> Option<&str> {
+            self.0.settings.$field.value.as_deref()
+        }
+    };
+    (List, $field:ident, $doc:expr) => {
+        getter! { @slice String, $field, $doc }
+    };
+    (Tags, $field:ident, $doc:expr) => {
+        getter! { @slice (String, String), $field, $doc }
+    };
+    (TraceRules, $field:ident, $doc:expr) => {
+        getter! { @slice SamplingRule, $field, $doc }
+    };
+    (@copy $value:ty, $field:ident, $doc:expr) => {
+        #[doc = $doc]
+        pub fn $field(&self) -> $value {
+            self.0.settings.$field.value
+        }
+    };
+    (@slice $item:ty, $field:ident, $doc:expr) => {
+        #[doc = $doc]
+        pub fn $field(&self) -> &[$item] {
+            &self.0.settings.$field.value
+        }
+    };
+}
+
+option_table!(settings);

@@ -1,0 +1,202 @@
+//! What is wrong with a configuration, in words a person can act on.
+
+use std::fmt;
+
+use crate::option::OptionInfo;
+use crate::origin::Origin;
+
+/// The builder was given values that can't be used. Lists all of them, not only the first.
+///
+/// Only values from code end here: a bad value from the environment or a file never stops the program, see
+/// [`DDConfig::problems`](crate::DDConfig::problems).
+#[derive(Clone, Debug)]
+pub struct ConfigError {
+    problems: Vec<Problem>,
+}
+
+impl ConfigError {
+    pub(crate) fn new(mut problems: Vec<Problem>) -> Self {
+        for problem in &mut problems {
+            problem.used = None;
+        }
+        Self { problems }
+    }
+
+    /// Every value that was refused, in the order of the option table.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.problems.len();
+        let noun = if count == 1 { "value" } else { "values" };
+        write!(f, "the Datadog configuration has {count} unusable {noun}:")?;
+        for problem in &self.problems {
+            write!(f, "\n  {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// One value that was refused, or that was used although it looks wrong. Prints as one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    option: &'static str,
+    name: String,
+    given: String,
+    origin: Origin,
+    message: String,
+    refused: bool,
+    used: Option<String>,
+}
+
+impl Problem {
+    /// A value of `option` that can't be used. A secret's text is not kept.
+    pub(crate) fn refused(
+        option: &'static OptionInfo,
+        name: &str,
+        given: &str,
+        origin: Origin,
+        message: &str,
+    ) -> Self {
+        let given = if option.sensitive {
+            REDACTED.to_owned()
+        } else {
+            one_line(given)
+        };
+        let (name, message) = (name.to_owned(), one_line(message));
+        Self {
+            option: option.name,
+            name,
+            given,
+            origin,
+            message,
+            refused: true,
+            used: None,
+        }
+    }
+
+    /// A value of `option` that is used, and a remark on it.
+    pub(crate) fn remark(
+        option: &'static OptionInfo,
+        name: &str,
+        given: &str,
+        origin: Origin,
+        message: &str,
+    ) -> Self {
+        Self {
+            refused: false,
+            ..Self::refused(option, name, given, origin, message)
+        }
+    }
+
+    /// A problem of a whole layer, such as a file that can't be read.
+    pub(crate) fn of_layer(name: &str, origin: Origin, message: &str) -> Self {
+        let (name, message) = (name.to_owned(), one_line(message));
+        Self {
+            option: "",
+            name,
+            given: String::new(),
+            origin,
+            message,
+            refused: true,
+            used: None,
+        }
+    }
+
+    /// States what is used instead, or all the same.
+    pub(crate) fn using(&mut self, used: String) {
+        self.used = Some(used);
+    }
+
+    /// Whether it stops the builder.
+    pub(crate) fn is_error_of_code(&self) -> bool {
+        self.refused && self.origin == Origin::Code
+    }
+
+    /// The documented name of the option, such as `DD_TRACE_SAMPLE_RATE`; empty when a whole file is the problem.
+    pub fn option(&self) -> &str {
+        self.option
+    }
+
+    /// What was given, shortened to one line; `***` for a secret.
+    pub fn given(&self) -> &str {
+        &self.given
+    }
+
+    /// Where the value came from.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// What is wrong, and what was expected.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            given,
+            origin,
+            message,
+            ..
+        } = self;
+        match origin {
+            _ if self.option.is_empty() => write!(f, "{name} ({origin}): {message}")?,
+            Origin::Code => write!(f, "{name} = \"{given}\" ({origin}): {message}")?,
+            _ => write!(f, "{name}={given} ({origin}): {message}")?,
+        }
+        match &self.used {
+            Some(used) => write!(f, "; using {used}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A text that is not what was expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    expected: &'static str,
+}
+
+impl Invalid {
+    pub(crate) const fn expected(expected: &'static str) -> Self {
+        Self { expected }
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {}", self.expected)
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+/// What is shown in place of a secret.
+pub(crate) const REDACTED: &str = "***";
+
+/// `text` without line breaks and other control characters, and not longer than a line of a log should be.
+pub(crate) fn one_line(text: &str) -> String {
+    const LONGEST: usize = 200;
+    let mut line = String::new();
+    for (count, character) in text.chars().enumerate() {
+        if count == LONGEST {
+            line.push('…');
+            break;
+        }
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
+}

@@ -1,0 +1,64 @@
+//! The patterns of sampling rules.
+
+use std::fmt;
+
+/// A pattern: `*` stands for any text, `?` for one character; upper and lower case are the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glob {
+    written: String,
+    lowered: Box<[char]>,
+}
+
+impl Glob {
+    /// The pattern `text`. Every text is one.
+    pub fn new(text: &str) -> Self {
+        Self {
+            written: text.to_owned(),
+            lowered: text.chars().flat_map(char::to_lowercase).collect(),
+        }
+    }
+
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.written
+    }
+
+    /// Whether the whole of `text` fits. Takes no memory, and time of at most pattern × text.
+    pub fn matches(&self, text: &str) -> bool {
+        let pattern = &*self.lowered;
+        let mut rest = text.chars().flat_map(char::to_lowercase);
+        let mut at = 0;
+        // After a `*`: where the pattern goes on, and the text it has not taken yet.
+        let mut retry = None;
+        loop {
+            if pattern.get(at) == Some(&'*') {
+                at += 1;
+                retry = Some((at, rest.clone()));
+                continue;
+            }
+            let character = rest.next();
+            match (character, pattern.get(at)) {
+                (None, None) => return true,
+                (Some(character), Some(&expected)) if expected == '?' || expected == character => {
+                    at += 1
+                }
+                (None, _) => return false,
+                // The last `*` takes one character more.
+                (Some(_), _) => match &mut retry {
+                    Some((after, untaken)) => {
+                        untaken.next();
+                        at = *after;
+                        rest = untaken.clone();
+                    }
+                    None => return false,
+                },
+            }
+        }
+    }
+}
+
+impl fmt::Display for Glob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.written)
+    }
+}

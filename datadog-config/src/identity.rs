@@ -1,0 +1,73 @@
+//! Who this process is.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+/// A random name of this process, and of each process forked from it.
+///
+/// A fork copies the parent's memory, so the id is kept with the process id it was made for; each process adds its own.
+#[derive(Debug)]
+pub(crate) struct RuntimeId {
+    process: u32,
+    text: String,
+    of_child: OnceLock<Box<RuntimeId>>,
+}
+
+impl RuntimeId {
+    pub(crate) fn new() -> Self {
+        let process = std::process::id();
+        Self {
+            process,
+            text: random_uuid(process),
+            of_child: OnceLock::new(),
+        }
+    }
+
+    /// The id of the process that asks.
+    pub(crate) fn get(&self) -> &str {
+        let process = std::process::id();
+        let mut id = self;
+        while id.process != process {
+            id = id.of_child.get_or_init(|| Box::new(Self::new()));
+        }
+        &id.text
+    }
+}
+
+/// A UUID of version 4 (RFC 9562). Random enough to be unique: std's hash keys come from the system, the process id and the
+/// clock tell forked processes apart, which have the same keys.
+fn random_uuid(process: u32) -> String {
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(process);
+    let since_epoch = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    hasher.write_u128(since_epoch.as_nanos());
+    let high = hasher.finish();
+    hasher.write_u64(high);
+    let low = hasher.finish();
+    let version_4 = (high & !0xf000) | 0x4000;
+    let variant_1 = (low & !(0b11 << 62)) | (0b10 << 62);
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        version_4 >> 32,
+        version_4 >> 16 & 0xffff,
+        version_4 & 0xffff,
+        variant_1 >> 48,
+        variant_1 & 0xffff_ffff_ffff,
+    )
+}
+
+/// The name of the executable without its extension; the service if nobody names one.
+pub(crate) fn executable_name() -> Option<String> {
+    let path = std::env::current_exe().ok()?;
+    let name = path.file_stem()?.to_string_lossy().into_owned();
+    (!name.trim().is_empty()).then_some(name)
+}
+
+/// The name of the host, as the system knows it.
+pub(crate) fn system_hostname() -> Option<String> {
+    let name = hostname::get().ok()?.to_string_lossy().into_owned();
+    (!name.trim().is_empty()).then_some(name)
+}

@@ -1,0 +1,246 @@
+//! The kinds of values an option can have: how a text is read, and what is expected of it.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::choice::{Cardinality, ExtractBehavior, LogLevel, PropagationStyle};
+use crate::endpoint::{self, AgentUrl, DogStatsDUrl, IntakeUrl};
+use crate::error::Invalid;
+use crate::sampling::{self, SamplingRule, SpanSamplingRule};
+use crate::secret::ApiKey;
+use crate::{site, tags};
+
+/// One kind of value. The type's `Default` is the value of an option that nobody set and that has no default of its own.
+pub(crate) trait Kind {
+    type Value: Clone + Default;
+    /// Completes the sentence "expected …".
+    const EXPECTS: &'static str;
+    /// Whether the text must not be shown.
+    const SENSITIVE: bool = false;
+
+    fn read(text: &str) -> Reading<Self::Value>;
+}
+
+/// What came of reading a text.
+#[derive(Debug)]
+pub(crate) struct Reading<T> {
+    /// The value, unless the text is of no use at all.
+    pub(crate) value: Option<T>,
+    /// What is wrong with the text, or with parts of it.
+    pub(crate) errors: Vec<String>,
+    /// What is accepted, yet probably not what was meant.
+    pub(crate) remark: Option<String>,
+}
+
+impl<T> Reading<T> {
+    fn good(value: T) -> Self {
+        Self {
+            value: Some(value),
+            errors: Vec::new(),
+            remark: None,
+        }
+    }
+
+    fn bad(error: String) -> Self {
+        Self {
+            value: None,
+            errors: vec![error],
+            remark: None,
+        }
+    }
+}
+
+/// Either the value, or not what the kind `K` expects.
+fn reading<K: Kind>(value: Option<K::Value>) -> Reading<K::Value> {
+    value.map_or_else(
+        || Reading::bad(Invalid::expected(K::EXPECTS).to_string()),
+        Reading::good,
+    )
+}
+
+macro_rules! kinds {
+    ($( $(#[$doc:meta])* $kind:ident -> $value:ty, $expects:expr, $read:expr; )+) => { $(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(crate) enum $kind {}
+
+        impl Kind for $kind {
+            type Value = $value;
+            const EXPECTS: &'static str = $expects;
+
+            fn read(text: &str) -> Reading<$value> {
+                let read: fn(&str) -> Option<$value> = $read;
+                reading::<Self>(read(text))
+            }
+        }
+    )+ };
+}
+
+kinds! {
+    /// On or off.
+    Flag -> bool, "true or false (or 1, yes, on, 0, no, off)", flag;
+    /// Any text that is not blank.
+    Text -> Option<String>, "a text that is not empty", |text| Some(Some(filled(text)?.to_owned()));
+    /// A list of names.
+    List -> Vec<String>, "names with commas between them", |text| Some(list(text).map(str::to_owned).collect());
+    /// Tags in the form of `DD_TAGS`.
+    Tags -> Vec<(String, String)>, "key:value pairs with commas, or spaces, between them", |text| Some(tags::parse(text));
+    /// A port.
+    Port -> Option<u16>, "a port from 1 to 65535", |text| endpoint::parse_port(text.trim()).map(Some);
+    /// A host name or address.
+    Host -> Option<String>, "a host name, an IPv4 or an IPv6 address",
+        |text| Some(Some(endpoint::parse_host(text.trim())?.to_owned()));
+    /// The part of something that is kept.
+    Rate -> Option<f64>, sampling::RATE, |text| sampling::parse_rate(text).map(Some);
+    /// How many a second, without a limit above.
+    PerSecond -> f64, "a number that is 0 or more", per_second;
+    /// A count of things.
+    Count -> usize, "a whole number from 1 up", |text| number(text).filter(|count| *count > 0);
+    /// The length of the `x-datadog-tags` header: 512 at most (`dd-trace-go: internal/config`).
+    TagsLength -> usize, "a whole number from 0 to 512", |text| number(text).filter(|length| *length <= 512);
+    /// A time span.
+    Seconds -> Duration, "a number of seconds above 0, such as 10 or 0.5", seconds;
+    /// The interval of remote configuration, at most 5 seconds (`dd-trace-rs: supported-configurations.json`).
+    PollSeconds -> Duration, "a number of seconds above 0 and up to 5",
+        |text| seconds(text).filter(|time| *time <= Duration::from_secs(5));
+    /// The Agent's address for traces.
+    TraceUrl -> Option<AgentUrl>, AgentUrl::EXPECTS, from_str;
+    /// The Agent's address for metrics.
+    StatsUrl -> Option<DogStatsDUrl>, DogStatsDUrl::EXPECTS, from_str;
+    /// An address of an intake.
+    Intake -> Option<IntakeUrl>, IntakeUrl::EXPECTS, from_str;
+    /// How much detail origin detection may add.
+    CardinalityName -> Option<Cardinality>, Cardinality::EXPECTS, from_str;
+    /// What to do with the context of a caller.
+    Behavior -> ExtractBehavior, ExtractBehavior::EXPECTS, |text| text.trim().parse().ok();
+    /// How much the client says about itself.
+    Level -> LogLevel, LogLevel::EXPECTS, |text| text.trim().parse().ok();
+    /// Header formats.
+    Styles -> Option<Vec<PropagationStyle>>, PropagationStyle::EXPECTS,
+        |text| Some(Some(list(text).map(|name| name.parse().ok()).collect::<Option<_>>()?));
+}
+
+/// A key of Datadog's API.
+#[derive(Debug)]
+pub(crate) enum Secret {}
+
+impl Kind for Secret {
+    type Value = Option<ApiKey>;
+    const EXPECTS: &'static str = "an API key: 32 lower-case letters and digits";
+    const SENSITIVE: bool = true;
+
+    fn read(text: &str) -> Reading<Self::Value> {
+        let key = ApiKey::new(text.trim());
+        let remark =
+            (!key.looks_valid()).then(|| format!("expected {}; used as given", Self::EXPECTS));
+        // What can't stand in a header can't be a key at all.
+        let sendable =
+            !key.expose().is_empty() && key.expose().bytes().all(|byte| byte.is_ascii_graphic());
+        Reading {
+            remark,
+            ..reading::<Self>(sendable.then_some(Some(key)))
+        }
+    }
+}
+
+/// A site of Datadog.
+#[derive(Debug)]
+pub(crate) enum Site {}
+
+impl Kind for Site {
+    type Value = String;
+    const EXPECTS: &'static str = site::EXPECTS;
+
+    fn read(text: &str) -> Reading<String> {
+        match site::parse(text) {
+            Some((site, remark)) => Reading {
+                remark,
+                ..Reading::good(site)
+            },
+            None => reading::<Self>(None),
+        }
+    }
+}
+
+/// Rules that choose traces.
+#[derive(Debug)]
+pub(crate) enum TraceRules {}
+
+impl Kind for TraceRules {
+    type Value = Vec<SamplingRule>;
+    const EXPECTS: &'static str = sampling::RULES;
+
+    fn read(text: &str) -> Reading<Self::Value> {
+        let (value, errors) = sampling::parse_rules(text, SamplingRule::from_json, Self::EXPECTS);
+        Reading {
+            value,
+            errors,
+            remark: None,
+        }
+    }
+}
+
+/// Rules that choose single spans.
+#[derive(Debug)]
+pub(crate) enum SpanRules {}
+
+impl Kind for SpanRules {
+    type Value = Vec<SpanSamplingRule>;
+    const EXPECTS: &'static str = sampling::SPAN_RULES;
+
+    fn read(text: &str) -> Reading<Self::Value> {
+        let (value, errors) =
+            sampling::parse_rules(text, SpanSamplingRule::from_json, Self::EXPECTS);
+        Reading {
+            value,
+            errors,
+            remark: None,
+        }
+    }
+}
+
+/// The words of Go's `strconv.ParseBool` and of libdatadog, and the usual ones beside them.
+fn flag(text: &str) -> Option<bool> {
+    let text = text.trim();
+    let is_one_of = |words: [&str; 6]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    if is_one_of(["true", "1", "yes", "on", "t", "y"]) {
+        Some(true)
+    } else if is_one_of(["false", "0", "no", "off", "f", "n"]) {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+fn filled(text: &str) -> Option<&str> {
+    Some(text.trim()).filter(|text| !text.is_empty())
+}
+
+fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').filter_map(filled)
+}
+
+fn number(text: &str) -> Option<usize> {
+    let text = text.trim();
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())?
+}
+
+fn per_second(text: &str) -> Option<f64> {
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|number: &f64| number.is_finite() && *number >= 0.0)
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    let number = text.trim().parse().ok()?;
+    Duration::try_from_secs_f64(number)
+        .ok()
+        .filter(|time| !time.is_zero())
+}
+
+fn from_str<T: FromStr>(text: &str) -> Option<Option<T>> {
+    text.parse().ok().map(Some)
+}

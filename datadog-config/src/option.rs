@@ -1,0 +1,228 @@
+//! The one table of options. Parsing, the builder, `describe()` and the reference page all come from it.
+
+use crate::kind::{self, Kind};
+
+/// Calls the macro `$consume` with the table.
+///
+/// A row is: the doc comment, the name of the builder's setter, the kind of value, `=` the documented variable and its aliases,
+/// the signal it belongs to, and if there is one the default and the `OTEL_*` variables that mean the same.
+macro_rules! option_table {
+    ($consume:ident) => { $consume! {
+        // Read through the accessors of what they lead to: identity and endpoints.
+        inputs {
+            /// The name of the service. Default: the name of the executable.
+            service: Text = "DD_SERVICE", General, otel "OTEL_SERVICE_NAME" "OTEL_RESOURCE_ATTRIBUTES";
+            /// The environment the service runs in, such as `prod`.
+            env: Text = "DD_ENV", General, otel "OTEL_RESOURCE_ATTRIBUTES";
+            /// The version of the service.
+            version: Text = "DD_VERSION", General, otel "OTEL_RESOURCE_ATTRIBUTES";
+            /// Tags of everything that is sent. `service`, `env` and `version` among them stand in for the options of these names.
+            tags: Tags = "DD_TAGS", General, otel "OTEL_RESOURCE_ATTRIBUTES";
+            /// The name of the host. Default: what the system says.
+            hostname: Text = "DD_HOSTNAME", General;
+            /// Use the git commit as the version if no version is set. The commit is read from `.git`, no program is run.
+            version_use_git: Flag = "DD_VERSION_USE_GIT", General, default "false";
+            /// The git commit that was built. Default: read from the `.git` directory above the working directory.
+            git_commit_sha: Text = "DD_GIT_COMMIT_SHA", General;
+            /// The git repository that was built. Default: read from the `.git` directory above the working directory.
+            git_repository_url: Text = "DD_GIT_REPOSITORY_URL", General;
+            /// The Datadog site that data sent without an Agent goes to.
+            datadog_site: Site = "DD_SITE", General, default "datadoghq.com";
+            /// The API key. Needed for what is sent without an Agent.
+            api_key: Secret = "DD_API_KEY", General;
+            /// The Agent's address. Beats the host, the port and the search for a socket.
+            agent_url: TraceUrl = "DD_TRACE_AGENT_URL", General;
+            /// The Agent's host, for traces and for metrics. Default: localhost.
+            agent_host: Host = "DD_AGENT_HOST" | "DD_TRACE_AGENT_HOSTNAME", General;
+            /// The Agent's port for traces. Default: 8126.
+            tracing_port: Port = "DD_TRACE_AGENT_PORT" | "DD_AGENT_PORT", Traces;
+            /// The address of DogStatsD. Beats the host, the port and the search for a socket.
+            dogstatsd_url: StatsUrl = "DD_DOGSTATSD_URL", Metrics;
+            /// The host of DogStatsD. Default: the Agent's.
+            dogstatsd_host: Host = "DD_DOGSTATSD_HOST", Metrics;
+            /// The port of DogStatsD. Default: 8125.
+            metrics_port: Port = "DD_DOGSTATSD_PORT", Metrics;
+            /// Base URL of the logs intake, without the path `/api/v2/logs`. Default: the site's intake, if there is an API key.
+            logs_direct_submission_url: Intake = "DD_LOGS_DIRECT_SUBMISSION_URL", Logs;
+            /// Names this container to the Agent; the Datadog admission controller sets it to the pod's id.
+            entity_id: Text = "DD_ENTITY_ID", General;
+            /// What the Datadog admission controller knows of this container.
+            external_env: Text = "DD_EXTERNAL_ENV", General;
+            /// Which header formats are read and written, first one first.
+            propagation_style: Styles = "DD_TRACE_PROPAGATION_STYLE", Traces,
+                default "datadog,tracecontext,baggage", otel "OTEL_PROPAGATORS";
+            /// Which header formats are read. Default: those of `DD_TRACE_PROPAGATION_STYLE`.
+            propagation_style_extract: Styles = "DD_TRACE_PROPAGATION_STYLE_EXTRACT", Traces;
+            /// Which header formats are written. Default: those of `DD_TRACE_PROPAGATION_STYLE`.
+            propagation_style_inject: Styles = "DD_TRACE_PROPAGATION_STYLE_INJECT", Traces;
+            /// Rules that keep single spans of traces that are not kept.
+            span_sampling_rules: SpanRules = "DD_SPAN_SAMPLING_RULES", Traces;
+            /// A file with the JSON of `DD_SPAN_SAMPLING_RULES`, read if that option is not set.
+            span_sampling_rules_file: Text = "DD_SPAN_SAMPLING_RULES_FILE", Traces;
+        }
+        // Read as they are.
+        values {
+            /// Whether the hostname is sent with the spans.
+            report_hostname: Flag = "DD_TRACE_REPORT_HOSTNAME", Traces, default "false";
+            /// Whether the local client may start an Agent. Recorded and shown; this version starts none.
+            agent_run: Flag = "DD_AGENT_RUN", General, default "false";
+            /// The version of the Agent that `agent_run` asks for. Recorded and shown; this version starts none.
+            agent_version: Text = "DD_AGENT_VERSION", General;
+            /// Time for one request to the Agent, from connecting to the end of its answer.
+            agent_timeout: Seconds = "DD_TRACE_AGENT_TIMEOUT_SECONDS" | "DD_TRACE_AGENT_TIMEOUT", General, default "2";
+            /// Time that the end of the client may take to deliver what is still buffered.
+            shutdown_timeout: Seconds = "DD_SHUTDOWN_TIMEOUT", General, default "2";
+            /// Whether the container is named to the Agent, which adds the container's tags.
+            origin_detection_enabled: Flag = "DD_ORIGIN_DETECTION_ENABLED", General, default "true";
+            /// How many of the container's tags the Agent may add to metrics. Default: as the Agent is set up.
+            cardinality: CardinalityName = "DD_CARDINALITY" | "DATADOG_CARDINALITY", Metrics;
+            /// Whether traces are made and sent.
+            tracing_enabled: Flag = "DD_TRACE_ENABLED", Traces, default "true", otel "OTEL_TRACES_EXPORTER";
+            /// Whether supported libraries are traced without further calls.
+            tracing_patch: Flag = "DD_TRACE_PATCH", Traces, default "false";
+            /// The libraries that `tracing_patch` means. Default: all that are compiled in.
+            tracing_modules: List = "DD_TRACE_PATCH_MODULES", Traces;
+            /// The part of the traces that is kept, if no rule matches. Default: as the Agent says.
+            tracing_sample_rate: Rate = "DD_TRACE_SAMPLE_RATE", Traces, otel "OTEL_TRACES_SAMPLER" "OTEL_TRACES_SAMPLER_ARG";
+            /// How many traces a second are kept at most, if a rule or a rate is set.
+            tracing_rate_limit: PerSecond = "DD_TRACE_RATE_LIMIT", Traces, default "100";
+            /// Rules that decide which traces are kept; the first that matches counts.
+            tracing_sampling_rules: TraceRules = "DD_TRACE_SAMPLING_RULES", Traces;
+            /// Whether the first header format that matches ends the search.
+            propagation_extract_first: Flag = "DD_TRACE_PROPAGATION_EXTRACT_FIRST", Traces, default "false";
+            /// What becomes of the trace context that a request brings.
+            propagation_behavior_extract: Behavior = "DD_TRACE_PROPAGATION_BEHAVIOR_EXTRACT", Traces, default "continue";
+            /// Whether trace ids have 128 bits; 64 otherwise.
+            trace_id_128_bit_generation_enabled: Flag = "DD_TRACE_128_BIT_TRACEID_GENERATION_ENABLED", Traces, default "true";
+            /// Whether logs carry all 128 bits of a trace id.
+            trace_id_128_bit_logging_enabled: Flag = "DD_TRACE_128_BIT_TRACEID_LOGGING_ENABLED", Traces, default "true";
+            /// Whether the finished spans of a long trace are sent before its end.
+            partial_flush_enabled: Flag = "DD_TRACE_PARTIAL_FLUSH_ENABLED", Traces, default "false";
+            /// After how many finished spans a part of a trace is sent.
+            partial_flush_min_spans: Count = "DD_TRACE_PARTIAL_FLUSH_MIN_SPANS", Traces, default "300";
+            /// Whether trace statistics are computed here, before sampling.
+            stats_computation_enabled: Flag = "DD_TRACE_STATS_COMPUTATION_ENABLED" | "DD_TRACE_COMPUTE_STATS", Traces, default "true";
+            /// Longest `x-datadog-tags` header that is read or written, in bytes.
+            x_datadog_tags_max_length: TagsLength = "DD_TRACE_X_DATADOG_TAGS_MAX_LENGTH", Traces, default "512";
+            /// Whether logs carry the ids of the active span.
+            logs_injection: Flag = "DD_LOGS_INJECTION", Logs, default "true";
+            /// Whether metrics of the process itself are sent.
+            runtime_metrics_enabled: Flag = "DD_RUNTIME_METRICS_ENABLED", Metrics, default "false", otel "OTEL_METRICS_EXPORTER";
+            /// Whether profiles are made and sent.
+            profiling_enabled: Flag = "DD_PROFILING_ENABLED", Profiles, default "false";
+            /// Time between two uploads of a profile.
+            profiling_upload_period: Seconds = "DD_PROFILING_UPLOAD_PERIOD" | "DD_PROFILING_UPLOAD_INTERVAL", Profiles, default "60";
+            /// Time for one upload of a profile.
+            profiling_upload_timeout: Seconds = "DD_PROFILING_UPLOAD_TIMEOUT", Profiles, default "10";
+            /// Tags of profiles, beside those of everything.
+            profiling_tags: Tags = "DD_PROFILING_TAGS", Profiles;
+            /// Whether attacks are detected.
+            security_enabled: Flag = "DD_APPSEC_ENABLED", Security, default "false";
+            /// Whether Datadog may change this configuration at run time. Recorded and shown; this version takes no changes.
+            remote_configuration_enabled: Flag = "DD_REMOTE_CONFIGURATION_ENABLED" | "DD_REMOTE_CONFIG_ENABLED", General, default "false";
+            /// Time between two questions for changes.
+            remote_configuration_poll_interval: PollSeconds =
+                "DD_REMOTE_CONFIG_POLL_INTERVAL_SECONDS" | "DD_REMOTECONFIG_POLL_SECONDS", General, default "5";
+            /// Whether the client tells Datadog how it is set up. Recorded and shown; this version tells nothing.
+            telemetry_enabled: Flag = "DD_INSTRUMENTATION_TELEMETRY_ENABLED", General, default "true";
+            /// Time between two signs of life.
+            telemetry_heartbeat_interval: Seconds = "DD_TELEMETRY_HEARTBEAT_INTERVAL", General, default "60";
+            /// Whether the configuration is logged once at the start.
+            startup_logs: Flag = "DD_TRACE_STARTUP_LOGS", General, default "false";
+            /// Whether the client logs as much as it can about itself.
+            debug: Flag = "DD_TRACE_DEBUG", General, default "false", otel "OTEL_LOG_LEVEL";
+            /// How much the client logs about itself.
+            log_level: Level = "DD_LOG_LEVEL", General, default "error";
+        }
+    } };
+}
+pub(crate) use option_table;
+
+/// What a row of the table says about an option.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct OptionInfo {
+    /// The name of the builder's setter, such as `tracing_enabled`.
+    pub field: &'static str,
+    /// The documented variable, such as `DD_TRACE_ENABLED`.
+    pub name: &'static str,
+    /// Other variables with the same meaning. The documented one beats them.
+    pub aliases: &'static [&'static str],
+    /// OpenTelemetry's variables that lead to a value of this option.
+    pub otel: &'static [&'static str],
+    /// Completes the sentence "expected …".
+    pub expects: &'static str,
+    /// The value if nobody sets one, as it would be written in the variable.
+    pub default: Option<&'static str>,
+    /// Whether the value is a secret.
+    pub sensitive: bool,
+    /// What the option is about.
+    pub signal: Signal,
+    /// What the option does, in a sentence or two.
+    pub help: &'static str,
+}
+
+/// The part of the client that an option is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Signal {
+    /// All of it.
+    General,
+    /// Metrics.
+    Metrics,
+    /// Logs.
+    Logs,
+    /// Traces.
+    Traces,
+    /// Profiles.
+    Profiles,
+    /// Application security.
+    Security,
+}
+
+/// Every option there is, in the order of the reference page.
+pub fn options() -> &'static [OptionInfo] {
+    OPTIONS
+}
+
+macro_rules! infos {
+    ($( $section:ident { $(
+        $(#[doc = $help:literal])+
+        $field:ident: $kind:ident = $name:literal $(| $alias:literal)*, $signal:ident
+        $(, default $default:literal)? $(, otel $($otel:literal)+)?;
+    )+ } )+) => {
+        /// The place of each option in the table.
+        #[allow(non_camel_case_types, reason = "the names are those of the setters")]
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) enum Id { $($( $field, )+)+ }
+
+        pub(crate) static OPTIONS: &[OptionInfo] = &[$($( OptionInfo {
+            field: stringify!($field),
+            name: $name,
+            aliases: &[$( $alias, )*],
+            otel: &[$($( $otel, )+)?],
+            expects: <kind::$kind as Kind>::EXPECTS,
+            default: option_table_default!($($default)?),
+            sensitive: <kind::$kind as Kind>::SENSITIVE,
+            signal: Signal::$signal,
+            help: concat!($( $help, )+),
+        }, )+)+];
+    };
+}
+
+macro_rules! option_table_default {
+    () => {
+        None
+    };
+    ($default:literal) => {
+        Some($default)
+    };
+}
+
+option_table!(infos);
+
+impl Id {
+    pub(crate) fn info(self) -> &'static OptionInfo {
+        &OPTIONS[self as usize]
+    }
+}
