@@ -113,7 +113,7 @@ impl TransportBuilder {
         handle
     }
 
-    /// Starts the worker thread.
+    /// Starts the worker thread, and logs what is wrong with the environment and the config files.
     ///
     /// # Errors
     ///
@@ -124,6 +124,9 @@ impl TransportBuilder {
             .iter()
             .map(|driven| (driven.kind, Arc::clone(&driven.account)))
             .collect();
+        for problem in self.config.problems() {
+            log::warn!(target: "datadog", "{problem}");
+        }
         let (controls, signals) = (self.controls, self.signals);
         let worker = thread::Builder::new()
             .name("datadog".to_owned())
