@@ -1,5 +1,7 @@
 //! Traces as a strict agent receives them.
 
+#![expect(clippy::unwrap_used, reason = "a test that unwraps fails with the reason")]
+
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! The HTTP client against a real server, over TCP and over Unix sockets.
 
+#![expect(clippy::unwrap_used, reason = "a test that unwraps fails with the reason")]
+
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
