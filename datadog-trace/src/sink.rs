@@ -39,7 +39,7 @@ impl TraceSink {
     }
 
     /// Encodes what waits, up to one full payload.
-    fn next_payload(&mut self) -> Option<Payload> {
+    fn next_payload(&self) -> Option<Payload> {
         let mut filling = Filling::default();
         while !filling.is_full() {
             let Some((spans, _)) = self.queue.pop() else {
