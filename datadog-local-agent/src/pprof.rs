@@ -489,3 +489,208 @@ pub(crate) struct WireFunction {
     #[prost(int64, tag = "4")]
     pub(crate) filename: i64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One sample of 5 ns in `f` called by `g`; the strings are numbered as they stand.
+    fn good() -> WireProfile {
+        let strings = ["", "cpu-time", "nanoseconds", "f", "g", "span id", "file"];
+        let cpu = WireValueType { r#type: 1, unit: 2 };
+        let location = |id, function_id| WireLocation {
+            id,
+            mapping_id: 9,
+            address: 0x10,
+            line: vec![WireLine {
+                function_id,
+                line: 1,
+            }],
+        };
+        let function = |id, name| WireFunction {
+            id,
+            name,
+            system_name: name,
+            filename: 6,
+        };
+        WireProfile {
+            sample_type: vec![cpu],
+            sample: vec![WireSample {
+                location_id: vec![1, 2],
+                value: vec![5],
+                label: vec![WireLabel {
+                    key: 5,
+                    num: 7,
+                    ..WireLabel::default()
+                }],
+            }],
+            mapping: vec![WireMapping {
+                id: 9,
+                ..WireMapping::default()
+            }],
+            location: vec![location(1, 1), location(2, 2)],
+            function: vec![function(1, 3), function(2, 4)],
+            string_table: strings.map(str::to_owned).to_vec(),
+            period_type: Some(cpu),
+            period: 1,
+            ..WireProfile::default()
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut WireProfile)) -> String {
+        let mut wire = good();
+        change(&mut wire);
+        decode(&wire.encode_to_vec()).unwrap_err()
+    }
+
+    #[test]
+    fn a_good_profile_is_resolved() {
+        let pprof = decode(&good().encode_to_vec()).unwrap();
+        let stack: Vec<_> = pprof.samples[0].stack.iter().collect();
+        assert_eq!((&*stack[0].function, &*stack[1].function), ("f", "g"));
+        assert_eq!((&*stack[0].file, stack[0].address), ("file", 0x10));
+        assert_eq!(pprof.samples[0].label("span id"), Some(&Label::Number(7)));
+        assert_eq!(pprof.period_type.unwrap().name, "cpu-time");
+    }
+
+    #[test]
+    fn a_location_without_a_line_is_named_by_its_address() {
+        let mut wire = good();
+        wire.location[0].line.clear();
+        let pprof = decode(&wire.encode_to_vec()).unwrap();
+        assert_eq!(&*pprof.samples[0].stack[0].function, "0x10");
+    }
+
+    #[test]
+    fn recursion_counts_once() {
+        let mut wire = good();
+        wire.sample[0].location_id = vec![1, 1, 2, 1];
+        let hottest = decode(&wire.encode_to_vec())
+            .unwrap()
+            .hottest("cpu-time")
+            .unwrap();
+        let totals: Vec<_> = hottest
+            .iter()
+            .map(|cost| (&*cost.function, cost.self_value, cost.total_value))
+            .collect();
+        assert_eq!(totals, [("f", 5, 5), ("g", 0, 5)]);
+    }
+
+    #[test]
+    fn every_reference_is_checked() {
+        for (got, wanted) in [
+            (refused(|wire| wire.string_table.clear()), "string_table"),
+            (
+                refused(|wire| wire.string_table[0].push('x')),
+                "string_table",
+            ),
+            (refused(|wire| wire.sample_type.clear()), "no sample types"),
+            (
+                refused(|wire| wire.sample_type[0].unit = 0),
+                "sample_type: it needs",
+            ),
+            (
+                refused(|wire| wire.sample_type[0].r#type = 7),
+                "string 7 does not exist, there are 7",
+            ),
+            (
+                refused(|wire| wire.function[1].name = -1),
+                "function 1: string -1",
+            ),
+            (
+                refused(|wire| wire.function[1].system_name = 99),
+                "function 1: string 99",
+            ),
+            (
+                refused(|wire| wire.function[1].filename = 99),
+                "function 1: string 99",
+            ),
+            (refused(|wire| wire.function[1].id = 0), "function 1: id 0"),
+            (
+                refused(|wire| wire.function[1].id = 1),
+                "function 1: id 1 comes twice",
+            ),
+            (refused(|wire| wire.mapping[0].id = 0), "mapping 0: id 0"),
+            (
+                refused(|wire| wire.mapping[0].filename = 99),
+                "mapping 0: string 99",
+            ),
+            (
+                refused(|wire| wire.mapping[0].build_id = 99),
+                "mapping 0: string 99",
+            ),
+            (
+                refused(|wire| wire.mapping.push(wire.mapping[0])),
+                "mapping 1: id 9 comes twice",
+            ),
+            (refused(|wire| wire.location[0].id = 0), "location 0: id 0"),
+            (
+                refused(|wire| wire.location[1].id = 1),
+                "location 1: id 1 comes twice",
+            ),
+            (
+                refused(|wire| wire.location[1].mapping_id = 8),
+                "location 1: mapping 8",
+            ),
+            (
+                refused(|wire| wire.location[1].line[0].function_id = 8),
+                "location 1: function 8 does not exist",
+            ),
+            (
+                refused(|wire| {
+                    wire.location[1].line.clear();
+                    wire.location[1].address = 0;
+                }),
+                "location 1: it has neither",
+            ),
+            (
+                refused(|wire| wire.sample[0].value.push(1)),
+                "sample 0: 2 values for 1 sample types",
+            ),
+            (
+                refused(|wire| wire.sample[0].value[0] = -5),
+                "sample 0: value -5 is negative",
+            ),
+            (
+                refused(|wire| wire.sample[0].location_id[1] = 3),
+                "sample 0: location 3",
+            ),
+            (
+                refused(|wire| wire.sample[0].label[0].key = 0),
+                "label 0: it has no key",
+            ),
+            (
+                refused(|wire| wire.sample[0].label[0].key = 99),
+                "label 0: string 99",
+            ),
+            (
+                refused(|wire| wire.sample[0].label[0].num_unit = 99),
+                "label 0: string 99",
+            ),
+            (
+                refused(|wire| wire.sample[0].label[0].str = 3),
+                "both a text and a number",
+            ),
+            (
+                refused(|wire| {
+                    wire.sample[0].label[0].num = 0;
+                    wire.sample[0].label[0].str = 3;
+                }),
+                "`span id` has to be a number",
+            ),
+            (refused(|wire| wire.comment.push(99)), "string 99"),
+            (refused(|wire| wire.default_sample_type = 99), "string 99"),
+            (
+                refused(|wire| wire.duration_nanos = -1),
+                "duration_nanos is -1",
+            ),
+            (
+                refused(|wire| wire.period_type = Some(WireValueType::default())),
+                "period_type: it needs",
+            ),
+        ] {
+            assert!(got.contains(wanted), "wanted {wanted}, got {got}");
+        }
+        assert!(decode(b"\xff").unwrap_err().starts_with("not a pprof"));
+    }
+}

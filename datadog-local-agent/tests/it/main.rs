@@ -3,4 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod client;
+mod faults;
+mod intake;
+mod profiles;
 mod smoke;
+mod traces;
