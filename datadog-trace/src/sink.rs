@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datadog_config::DDConfig;
-use datadog_transport::{Account, AgentClient, Outbox, Pass, Payload, Queue, Signal};
+use datadog_transport::{Account, AgentClient, Occasion, Outbox, Pass, Payload, Queue, Signal};
 
 use crate::encode::{Encoder, Filling};
 use crate::trace::SpanData;
@@ -57,6 +57,10 @@ impl Signal for TraceSink {
     }
 
     fn run(&mut self, pass: &Pass) -> Option<Instant> {
+        // Not while somebody waits: what is buffered goes first.
+        if pass.occasion == Occasion::Due {
+            self.agent.refresh_info(self.agent.limit());
+        }
         // One payload at a time, so that a fast producer finds room in the queue while the agent is busy.
         loop {
             let payload = self.next_payload();
