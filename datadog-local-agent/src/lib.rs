@@ -14,6 +14,7 @@ mod metric;
 mod pprof;
 mod profile;
 mod received;
+mod report;
 mod request;
 mod series;
 mod sockets;
@@ -30,6 +31,7 @@ pub use metric::{Event, Metric, MetricKind, Origin, ServiceCheck, ServiceStatus,
 pub use pprof::{Frame, FunctionCost, Label, Pprof, Sample, SampleType};
 pub use profile::{Attachment, Profile, ProfileEvent};
 pub use received::{Received, WaitError};
+pub use report::Report;
 pub use request::{Headers, Refusal, Request, Transport};
 pub use sockets::StartError;
 pub use trace::{Attribute, Span, SpanEvent, SpanLink, TraceChunk};

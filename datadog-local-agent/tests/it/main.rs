@@ -6,5 +6,6 @@ mod client;
 mod faults;
 mod intake;
 mod profiles;
+mod report;
 mod smoke;
 mod traces;

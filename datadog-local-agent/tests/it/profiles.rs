@@ -114,6 +114,12 @@ fn upload(agent: &LocalAgent, path: &str, parts: &[Vec<u8>]) -> Answer {
     client::tcp(agent).send(&format!("POST {path}"), &headers, &body)
 }
 
+/// Uploads a good profile.
+pub(crate) fn send_good(agent: &LocalAgent) {
+    let parts = [event_part(&event()), pprof_part(&pprof())];
+    assert_eq!(upload(agent, "/profiling/v1/input", &parts).status, 200);
+}
+
 #[test]
 fn a_profile_is_decoded() {
     let agent = LocalAgent::start().unwrap();
