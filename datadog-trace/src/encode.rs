@@ -18,15 +18,16 @@ const AUTO_KEEP: f64 = 1.0;
 /// Decision maker "default": no rule, rate or user decided (dd-trace-go: `ddtrace/tracer/sampler.go`).
 const BY_DEFAULT: &str = "-0";
 
-/// What every span of this client carries.
+/// What the spans of this client carry without being told.
 #[derive(Debug)]
 pub(crate) struct Encoder {
     clock: Clock,
     service: String,
     version: Option<String>,
-    runtime_id: String,
-    /// The configured tags, with `env`.
-    tags: Vec<(String, String)>,
+    /// On every span: the configured tags, with `env`.
+    span_tags: Vec<(String, String)>,
+    /// On the first span of each chunk.
+    chunk_tags: Vec<(&'static str, String)>,
 }
 
 /// A payload that is being filled.
@@ -45,12 +46,22 @@ impl Encoder {
             .iter()
             .filter(|(key, _)| key != "env")
             .cloned();
+        let mut chunk_tags = vec![
+            ("_dd.p.dm", BY_DEFAULT.to_owned()),
+            ("runtime-id", config.runtime_id().to_owned()),
+            ("language", "rust".to_owned()),
+        ];
+        if let Some(hostname) = config.hostname()
+            && config.report_hostname()
+        {
+            chunk_tags.push(("_dd.hostname", hostname.to_owned()));
+        }
         Self {
             clock: Clock::new(),
             service: config.service().to_owned(),
             version: config.version().map(str::to_owned),
-            runtime_id: config.runtime_id().to_owned(),
-            tags: tags.chain(env).collect(),
+            span_tags: tags.chain(env).collect(),
+            chunk_tags,
         }
     }
 
@@ -96,33 +107,33 @@ impl Encoder {
 
     fn meta(&self, out: &mut Vec<u8>, span: &SpanData, first: bool) {
         let ours = *self.service == *span.service;
-        let mut extra: Vec<(&str, &str)> = self
-            .tags
-            .iter()
-            .map(|(key, value)| (&**key, &**value))
-            .collect();
-        match (&self.version, ours) {
-            (Some(version), true) => extra.push(("version", version)),
-            (_, false) => extra.push(("_dd.base_service", &self.service)),
-            (None, true) => {}
-        }
-        let high_id = format!("{:016x}", (span.trace_id >> 64) as u64);
-        if first {
-            let chunk = [
-                ("_dd.p.tid", &*high_id),
-                ("_dd.p.dm", BY_DEFAULT),
-                ("runtime-id", &self.runtime_id),
-                ("language", "rust"),
-            ];
-            extra.extend(chunk);
-        }
+        let high_id = (span.trace_id >> 64) as u64;
+        let high_id = (first && high_id != 0).then(|| format!("{high_id:016x}"));
+        let chunk_tags = if first {
+            self.chunk_tags.as_slice()
+        } else {
+            &[]
+        };
+        let mut extra: Vec<(&str, &str)> = Vec::with_capacity(16);
+        extra.extend(self.span_tags.iter().map(|(key, value)| (&**key, &**value)));
+        extra.extend(chunk_tags.iter().map(|(key, value)| (*key, &**value)));
+        extra.extend(high_id.as_deref().map(|id| ("_dd.p.tid", id)));
+        extra.extend((!ours).then_some(("_dd.base_service", &*self.service)));
+        extra.extend(
+            self.version
+                .as_deref()
+                .filter(|_| ours)
+                .map(|version| ("version", version)),
+        );
         // What the program set itself wins.
-        extra.retain(|(key, _)| !span.meta.iter().any(|(known, _)| known == key));
+        extra.retain(|(key, _)| !span.has_tag(key));
         msgpack::map(out, span.meta.len() + extra.len());
-        span.meta
-            .iter()
-            .for_each(|(key, value)| text(out, key, value));
-        extra.iter().for_each(|(key, value)| text(out, key, value));
+        for (key, value) in &span.meta {
+            text(out, key, value);
+        }
+        for (key, value) in extra {
+            text(out, key, value);
+        }
     }
 }
 
@@ -137,7 +148,7 @@ fn metrics(out: &mut Vec<u8>, span: &SpanData, first: bool) {
             ("process_id", f64::from(process::id())),
         ]);
     }
-    extra.retain(|(key, _)| !span.metrics.iter().any(|(known, _)| known == key));
+    extra.retain(|(key, _)| !span.has_tag(key));
     msgpack::map(out, span.metrics.len() + extra.len());
     let set = span.metrics.iter().map(|(key, value)| (&**key, *value));
     for (key, value) in set.chain(extra) {

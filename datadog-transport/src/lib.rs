@@ -17,6 +17,7 @@ mod clock;
 pub mod context;
 mod error;
 mod error_report;
+mod fork;
 mod health;
 mod http;
 mod intake;
