@@ -24,6 +24,7 @@ mod http;
 mod info;
 mod intake;
 mod outbox;
+mod payload;
 mod queue;
 mod resolve;
 mod retry;
@@ -43,7 +44,8 @@ pub use health::{
 pub use http::{Answer, Headers, SendError};
 pub use info::AgentInfo;
 pub use intake::IntakeClient;
-pub use outbox::{Outbox, Payload};
+pub use outbox::Outbox;
+pub use payload::{Frame, Part, Payload};
 pub use queue::Queue;
 pub use standalone::Standalone;
 pub use statsd::{StatsdError, StatsdSocket};

@@ -1,6 +1,9 @@
 //! The whole client against strict receivers, over every transport.
 
-#![expect(clippy::unwrap_used, reason = "a test that unwraps fails with the reason")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that unwraps fails with the reason"
+)]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -76,7 +79,9 @@ fn all_signals_arrive_and_know_of_each_other() {
         assert!(report.complete, "{report}");
         assert_balanced(&client);
 
-        agent.wait_for(LIMIT, |got| got.metric_sum("visits") >= 5.0).unwrap();
+        agent
+            .wait_for(LIMIT, |got| got.metric_sum("visits") >= 5.0)
+            .unwrap();
         assert_eq!(agent.metric_sum("visits"), 5.0);
         assert_eq!(agent.metric_values("depth").last(), Some(&7.5));
         assert!(agent.metric_values("burned")[0] >= 0.3, "seconds");
@@ -84,11 +89,19 @@ fn all_signals_arrive_and_know_of_each_other() {
         let log = |message: &str| logs.iter().find(|log| log.message == message).unwrap();
         let ids = |message: &str| {
             let attributes = &log(message).attributes;
-            let text = |key: &str| attributes.get(key).and_then(|id| id.as_str()).map(str::to_owned);
+            let text = |key: &str| {
+                attributes
+                    .get(key)
+                    .and_then(|id| id.as_str())
+                    .map(str::to_owned)
+            };
             (text("dd.trace_id"), text("dd.span_id"))
         };
         let hex = format!("{trace_id:032x}");
-        assert_eq!(ids("from outer"), (Some(hex.clone()), Some(outer_id.to_string())));
+        assert_eq!(
+            ids("from outer"),
+            (Some(hex.clone()), Some(outer_id.to_string()))
+        );
         assert_eq!(ids("from inner"), (Some(hex), Some(inner_id.to_string())));
         assert_eq!(ids("from nowhere"), (None, None));
         assert_eq!(agent.spans().len(), 2);
@@ -101,12 +114,21 @@ fn all_signals_arrive_and_know_of_each_other() {
 
 #[test]
 fn a_wrong_api_key_is_counted_and_reported_and_not_tried_again() {
-    let agent = LocalAgent::builder().api_key("ffffffffffffffffffffffffffffffff").start().unwrap();
+    let agent = LocalAgent::builder()
+        .api_key("ffffffffffffffffffffffffffffffff")
+        .start()
+        .unwrap();
     let client = start(config(&agent));
     client.info("one");
     client.info("two");
     let report = client.flush_logs();
-    assert_eq!((report.delivered, report.dropped.get(DropReason::Refused(403))), (0, 2));
+    assert_eq!(
+        (
+            report.delivered,
+            report.dropped.get(DropReason::Refused(403))
+        ),
+        (0, 2)
+    );
     let requests = agent.requests().len();
     assert_eq!(client.flush_logs().requests, 0);
     let health = client.health().signal(SignalKind::Logs);
@@ -129,17 +151,33 @@ fn without_any_receiver_the_program_runs_and_ends_in_time_and_the_loss_is_explai
             client.debug("round").with("at", at);
         });
     }
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        start.elapsed()
+    );
     burn(Duration::from_millis(100));
     let start = Instant::now();
     let report = client.shutdown(LIMIT);
     assert!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
     assert!(report.complete, "{report}");
     let health = client.health();
-    for signal in [SignalKind::Metrics, SignalKind::Logs, SignalKind::Traces, SignalKind::Profiles] {
+    for signal in [
+        SignalKind::Metrics,
+        SignalKind::Logs,
+        SignalKind::Traces,
+        SignalKind::Profiles,
+    ] {
         let health = health.signal(signal);
-        assert_eq!((health.buffered, health.delivered), (0, 0), "{signal}: {health:?}");
-        assert!(health.dropped.get(DropReason::Shutdown) > 0, "{signal}: {health:?}");
+        assert_eq!(
+            (health.buffered, health.delivered),
+            (0, 0),
+            "{signal}: {health:?}"
+        );
+        assert!(
+            health.dropped.get(DropReason::Shutdown) > 0,
+            "{signal}: {health:?}"
+        );
         assert!(health.last_error.is_some(), "{signal}: {health:?}");
     }
     assert_balanced(&client);
@@ -156,7 +194,9 @@ fn the_last_clone_to_be_dropped_delivers_what_is_buffered() {
     drop(client);
     assert!(agent.spans().is_empty());
     drop(clone);
-    agent.wait_for(LIMIT, |got| got.metric_sum("jobs") == 1.0).unwrap();
+    agent
+        .wait_for(LIMIT, |got| got.metric_sum("jobs") == 1.0)
+        .unwrap();
     assert_eq!((agent.logs().len(), agent.spans().len()), (1, 1));
 }
 
@@ -173,7 +213,15 @@ fn handles_that_outlive_the_client_are_harmless_and_counted() {
     client.info("late");
     log::Log::flush(&handler);
     for signal in [SignalKind::Metrics, SignalKind::Logs, SignalKind::Traces] {
-        assert_eq!(client.health().signal(signal).dropped.get(DropReason::Shutdown), 1, "{signal}");
+        assert_eq!(
+            client
+                .health()
+                .signal(signal)
+                .dropped
+                .get(DropReason::Shutdown),
+            1,
+            "{signal}"
+        );
     }
     assert_balanced(&client);
 }
@@ -189,16 +237,36 @@ fn bad_values_from_code_are_errors_and_those_of_the_environment_are_problems() {
         .unwrap_err();
     let text = error.to_string();
     assert_eq!(error.problems().len(), 3, "{text}");
-    for part in ["agent_url", "ftp://x", "service", "tracing_port", "1 and 65535"] {
+    for part in [
+        "agent_url",
+        "ftp://x",
+        "service",
+        "tracing_port",
+        "1 and 65535",
+    ] {
         assert!(text.contains(part), "{part} is missing in: {text}");
     }
     let config = DDConfig::builder()
-        .environment([("DD_TRACE_AGENT_URL", "ftp://x"), ("DD_SERVICE", ""), ("DD_TRACE_AGENT_PORT", "0")])
+        .environment([
+            ("DD_TRACE_AGENT_URL", "ftp://x"),
+            ("DD_SERVICE", ""),
+            ("DD_TRACE_AGENT_PORT", "0"),
+        ])
         .build()
         .unwrap();
     assert!(!config.service().is_empty());
     let problems: Vec<String> = config.problems().iter().map(ToString::to_string).collect();
-    assert!(problems.iter().any(|line| line.contains("DD_TRACE_AGENT_URL=ftp://x")), "{problems:?}");
-    assert!(problems.iter().any(|line| line.contains("DD_TRACE_AGENT_PORT=0")), "{problems:?}");
+    assert!(
+        problems
+            .iter()
+            .any(|line| line.contains("DD_TRACE_AGENT_URL=ftp://x")),
+        "{problems:?}"
+    );
+    assert!(
+        problems
+            .iter()
+            .any(|line| line.contains("DD_TRACE_AGENT_PORT=0")),
+        "{problems:?}"
+    );
     assert_eq!(config.trace_agent().to_string(), "http://localhost:8126");
 }
