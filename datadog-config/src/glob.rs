@@ -83,8 +83,14 @@ mod tests {
             ("", &[""], &["a"]),
         ] {
             let glob = Glob::new(pattern);
-            assert!(fits.iter().all(|text| glob.matches(text)), "{pattern} {fits:?}");
-            assert!(!fits_not.iter().any(|text| glob.matches(text)), "{pattern} {fits_not:?}");
+            assert!(
+                fits.iter().all(|text| glob.matches(text)),
+                "{pattern} {fits:?}"
+            );
+            assert!(
+                !fits_not.iter().any(|text| glob.matches(text)),
+                "{pattern} {fits_not:?}"
+            );
         }
     }
 
@@ -94,7 +100,9 @@ mod tests {
             (None, None) => true,
             (Some(('*', rest)), _) if defined(rest, text) => true,
             (Some(('*', _)), Some((_, text))) => defined(pattern, text),
-            (Some((one, rest)), Some((character, text))) if *one == '?' || one == character => defined(rest, text),
+            (Some((one, rest)), Some((character, text))) if *one == '?' || one == character => {
+                defined(rest, text)
+            }
             _ => false,
         }
     }

@@ -336,17 +336,35 @@ mod tests {
             {"service": "web*", "name": "http.?", "resource": "GET *", "tags": {"tier": "g*", "n": 5}, "sample_rate": 0.25},
             {"sample_rate": 1, "service": "*", "name": "", "something": "else"}
         ]"#;
-        let first = SamplingRule::new(0.25).service("web*").name("http.?").resource("GET *").tag("n", "5").tag("tier", "g*");
-        assert_eq!(rules(text), (Some(vec![first, SamplingRule::new(1.0)]), Vec::new()));
+        let first = SamplingRule::new(0.25)
+            .service("web*")
+            .name("http.?")
+            .resource("GET *")
+            .tag("n", "5")
+            .tag("tier", "g*");
+        assert_eq!(
+            rules(text),
+            (Some(vec![first, SamplingRule::new(1.0)]), Vec::new())
+        );
 
-        let text = r#"[{"service": "web", "name": "sql", "sample_rate": 0.5, "max_per_second": 50}, {}]"#;
-        let first = SpanSamplingRule::new(0.5).service("web").name("sql").max_per_second(50.0);
-        assert_eq!(span_rules(text), (Some(vec![first, SpanSamplingRule::new(1.0)]), Vec::new()));
+        let text =
+            r#"[{"service": "web", "name": "sql", "sample_rate": 0.5, "max_per_second": 50}, {}]"#;
+        let first = SpanSamplingRule::new(0.5)
+            .service("web")
+            .name("sql")
+            .max_per_second(50.0);
+        assert_eq!(
+            span_rules(text),
+            (Some(vec![first, SpanSamplingRule::new(1.0)]), Vec::new())
+        );
     }
 
     #[test]
     fn a_triple_is_service_environment_and_rate() {
-        assert_eq!(SamplingRule::from(("web", "prod", 0.02)), SamplingRule::new(0.02).service("web").tag("env", "prod"));
+        assert_eq!(
+            SamplingRule::from(("web", "prod", 0.02)),
+            SamplingRule::new(0.02).service("web").tag("env", "prod")
+        );
         assert_eq!(SamplingRule::from(("*", "", 0.02)), SamplingRule::new(0.02));
     }
 
@@ -381,7 +399,10 @@ mod tests {
         for text in ["", "{", "{}", "1", "[", "[{]"] {
             let (good, errors) = rules(text);
             assert_eq!((good, errors.len()), (None, 1), "{text}");
-            assert!(errors[0].starts_with("expected a JSON array of rules"), "{text}");
+            assert!(
+                errors[0].starts_with("expected a JSON array of rules"),
+                "{text}"
+            );
         }
         assert_eq!(rules("[]"), (Some(Vec::new()), Vec::new()));
     }

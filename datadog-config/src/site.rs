@@ -52,7 +52,10 @@ mod tests {
         for (_, site) in SITES {
             assert_eq!(parse(site), Some((site.to_owned(), None)));
         }
-        assert_eq!(parse(" DatadogHQ.eu "), Some(("datadoghq.eu".to_owned(), None)));
+        assert_eq!(
+            parse(" DatadogHQ.eu "),
+            Some(("datadoghq.eu".to_owned(), None))
+        );
     }
 
     #[test]
@@ -65,7 +68,14 @@ mod tests {
             ("ap2", "ap2.datadoghq.com"),
             ("us1-fed", "ddog-gov.com"),
         ] {
-            assert_eq!(parse(text), Some((site.to_owned(), Some(format!("this site is written {site}")))), "{text}");
+            assert_eq!(
+                parse(text),
+                Some((
+                    site.to_owned(),
+                    Some(format!("this site is written {site}"))
+                )),
+                "{text}"
+            );
         }
     }
 
@@ -78,7 +88,15 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_no_site() {
-        for text in ["", "https://datadoghq.com", "datadoghq.com/", "data dog.com", "nowhere", "...", "a.b:443"] {
+        for text in [
+            "",
+            "https://datadoghq.com",
+            "datadoghq.com/",
+            "data dog.com",
+            "nowhere",
+            "...",
+            "a.b:443",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

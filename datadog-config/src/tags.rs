@@ -104,30 +104,57 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: &[(&str, &str)]) {
         let tags = parse(text);
-        let tags: Vec<_> = tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let tags: Vec<_> = tags
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
         assert_eq!(tags, expected, "{text}");
     }
 
     /// The vectors of `system-tests: tests/parametric/test_config_consistency.py, tag_scenarios`.
     #[test]
     fn published_vectors() {
-        check("key1:value1,key2:value2", &[("key1", "value1"), ("key2", "value2")]);
-        check("key1:value1 key2:value2", &[("key1", "value1"), ("key2", "value2")]);
-        let four = [("env", "test"), ("aKey", "aVal"), ("bKey", "bVal"), ("cKey", "")];
+        check(
+            "key1:value1,key2:value2",
+            &[("key1", "value1"), ("key2", "value2")],
+        );
+        check(
+            "key1:value1 key2:value2",
+            &[("key1", "value1"), ("key2", "value2")],
+        );
+        let four = [
+            ("env", "test"),
+            ("aKey", "aVal"),
+            ("bKey", "bVal"),
+            ("cKey", ""),
+        ];
         check("env:test aKey:aVal bKey:bVal cKey:", &four);
         check("env:test,aKey:aVal,bKey:bVal,cKey:", &four);
         let mixed = [("env", "test"), ("aKey", "aVal bKey:bVal cKey:")];
         check("env:test,aKey:aVal bKey:bVal cKey:", &mixed);
         check(
             "env:test     bKey :bVal dKey: dVal cKey:",
-            &[("env", "test"), ("bKey", ""), ("dKey", ""), ("dVal", ""), ("cKey", "")],
+            &[
+                ("env", "test"),
+                ("bKey", ""),
+                ("dKey", ""),
+                ("dVal", ""),
+                ("cKey", ""),
+            ],
         );
         check("env :test, aKey : aVal bKey:bVal cKey:", &mixed);
         check(
             "env:keyWithA:Semicolon bKey:bVal cKey",
-            &[("env", "keyWithA:Semicolon"), ("bKey", "bVal"), ("cKey", "")],
+            &[
+                ("env", "keyWithA:Semicolon"),
+                ("bKey", "bVal"),
+                ("cKey", ""),
+            ],
         );
-        check("env:keyWith:  , ,   Lots:Of:Semicolons ", &[("env", "keyWith:"), ("Lots", "Of:Semicolons")]);
+        check(
+            "env:keyWith:  , ,   Lots:Of:Semicolons ",
+            &[("env", "keyWith:"), ("Lots", "Of:Semicolons")],
+        );
         check("a:b,c,d", &[("a", "b"), ("c", ""), ("d", "")]);
         check("a,1", &[("a", ""), ("1", "")]);
         check("a:b:c:d", &[("a", "b:c:d")]);
@@ -142,7 +169,10 @@ mod tests {
 
     #[test]
     fn what_has_no_form_is_written_as_an_underscore() {
-        check(&print([("a:b", "c,d"), ("e", "f g:h")]), &[("a_b", "c_d"), ("e", "f g:h")]);
+        check(
+            &print([("a:b", "c,d"), ("e", "f g:h")]),
+            &[("a_b", "c_d"), ("e", "f g:h")],
+        );
     }
 
     /// The vectors of `datadog-agent: pkg/trace/traceutil/normalize/normalize_test.go`.
@@ -150,11 +180,17 @@ mod tests {
     fn the_agents_vectors() {
         let a_and_dogs = format!("a{}b", "🐶".repeat(799));
         let (long, cut) = ("a".repeat(888), "a".repeat(200));
-        let (zeros, counted) = (format!("A{} {}", "0".repeat(197), "0".repeat(12)), format!("a{}_0", "0".repeat(197)));
+        let (zeros, counted) = (
+            format!("A{} {}", "0".repeat(197), "0".repeat(12)),
+            format!("a{}_0", "0".repeat(197)),
+        );
         for (tag, expected) in [
             ("#test_starting_hash", "test_starting_hash"),
             ("TestCAPSandSuch", "testcapsandsuch"),
-            ("Test Conversion Of Weird !@#$%^&**() Characters", "test_conversion_of_weird_characters"),
+            (
+                "Test Conversion Of Weird !@#$%^&**() Characters",
+                "test_conversion_of_weird_characters",
+            ),
             ("$#weird_starting", "weird_starting"),
             ("allowed:c0l0ns", "allowed:c0l0ns"),
             ("1love", "love"),
@@ -168,7 +204,10 @@ mod tests {
             (":::test", ":::test"),
             ("contiguous_____underscores", "contiguous_underscores"),
             ("foo_", "foo"),
-            ("\u{17F}odd_\u{17F}case\u{17F}", "\u{17F}odd_\u{17F}case\u{17F}"),
+            (
+                "\u{17F}odd_\u{17F}case\u{17F}",
+                "\u{17F}odd_\u{17F}case\u{17F}",
+            ),
             ("", ""),
             (" ", ""),
             ("ok", "ok"),
