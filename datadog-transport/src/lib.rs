@@ -50,4 +50,4 @@ pub use queue::Queue;
 pub use standalone::Standalone;
 pub use statsd::{StatsdError, StatsdSocket};
 pub use transport::{Seat, Transport, TransportBuilder};
-pub use worker::{Occasion, Pass, Signal, Waker};
+pub use worker::{Occasion, Pass, Signal, Waker, on_worker};
