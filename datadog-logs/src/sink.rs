@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datadog_transport::{Account, IntakeClient, Outbox, Pass, Payload, Queue, Signal};
+use datadog_transport::{Account, IntakeClient, Outbox, Part, Pass, Payload, Queue, Signal};
 
 /// Public API reference, "Send logs".
 const PATH: &str = "/api/v2/logs";
 
 /// The most entries of one request (public API reference, "Send logs").
-const MAX_ENTRIES: u64 = 1000;
+const MAX_ENTRIES: usize = 1000;
 
 /// A request with this many bytes is closed. One entry of 1 MB still fits before the limit of 5 MB
 /// (public API reference, "Send logs").
@@ -45,23 +45,49 @@ impl IntakeSink {
 
     /// What waits, up to one full request.
     fn next_payload(&self) -> Option<Payload> {
-        let mut body = Vec::new();
-        let mut entries = 0;
-        while entries < MAX_ENTRIES && body.len() < FULL_BYTES {
-            let Some((entry, _)) = self.queue.pop() else {
+        let mut list = JsonList::default();
+        while list.entries.len() < MAX_ENTRIES && list.body.len() < FULL_BYTES {
+            let Some((entry, items)) = self.queue.pop() else {
                 break;
             };
-            body.push(if entries == 0 { b'[' } else { b',' });
-            body.extend_from_slice(&entry);
-            entries += 1;
+            list.push(&entry, items);
         }
-        body.push(b']');
-        (entries > 0).then(|| Payload {
-            body,
-            headers: vec![("Content-Type", "application/json".to_owned())],
-            items: entries,
-        })
+        (!list.entries.is_empty()).then(|| list.close())
     }
+}
+
+/// A request body that is being written: a JSON array of records.
+#[derive(Default)]
+struct JsonList {
+    body: Vec<u8>,
+    entries: Vec<Part>,
+}
+
+impl JsonList {
+    fn push(&mut self, entry: &[u8], items: u64) {
+        self.body
+            .push(if self.entries.is_empty() { b'[' } else { b',' });
+        let start = self.body.len();
+        self.body.extend_from_slice(entry);
+        self.entries.push(Part {
+            bytes: start..self.body.len(),
+            items,
+        });
+    }
+
+    fn close(mut self) -> Payload {
+        self.body.push(b']');
+        let headers = vec![("Content-Type", "application/json".to_owned())];
+        Payload::list(self.body, headers, self.entries, frame)
+    }
+}
+
+fn frame(entries: &[(&[u8], u64)]) -> Payload {
+    let mut list = JsonList::default();
+    for (entry, items) in entries {
+        list.push(entry, *items);
+    }
+    list.close()
 }
 
 impl Signal for IntakeSink {
