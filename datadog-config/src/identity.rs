@@ -1,8 +1,11 @@
 //! Who this process is.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::SystemTime;
+
+use crate::tags::normalize_tag;
 
 /// A random name of this process, and of each process forked from it.
 ///
@@ -11,7 +14,7 @@ use std::time::SystemTime;
 pub(crate) struct RuntimeId {
     process: u32,
     text: String,
-    of_child: OnceLock<Box<RuntimeId>>,
+    of_child: OnceLock<Box<Self>>,
 }
 
 impl RuntimeId {
@@ -59,10 +62,14 @@ fn random_uuid(process: u32) -> String {
     )
 }
 
+/// The executable this process runs.
+pub(crate) fn executable() -> Option<PathBuf> {
+    std::env::current_exe().ok()
+}
+
 /// The name of the executable without its extension; the service if nobody names one.
 pub(crate) fn executable_name() -> Option<String> {
-    let path = std::env::current_exe().ok()?;
-    let name = path.file_stem()?.to_string_lossy().into_owned();
+    let name = executable()?.file_stem()?.to_string_lossy().into_owned();
     (!name.trim().is_empty()).then_some(name)
 }
 
@@ -70,4 +77,46 @@ pub(crate) fn executable_name() -> Option<String> {
 pub(crate) fn system_hostname() -> Option<String> {
     let name = hostname::get().ok()?.to_string_lossy().into_owned();
     (!name.trim().is_empty()).then_some(name)
+}
+
+/// The tags that tell processes of one service apart, in the form of `_dd.tags.process`: sorted, with commas between them.
+/// (`dd-trace-go: internal/processtags/processtags.go`.)
+pub(crate) fn process_tags(service: &str, named_by_user: bool) -> String {
+    let executable = executable();
+    let directory = |path: Option<&Path>| {
+        let name = path?.file_name()?.to_string_lossy().into_owned();
+        (name != "bin").then_some(name)
+    };
+    let service = if named_by_user {
+        ("svc.user", "true")
+    } else {
+        ("svc.auto", service)
+    };
+    let tags = [
+        (
+            "entrypoint.basedir",
+            directory(executable.as_deref().and_then(Path::parent)),
+        ),
+        (
+            "entrypoint.name",
+            executable
+                .as_deref()
+                .and_then(Path::file_name)
+                .map(|name| name.to_string_lossy().into_owned()),
+        ),
+        (
+            "entrypoint.type",
+            executable.is_some().then(|| "executable".to_owned()),
+        ),
+        (
+            "entrypoint.workdir",
+            directory(std::env::current_dir().ok().as_deref()),
+        ),
+        (service.0, Some(service.1.to_owned())),
+    ];
+    let written = tags.iter().filter_map(|(key, value)| {
+        let tag = format!("{key}:{}", value.as_deref()?);
+        Some(normalize_tag(&tag).into_owned())
+    });
+    written.collect::<Vec<_>>().join(",")
 }

@@ -30,32 +30,31 @@ pub(crate) struct Reading<T> {
     pub(crate) errors: Vec<String>,
     /// What is accepted, yet probably not what was meant.
     pub(crate) remark: Option<String>,
+    /// How the value is written, if the text wrote it otherwise.
+    pub(crate) written: Option<String>,
 }
 
 impl<T> Reading<T> {
-    fn good(value: T) -> Self {
+    fn new(value: Option<T>, errors: Vec<String>) -> Self {
         Self {
-            value: Some(value),
-            errors: Vec::new(),
+            value,
+            errors,
             remark: None,
+            written: None,
         }
     }
 
-    fn bad(error: String) -> Self {
-        Self {
-            value: None,
-            errors: vec![error],
-            remark: None,
-        }
+    pub(crate) fn bad(error: String) -> Self {
+        Self::new(None, vec![error])
     }
 }
 
 /// Either the value, or not what the kind `K` expects.
 fn reading<K: Kind>(value: Option<K::Value>) -> Reading<K::Value> {
-    value.map_or_else(
-        || Reading::bad(Invalid::expected(K::EXPECTS).to_string()),
-        Reading::good,
-    )
+    match value {
+        Some(value) => Reading::new(Some(value), Vec::new()),
+        None => Reading::bad(Invalid::expected(K::EXPECTS).to_string()),
+    }
 }
 
 macro_rules! kinds {
@@ -155,7 +154,8 @@ impl Kind for Site {
         match site::parse(text) {
             Some((site, remark)) => Reading {
                 remark,
-                ..Reading::good(site)
+                written: Some(site.clone()),
+                ..reading::<Self>(Some(site))
             },
             None => reading::<Self>(None),
         }
@@ -172,11 +172,7 @@ impl Kind for TraceRules {
 
     fn read(text: &str) -> Reading<Self::Value> {
         let (value, errors) = sampling::parse_rules(text, SamplingRule::from_json, Self::EXPECTS);
-        Reading {
-            value,
-            errors,
-            remark: None,
-        }
+        Reading::new(value, errors)
     }
 }
 
@@ -191,11 +187,7 @@ impl Kind for SpanRules {
     fn read(text: &str) -> Reading<Self::Value> {
         let (value, errors) =
             sampling::parse_rules(text, SpanSamplingRule::from_json, Self::EXPECTS);
-        Reading {
-            value,
-            errors,
-            remark: None,
-        }
+        Reading::new(value, errors)
     }
 }
 

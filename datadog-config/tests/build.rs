@@ -39,9 +39,9 @@ fn bad_environment_is_a_list_of_problems() {
     assert_eq!(
         lines,
         [
-            "DD_SERVICE= (env): expected a text that is not empty; using no value",
-            "DD_TRACE_AGENT_URL=ftp://x (env): expected localhost, host, host:port, http(s)://…, unix:///path or /path.sock; using no value",
-            "DD_TRACE_AGENT_PORT=0 (env): expected a port from 1 to 65535; using no value",
+            "DD_SERVICE= (env): expected a text that is not empty; not used",
+            "DD_TRACE_AGENT_URL=ftp://x (env): expected localhost, host, host:port, http(s)://…, unix:///path or /path.sock; not used",
+            "DD_TRACE_AGENT_PORT=0 (env): expected a port from 1 to 65535; not used",
         ]
     );
     assert!(!config.service().is_empty());

@@ -1,6 +1,9 @@
 //! Traces as a strict agent receives them.
 
-#![expect(clippy::unwrap_used, reason = "a test that unwraps fails with the reason")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that unwraps fails with the reason"
+)]
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -15,11 +15,13 @@
 mod agent;
 mod clock;
 pub mod context;
+pub mod diagnostics;
 mod error;
 mod error_report;
 mod fork;
 mod health;
 mod http;
+mod info;
 mod intake;
 mod outbox;
 mod queue;
@@ -39,6 +41,7 @@ pub use health::{
     Account, DropReason, Drops, FlushReport, Health, LastError, SignalHealth, SignalKind,
 };
 pub use http::{Answer, Headers, SendError};
+pub use info::AgentInfo;
 pub use intake::IntakeClient;
 pub use outbox::{Outbox, Payload};
 pub use queue::Queue;

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::retry::{Backoff, Verdict, judge};
-use crate::{Account, Answer, DropReason, Headers, Occasion, Pass, SendError};
+use crate::{Account, Answer, DropReason, Headers, Occasion, Pass, SendError, diagnostics};
 
 /// How long a payload may wait for its receiver.
 const LONGEST_STAY: Duration = Duration::from_secs(10);
@@ -95,7 +95,9 @@ impl Outbox {
                     self.deliver_first();
                 }
                 Verdict::GiveUp { reason, error } => {
-                    log::warn!(target: "datadog", "{} items dropped: {error}", first.payload.items);
+                    diagnostics::warn("refused", || {
+                        format!("{} items dropped: {error}", first.payload.items)
+                    });
                     self.account.error(error);
                     self.backoff.succeed();
                     self.give_up_first(reason);
@@ -106,9 +108,10 @@ impl Outbox {
                     absent,
                 } => {
                     let now = Instant::now();
-                    if self.backoff.fail(now, retry_after) {
-                        log::warn!(target: "datadog", "can't deliver, will try again: {error}");
-                    }
+                    self.backoff.fail(now, retry_after);
+                    diagnostics::warn("delivery failed", || {
+                        format!("can't deliver, will try again: {error}")
+                    });
                     self.account.error(error);
                     let until = self.backoff.wait_until(now).unwrap_or(now);
                     if pass.occasion != Occasion::Shutdown || absent {

@@ -98,14 +98,12 @@ impl Backoff {
         self.until.filter(|until| *until > now)
     }
 
-    /// Whether this is the first failure after a success.
-    pub(crate) fn fail(&mut self, now: Instant, retry_after: Option<Duration>) -> bool {
+    pub(crate) fn fail(&mut self, now: Instant, retry_after: Option<Duration>) {
         let longest = LONGEST_WAIT.min(FIRST_WAIT * 2u32.pow(self.failures.min(10)));
         // Full jitter, so that clients which failed together don't come back together.
         let wait = retry_after.unwrap_or_else(|| longest.mul_f64(fastrand::f64()));
         self.until = Some(now + wait);
         self.failures += 1;
-        self.failures == 1
     }
 
     pub(crate) fn succeed(&mut self) {
@@ -122,14 +120,14 @@ mod tests {
         let mut backoff = Backoff::default();
         let now = Instant::now();
         let mut longest_seen = Duration::ZERO;
-        assert!(backoff.fail(now, None));
+        backoff.fail(now, None);
         assert!(
             backoff
                 .wait_until(now)
                 .is_none_or(|until| until <= now + FIRST_WAIT)
         );
         for _ in 0..200 {
-            assert!(!backoff.fail(now, None));
+            backoff.fail(now, None);
             longest_seen = longest_seen.max(
                 backoff
                     .wait_until(now)

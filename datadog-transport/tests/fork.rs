@@ -1,6 +1,9 @@
 //! A process that forks. Alone in its binary: the child has only the thread that forked.
 
-#![expect(clippy::unwrap_used, reason = "a test that unwraps fails with the reason")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that unwraps fails with the reason"
+)]
 #![expect(unsafe_code, reason = "the standard library has no fork")]
 
 use std::sync::Arc;

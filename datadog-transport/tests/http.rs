@@ -1,6 +1,9 @@
 //! The HTTP client against a real server, over TCP and over Unix sockets.
 
-#![expect(clippy::unwrap_used, reason = "a test that unwraps fails with the reason")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that unwraps fails with the reason"
+)]
 
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -8,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use datadog_config::DDConfig;
 use datadog_local_agent::{Endpoint, Fault, LocalAgent};
-use datadog_transport::{AgentClient, Answer, Payload, SendError, TransportBuilder};
+use datadog_transport::{AgentClient, AgentInfo, Answer, Payload, SendError, TransportBuilder};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -176,4 +179,39 @@ fn tls_without_the_feature_is_an_error_at_the_start() {
         .to_string();
     assert!(error.contains("https://agent.example:8126"), "{error}");
     assert!(error.contains("feature `tls`"), "{error}");
+}
+
+#[test]
+fn the_agent_is_asked_what_it_can_do_once_and_again_when_its_state_changes() {
+    let agent = LocalAgent::start().unwrap();
+    let client = client(&agent.url());
+    let asked = || {
+        agent
+            .requests()
+            .iter()
+            .filter(|request| request.path == "/info")
+            .count()
+    };
+    assert_eq!(client.info().version, None);
+    for _ in 0..3 {
+        client.refresh_info(LIMIT);
+        post(&client, LIMIT).unwrap();
+    }
+    assert_eq!(asked(), 1);
+    assert!(
+        client.info().endpoints.contains(&"/v0.4/traces".to_owned()),
+        "{:?}",
+        client.info()
+    );
+}
+
+#[test]
+fn an_agent_that_knows_no_info_is_an_old_one() {
+    let agent = LocalAgent::start().unwrap();
+    let client = client(&agent.url());
+    agent.fail_endpoint(Endpoint::Info, Fault::Status(404));
+    client.refresh_info(LIMIT);
+    client.refresh_info(LIMIT);
+    assert_eq!(client.info(), AgentInfo::default());
+    assert_eq!(agent.requests().len(), 1);
 }

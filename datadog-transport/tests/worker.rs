@@ -1,6 +1,9 @@
 //! The worker with signals of its own making, and a client's flush and shutdown.
 
-#![expect(clippy::unwrap_used, reason = "a test that unwraps fails with the reason")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that unwraps fails with the reason"
+)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
