@@ -26,35 +26,26 @@ fn the_agent_refuses_requests_that_fail_its_checks() {
         return;
     };
     let good = trace_with_events("[]");
-    let post = |headers: &[_], body: &str| {
-        let (status, text) = session.post_traces(headers, body);
-        session.clear();
-        (status, text)
-    };
-    let refusals = [
+    let two_traces = ("X-Datadog-Trace-Count", "2");
+    let bad_events = trace_with_events("no list");
+    for (check, headers, body) in [
         (
             "trace_count_header",
-            post(&[JSON, VERSION, ("X-Datadog-Trace-Count", "2")], &good),
+            &[JSON, VERSION, two_traces][..],
+            &good,
         ),
-        ("trace_count_header", post(&[JSON, VERSION], &good)),
-        (
-            "meta_tracer_version_header",
-            post(&[JSON, ONE_TRACE], &good),
-        ),
+        ("trace_count_header", &[JSON, VERSION], &good),
+        ("meta_tracer_version_header", &[JSON, ONE_TRACE], &good),
         (
             "meta_events_is_valid_json",
-            post(&[JSON, VERSION, ONE_TRACE], &trace_with_events("no list")),
+            &[JSON, VERSION, ONE_TRACE],
+            &bad_events,
         ),
-    ];
-    for (check, (status, text)) in refusals {
-        let reason = format!("Check '{check}' failed");
-        assert!(
-            status == 400 && text.contains(&reason),
-            "{check}: {status} {text}"
-        );
+    ] {
+        assert_refused(&session, check, session.post_traces(headers, body.as_str()));
     }
     // The same without a flaw passes.
-    let (status, text) = post(&[JSON, VERSION, ONE_TRACE], &good);
+    let (status, text) = session.post_traces(&[JSON, VERSION, ONE_TRACE], good.as_str());
     assert_eq!(status, 200, "{text}");
 }
 
@@ -96,6 +87,18 @@ fn the_agent_refuses_what_is_no_trace() {
     let nameless = json!([[{"trace_id": 1, "span_id": 2}]]).to_string();
     let (status, _) = session.post_traces(&[JSON, VERSION, ONE_TRACE], nameless.as_str());
     assert_eq!(status, 400);
+}
+
+/// The answer, and what the agent keeps of it, name the check.
+fn assert_refused(session: &Session, check: &str, (status, text): (u16, String)) {
+    let reason = format!("Check '{check}' failed");
+    assert!(
+        status == 400 && text.contains(&reason),
+        "{check}: {status} {text}"
+    );
+    let (failed, words) = session.failed_checks();
+    assert!(failed && words.contains(&reason), "{check}: {words}");
+    session.clear();
 }
 
 /// One trace of one span, as JSON, with this text as its events.

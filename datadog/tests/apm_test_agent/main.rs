@@ -8,5 +8,6 @@
 )]
 
 mod checks;
+mod profiles;
 mod session;
 mod traces;

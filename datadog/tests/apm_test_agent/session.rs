@@ -39,7 +39,7 @@ impl Session {
             // Not a print macro: those are captured in tests.
             let _ = writeln!(
                 std::io::stderr(),
-                "test apm_test_agent::{test} left out: it needs the APM test agent, run `cargo xtask test`"
+                "left out: {test}: it needs the APM test agent, run `cargo xtask test`"
             );
             return None;
         };
@@ -108,9 +108,10 @@ impl Session {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// The agent's words on checks that failed, empty if none did.
-    pub(crate) fn check_failures(&self) -> String {
-        self.get("/test/trace_check/failures?return_all=true").1
+    /// Whether any check of any request failed since the last [`Session::clear`], and the agent's words on it.
+    pub(crate) fn failed_checks(&self) -> (bool, String) {
+        let (status, text) = self.get("/test/trace_check/failures?return_all=true");
+        (status != 200, text)
     }
 
     /// Forgets what came so far.
