@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::error::Problem;
 use crate::layer::Values;
-use crate::option::OPTIONS;
+use crate::option::is_name;
 use crate::origin::Origin;
 
 /// The variables that an option or OpenTelemetry's specification names.
@@ -32,7 +32,7 @@ impl Environment {
             let Ok(name) = name.into_string() else {
                 continue;
             };
-            if !name.starts_with("OTEL_") && !names_an_option(&name) {
+            if !name.starts_with("OTEL_") && !is_name(&name) {
                 continue;
             }
             match value.into_string() {
@@ -58,11 +58,7 @@ impl Environment {
     /// Those that are options.
     pub(crate) fn values(&self) -> Values {
         let mut values = Values::default();
-        for (name, text) in self
-            .variables
-            .iter()
-            .filter(|(name, _)| names_an_option(name))
-        {
+        for (name, text) in self.variables.iter().filter(|(name, _)| is_name(name)) {
             values.insert(name, text.clone(), name);
         }
         values
@@ -74,10 +70,4 @@ impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.variables.keys()).finish()
     }
-}
-
-fn names_an_option(name: &str) -> bool {
-    OPTIONS
-        .iter()
-        .any(|option| option.name == name || option.aliases.contains(&name))
 }

@@ -12,6 +12,7 @@ use yaml_rust2::scanner::TScalarStyle;
 
 use crate::error::Problem;
 use crate::layer::Values;
+use crate::option::is_name;
 use crate::origin::Origin;
 
 /// Where the Agent's own file is.
@@ -135,7 +136,7 @@ impl Walk {
             return;
         };
         match key.take() {
-            Some(key) if in_values && !is_null(&text, style) => {
+            Some(key) if in_values && is_name(&key) && !is_null(&text, style) => {
                 self.values.insert(&key, text, place)
             }
             Some(_) => {}
@@ -156,7 +157,7 @@ impl Walk {
             return;
         };
         match key.take() {
-            Some(key) if in_values => self.remarks.push(format!(
+            Some(key) if in_values && is_name(&key) => self.remarks.push(format!(
                 "{key}: expected a text, a number or a bool; left out"
             )),
             Some(_) => {}
@@ -173,4 +174,169 @@ impl Walk {
 /// What YAML takes for no value.
 fn is_null(text: &str, style: TScalarStyle) -> bool {
     style == TScalarStyle::Plain && matches!(text, "" | "~" | "null" | "Null" | "NULL")
+}
+
+#[cfg(test)]
+mod tests {
+    use config::Source;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn values(text: &str) -> Vec<(String, String)> {
+        let (values, _) = parse(text, "file").unwrap();
+        let mut values: Vec<_> = values
+            .collect()
+            .unwrap()
+            .into_iter()
+            .map(|(name, value)| (name, value.into_string().unwrap()))
+            .collect();
+        values.sort();
+        values
+    }
+
+    fn pair(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn values_are_taken_as_they_are_written() {
+        let text = "
+config_id: '123'
+apm_configuration_default:
+  DD_SERVICE: 007
+  DD_VERSION: 1.10
+  DD_TRACE_ENABLED: False
+  DD_TAGS: 'a:b,c:d'
+  DD_ENV: ~
+  DD_TRACE_RATE_LIMIT: 1e3
+";
+        let expected = [
+            pair("DD_SERVICE", "007"),
+            pair("DD_TAGS", "a:b,c:d"),
+            pair("DD_TRACE_ENABLED", "False"),
+            pair("DD_TRACE_RATE_LIMIT", "1e3"),
+            pair("DD_VERSION", "1.10"),
+        ];
+        assert_eq!(values(text), expected);
+        assert_eq!(
+            values(r#"{"apm_configuration_default": {"DD_ENV": "~"}}"#),
+            [pair("DD_ENV", "~")]
+        );
+    }
+
+    #[test]
+    fn everything_else_is_passed_over() {
+        let text = "
+DD_SERVICE: outside
+other: {apm_configuration_default: {DD_SERVICE: deeper}, DD_SERVICE: beside}
+? [a, b]
+: {DD_SERVICE: under a list}
+apm_configuration_default:
+  ? {a: b}
+  : DD_SERVICE
+  DD_ENV: prod
+  DD_UNKNOWN: 1
+  DD_SERVICE[999999999]: web
+list: [apm_configuration_default, DD_SERVICE, x]
+";
+        assert_eq!(values(text), [pair("DD_ENV", "prod")]);
+        for text in [
+            "",
+            "# nothing",
+            "text",
+            "[a, b]",
+            "apm_configuration_default: text",
+            "apm_configuration_default:\n- DD_ENV: a",
+        ] {
+            assert_eq!(values(text), [], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_supported_is_told() {
+        let text = "
+apm_configuration_rules: [{selectors: []}]
+apm_configuration_default:
+  DD_TAGS: {a: b}
+  DD_SERVICE: &name web
+  DD_ENV: *name
+  DD_VERSION: [1]
+";
+        let (_, remarks) = parse(text, "file").unwrap();
+        assert_eq!(
+            remarks,
+            [
+                "apm_configuration_rules is not supported; left out",
+                "DD_TAGS: expected a text, a number or a bool; left out",
+                "DD_ENV: expected a text, a number or a bool; left out",
+                "DD_VERSION: expected a text, a number or a bool; left out",
+            ]
+        );
+        assert_eq!(values(text), [pair("DD_SERVICE", "web")]);
+    }
+
+    #[test]
+    fn a_broken_file_is_a_problem_and_empty() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("application_monitoring.yaml");
+        let check = |bytes: &[u8], part: &str| {
+            std::fs::write(&path, bytes).unwrap();
+            let (values, problems) = read(&path, Origin::FleetFile);
+            assert!(values.collect().unwrap().is_empty());
+            let line = problems[0].to_string();
+            assert!(
+                line.starts_with(&format!("{} (fleet file): ", path.display()))
+                    && line.contains(part),
+                "{line}"
+            );
+        };
+        check(b"a: [", "is no YAML");
+        check(b"a: \xff", "UTF-8");
+        check(&vec![b'#'; 2 << 20], "larger than 1 MiB");
+        // As the published test of invalid files has it.
+        std::fs::write(&path, "?? ??; ??\t\n\n --- `??").unwrap();
+        assert!(
+            read(&path, Origin::FleetFile)
+                .0
+                .collect()
+                .unwrap()
+                .is_empty()
+        );
+        let (_, problems) = read(directory.path(), Origin::FleetFile);
+        assert!(
+            problems[0].to_string().contains("can't be read"),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn no_file_is_no_problem() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(
+            read(&directory.path().join("none"), Origin::LocalFile)
+                .1
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn nesting_and_aliases_cost_neither_stack_nor_memory() {
+        assert_eq!(values(&"[".repeat(200)[..].replace('[', "- ")), []);
+        let _ = parse(&"[".repeat(100_000), "file");
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..30 {
+            let before = vec![format!("*a{}", level - 1); 9].join(", ");
+            bomb += &format!("a{level}: &a{level} [{before}]\n");
+        }
+        assert_eq!(values(&bomb), []);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in any::<String>(), yaml in "[a-c:\\[\\]{},&*?|>!%@'\"\\- \\n\\t#~]{0,60}") {
+            let _ = parse(&text, "file");
+            let _ = parse(&yaml, "file");
+        }
+    }
 }

@@ -111,3 +111,118 @@ fn text(path: &Path) -> Option<String> {
     let size = fs::metadata(path).ok().filter(fs::Metadata::is_file)?.len();
     (size <= LARGEST).then(|| fs::read_to_string(path).ok())?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMIT: &str = "1f7e0d7a1d9d7e3ba9a3c2a7b6b2a1c0d9e8f7a6";
+
+    fn repository(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        root
+    }
+
+    fn commit(root: &tempfile::TempDir, start: &str) -> Option<String> {
+        let start = root.path().join(start);
+        // Above the directory of the test there may be anything.
+        let found = find([start])?;
+        Path::new(&found.place)
+            .starts_with(root.path())
+            .then_some(found.commit)
+    }
+
+    #[test]
+    fn a_branch_of_its_own_file() {
+        let config = "[core]\n\tbare = false\n[remote \"up\"]\n\turl = no\n[remote \"origin\"]\n\tfetch = x\n\turl = https://me:secret@git.example/a/b.git\n[user]\n\turl = no\n";
+        let root = repository(&[
+            (".git/HEAD", "ref: refs/heads/main\n"),
+            (".git/refs/heads/main", &format!("{COMMIT}\n")),
+            (".git/config", config),
+            ("src/deep/x", ""),
+        ]);
+        let git = find([root.path().join("src/deep")]).unwrap();
+        assert_eq!(git.commit, COMMIT);
+        assert_eq!(
+            git.repository.as_deref(),
+            Some("https://git.example/a/b.git")
+        );
+        assert_eq!(Path::new(&git.place), root.path().join(".git"));
+    }
+
+    #[test]
+    fn a_packed_branch() {
+        let packed = format!(
+            "# pack-refs with: peeled\n{} refs/heads/other\n{COMMIT} refs/heads/main\n^{}\n",
+            "a".repeat(40),
+            "b".repeat(40)
+        );
+        let root = repository(&[
+            (".git/HEAD", "ref: refs/heads/main\n"),
+            (".git/packed-refs", &packed),
+        ]);
+        assert_eq!(commit(&root, "").as_deref(), Some(COMMIT));
+    }
+
+    #[test]
+    fn no_branch() {
+        let root = repository(&[(".git/HEAD", COMMIT)]);
+        assert_eq!(commit(&root, "").as_deref(), Some(COMMIT));
+        let sha256 = COMMIT.repeat(2)[..64].to_owned();
+        let root = repository(&[(".git/HEAD", &sha256)]);
+        assert_eq!(commit(&root, ""), Some(sha256));
+    }
+
+    #[test]
+    fn a_work_tree() {
+        let root = repository(&[
+            ("tree/.git", "gitdir: ../main/.git/worktrees/tree\n"),
+            ("main/.git/worktrees/tree/HEAD", "ref: refs/heads/side\n"),
+            ("main/.git/worktrees/tree/commondir", "../..\n"),
+            ("main/.git/refs/heads/side", COMMIT),
+        ]);
+        assert_eq!(commit(&root, "tree").as_deref(), Some(COMMIT));
+    }
+
+    #[test]
+    fn what_is_broken_is_no_repository() {
+        for head in [
+            "",
+            "ref: refs/heads/none",
+            "ref: refs/../../secret",
+            "ref: /etc/passwd",
+            "abc",
+            &format!("{COMMIT}0"),
+        ] {
+            let root = repository(&[(".git/HEAD", head), ("secret", COMMIT)]);
+            assert_eq!(commit(&root, ""), None, "{head}");
+        }
+        let root = repository(&[(".git", "gitdir: nowhere")]);
+        assert_eq!(commit(&root, ""), None);
+    }
+
+    #[test]
+    fn the_first_start_with_a_repository_counts() {
+        let (none, one) = (repository(&[]), repository(&[(".git/HEAD", COMMIT)]));
+        let found = find([none.path().to_owned(), one.path().to_owned()]).unwrap();
+        assert_eq!(found.commit, COMMIT);
+    }
+
+    #[test]
+    fn credentials_are_cut_out() {
+        for (url, without) in [
+            ("https://user:pass@host/a@b", "https://host/a@b"),
+            ("https://host/a", "https://host/a"),
+            ("ssh://git@host:22/a", "ssh://host:22/a"),
+            ("git@host:a/b.git", "git@host:a/b.git"),
+            ("https://a@b@host", "https://host"),
+        ] {
+            assert_eq!(without_credentials(url), without, "{url}");
+        }
+    }
+}

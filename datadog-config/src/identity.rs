@@ -19,22 +19,28 @@ pub(crate) struct RuntimeId {
 
 impl RuntimeId {
     pub(crate) fn new() -> Self {
-        let process = std::process::id();
+        Self::made_by(std::process::id())
+    }
+
+    /// The id of the process that asks.
+    pub(crate) fn get(&self) -> &str {
+        self.of(std::process::id())
+    }
+
+    fn of(&self, process: u32) -> &str {
+        let mut id = self;
+        while id.process != process {
+            id = id.of_child.get_or_init(|| Box::new(Self::made_by(process)));
+        }
+        &id.text
+    }
+
+    fn made_by(process: u32) -> Self {
         Self {
             process,
             text: random_uuid(process),
             of_child: OnceLock::new(),
         }
-    }
-
-    /// The id of the process that asks.
-    pub(crate) fn get(&self) -> &str {
-        let process = std::process::id();
-        let mut id = self;
-        while id.process != process {
-            id = id.of_child.get_or_init(|| Box::new(Self::new()));
-        }
-        &id.text
     }
 }
 
@@ -119,4 +125,57 @@ pub(crate) fn process_tags(service: &str, named_by_user: bool) -> String {
         Some(normalize_tag(&tag).into_owned())
     });
     written.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_uuids_of_version_4_and_differ() {
+        let ids: HashSet<_> = (0..1000).map(|_| random_uuid(1)).collect();
+        assert_eq!(ids.len(), 1000);
+        for id in ids {
+            let lengths: Vec<_> = id.split('-').map(str::len).collect();
+            assert_eq!(lengths, [8, 4, 4, 4, 12], "{id}");
+            assert!(
+                id.bytes().all(|byte| byte == b'-'
+                    || byte.is_ascii_digit()
+                    || (b'a'..=b'f').contains(&byte)),
+                "{id}"
+            );
+            assert_eq!(&id[14..15], "4", "{id}");
+            assert!(["8", "9", "a", "b"].contains(&&id[19..20]), "{id}");
+        }
+    }
+
+    #[test]
+    fn each_process_has_its_own_and_keeps_it() {
+        let id = RuntimeId::new();
+        let own = id.get();
+        assert_eq!(own, id.get());
+        // A fork copies the memory: there, the same value is asked by another process.
+        let process = std::process::id();
+        let child = id.of(process + 1);
+        assert_ne!(child, own);
+        assert_eq!(child, id.of(process + 1));
+        let grandchild = id.of(process + 2);
+        assert!(grandchild != child && grandchild != own);
+        assert_eq!(id.of(process), own);
+    }
+
+    #[test]
+    fn process_tags_are_sorted_and_normal() {
+        let tags = process_tags("My Service", false);
+        let keys: Vec<_> = tags
+            .split(',')
+            .filter_map(|tag| Some(tag.split_once(':')?.0))
+            .collect();
+        assert!(keys.is_sorted(), "{tags}");
+        assert!(tags.contains("entrypoint.type:executable"), "{tags}");
+        assert!(tags.ends_with("svc.auto:my_service"), "{tags}");
+        assert!(process_tags("x", true).ends_with("svc.user:true"));
+    }
 }

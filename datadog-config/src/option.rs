@@ -188,6 +188,13 @@ pub fn options() -> &'static [OptionInfo] {
     OPTIONS
 }
 
+/// Whether an option has this name or alias.
+pub(crate) fn is_name(name: &str) -> bool {
+    OPTIONS
+        .iter()
+        .any(|option| option.name == name || option.aliases.contains(&name))
+}
+
 macro_rules! infos {
     ($( $section:ident { $(
         $(#[doc = $help:literal])+

@@ -230,3 +230,213 @@ fn percent_decoded(text: &str) -> String {
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use config::Source;
+
+    use super::*;
+
+    /// The translated options, and the lines of the problems.
+    fn translated(variables: &[(&str, &str)]) -> (Vec<(String, String)>, Vec<String>) {
+        let translation = translate(&Environment::new(
+            variables
+                .iter()
+                .map(|(name, value)| (name.into(), value.into())),
+        ));
+        let values = translation.values.collect().unwrap();
+        let mut values: Vec<_> = values
+            .into_iter()
+            .map(|(name, value)| (name, value.into_string().unwrap()))
+            .collect();
+        values.sort();
+        (
+            values,
+            translation
+                .problems
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+        )
+    }
+
+    #[track_caller]
+    fn check(variables: &[(&str, &str)], expected: &[(&str, &str)], lines: &[&str]) {
+        let (values, problems) = translated(variables);
+        let values: Vec<_> = values
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(values, expected);
+        assert_eq!(problems, lines);
+    }
+
+    #[test]
+    fn resource_attributes() {
+        let attributes = "service.name=mail, service.version=1,deployment.environment=prod,region=eu%2C%20west,x,=y,a=b:c";
+        check(
+            &[(RESOURCE, attributes)],
+            &[
+                ("DD_ENV", "prod"),
+                ("DD_SERVICE", "mail"),
+                ("DD_TAGS", "region:eu_ west,a:b:c,"),
+                ("DD_VERSION", "1"),
+            ],
+            &[],
+        );
+        check(
+            &[(RESOURCE, attributes), (SERVICE, "web")][1..],
+            &[("DD_SERVICE", "web")],
+            &[],
+        );
+        let (values, _) = translated(&[(RESOURCE, attributes), (SERVICE, "web")]);
+        assert!(values.contains(&("DD_SERVICE".to_owned(), "web".to_owned())));
+    }
+
+    #[test]
+    fn ten_attributes_at_most() {
+        let attributes: Vec<_> = (0..12)
+            .map(|index| format!("k{index}=v"))
+            .chain(["service.name=mail".to_owned()])
+            .collect();
+        let (values, problems) = translated(&[(RESOURCE, &attributes.join(","))]);
+        assert_eq!(values[0], ("DD_SERVICE".to_owned(), "mail".to_owned()));
+        assert_eq!(tags::parse(&values[1].1).len(), MOST_ATTRIBUTES);
+        assert!(
+            problems[0].ends_with("only the first 10 attributes become tags"),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn samplers() {
+        check(
+            &[(SAMPLER, "parentbased_always_on")],
+            &[("DD_TRACE_SAMPLE_RATE", "1")],
+            &[],
+        );
+        check(
+            &[(SAMPLER, "ParentBased_Always_Off")],
+            &[("DD_TRACE_SAMPLE_RATE", "0")],
+            &[],
+        );
+        let ratio = (SAMPLER, "parentbased_traceidratio");
+        check(&[ratio], &[("DD_TRACE_SAMPLE_RATE", "1")], &[]);
+        check(
+            &[ratio, (SAMPLER_ARG, "0.25")],
+            &[("DD_TRACE_SAMPLE_RATE", "0.25")],
+            &[],
+        );
+        check(
+            &[(SAMPLER, "always_on")],
+            &[("DD_TRACE_SAMPLE_RATE", "1")],
+            &["OTEL_TRACES_SAMPLER=always_on (otel env): read as parentbased_always_on"],
+        );
+        check(
+            &[(SAMPLER, "jaeger_remote")],
+            &[],
+            &[
+                "OTEL_TRACES_SAMPLER=jaeger_remote (otel env): expected parentbased_always_on, parentbased_always_off or parentbased_traceidratio; not used",
+            ],
+        );
+    }
+
+    #[test]
+    fn propagators() {
+        check(
+            &[(PROPAGATORS, "tracecontext, B3,b3multi")],
+            &[("DD_TRACE_PROPAGATION_STYLE", "tracecontext,b3,b3multi")],
+            &[],
+        );
+        check(
+            &[(PROPAGATORS, "xray,baggage")],
+            &[("DD_TRACE_PROPAGATION_STYLE", "baggage")],
+            &["OTEL_PROPAGATORS=xray,baggage (otel env): xray is not supported; left out"],
+        );
+        let (values, _) = translated(&[(PROPAGATORS, "xray")]);
+        assert!(values.is_empty());
+    }
+
+    #[test]
+    fn switches() {
+        check(
+            &[(TRACES_EXPORTER, "none")],
+            &[("DD_TRACE_ENABLED", "false")],
+            &[],
+        );
+        check(
+            &[(TRACES_EXPORTER, "otlp")],
+            &[("DD_TRACE_ENABLED", "true")],
+            &[],
+        );
+        check(
+            &[(METRICS_EXPORTER, "none")],
+            &[("DD_RUNTIME_METRICS_ENABLED", "false")],
+            &[],
+        );
+        check(&[(METRICS_EXPORTER, "otlp")], &[], &[]);
+        check(&[(LOG_LEVEL, "Debug")], &[("DD_TRACE_DEBUG", "true")], &[]);
+        check(
+            &[(TRACES_EXPORTER, "zipkin")],
+            &[],
+            &["OTEL_TRACES_EXPORTER=zipkin (otel env): expected none or otlp; not used"],
+        );
+        check(
+            &[(LOG_LEVEL, "info")],
+            &[],
+            &["OTEL_LOG_LEVEL=info (otel env): expected debug; not used"],
+        );
+    }
+
+    #[test]
+    fn an_empty_variable_is_none() {
+        check(
+            &[
+                (SERVICE, ""),
+                (SAMPLER, " "),
+                (PROPAGATORS, ""),
+                (TRACES_EXPORTER, ""),
+            ],
+            &[],
+            &[],
+        );
+    }
+
+    /// The table names the variables for the reference page; they are those that are read here.
+    #[test]
+    fn the_table_names_every_variable() {
+        let mut named: Vec<_> = crate::options()
+            .iter()
+            .flat_map(|option| option.otel)
+            .copied()
+            .collect();
+        named.sort_unstable();
+        named.dedup();
+        let mut read = [
+            SERVICE,
+            RESOURCE,
+            SAMPLER,
+            SAMPLER_ARG,
+            PROPAGATORS,
+            TRACES_EXPORTER,
+            METRICS_EXPORTER,
+            LOG_LEVEL,
+        ];
+        read.sort_unstable();
+        assert_eq!(named, read);
+    }
+
+    #[test]
+    fn sequences_of_bytes() {
+        for (text, decoded) in [
+            ("a%20b", "a b"),
+            ("%", "%"),
+            ("%2", "%2"),
+            ("%zz%41", "%zzA"),
+            ("%C3%A4", "ä"),
+            ("%ff", "\u{FFFD}"),
+        ] {
+            assert_eq!(percent_decoded(text), decoded, "{text}");
+        }
+    }
+}

@@ -13,7 +13,7 @@ use futures_util::future::select;
 use tokio::signal::unix::{SignalKind, signal};
 
 const HELP: &str = "\
-Receives what Datadog clients send, shows it, and keeps nothing.
+Receives what Datadog clients send, checks it strictly, and shows it. No account, no agent.
 
 Usage: datadog-local-agent [--http ADDR] [--dogstatsd ADDR] [--sockets DIR]
 
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 fn run(agent: &LocalAgent) -> io::Result<()> {
     let stopped = stop_signal()?;
     say(&format!(
-        "listening: {} · {} · {} · {}\nCtrl-C shows the report\n",
+        "HTTP       {} and {}\nDogStatsD  {} and {}\nCtrl-C shows the report and ends.\n\n",
         agent.url(),
         agent.trace_socket().display(),
         agent.dogstatsd_url(),

@@ -122,7 +122,7 @@ fn write_events(f: &mut fmt::Formatter<'_>, received: &Received) -> fmt::Result 
     writeln!(f)
 }
 
-/// Most refusals shown, the newest.
+/// Most different refusals shown, the newest.
 const MAX_REFUSALS: usize = 20;
 
 fn write_refusals(f: &mut fmt::Formatter<'_>, received: &Received) -> fmt::Result {
@@ -133,12 +133,23 @@ fn write_refusals(f: &mut fmt::Formatter<'_>, received: &Received) -> fmt::Resul
     writeln!(f)?;
     let detail = text::counted(refusals.len(), "refusal", "refusals");
     text::heading(f, "Refused", &detail)?;
-    let left_out = refusals.len().saturating_sub(MAX_REFUSALS);
-    if left_out > 0 {
-        writeln!(f, "  … {left_out} older ones left out")?;
+    let mut groups: Vec<(String, usize)> = Vec::new();
+    for refusal in refusals.iter().map(ToString::to_string) {
+        match groups.iter_mut().find(|(known, _)| *known == refusal) {
+            Some((_, count)) => *count += 1,
+            None => groups.push((refusal, 1)),
+        }
     }
-    for refusal in &refusals[left_out..] {
-        writeln!(f, "  ✗ {refusal}")?;
+    let left_out = groups.len().saturating_sub(MAX_REFUSALS);
+    if left_out > 0 {
+        writeln!(f, "  … {left_out} older kinds left out")?;
+    }
+    for (refusal, count) in &groups[left_out..] {
+        let times = match count {
+            1 => String::new(),
+            count => format!("{count} × "),
+        };
+        writeln!(f, "  ✗ {times}{refusal}")?;
     }
     Ok(())
 }

@@ -4,13 +4,16 @@
 use std::process;
 
 use datadog_config::DDConfig;
-use datadog_transport::{Clock, Payload};
+use datadog_transport::{Clock, Part, Payload};
 
 use crate::msgpack;
 use crate::trace::SpanData;
 
 /// A payload is closed at this size; the agent refuses 25 MB (dd-trace-go: `ddtrace/tracer/payload.go`).
 const PAYLOAD_BYTES: usize = 4_750_000;
+
+/// The head of a list, in the form that is as long for every length.
+const HEAD_BYTES: usize = 5;
 
 /// Sampling priority "automatically kept" (datadog-agent: `pkg/trace/sampler`).
 const AUTO_KEEP: f64 = 1.0;
@@ -34,8 +37,7 @@ pub(crate) struct Encoder {
 #[derive(Debug, Default)]
 pub(crate) struct Filling {
     body: Vec<u8>,
-    chunks: usize,
-    spans: u64,
+    chunks: Vec<Part>,
 }
 
 impl Encoder {
@@ -68,8 +70,9 @@ impl Encoder {
     /// Appends one trace, its local root first.
     pub(crate) fn add(&self, filling: &mut Filling, mut spans: Vec<SpanData>) {
         if filling.body.is_empty() {
-            msgpack::array32(&mut filling.body, 0);
+            filling.body.resize(HEAD_BYTES, 0);
         }
+        let start = filling.body.len();
         if let Some(root) = spans.iter().position(|span| span.is_local_root) {
             spans.swap(0, root);
         }
@@ -77,8 +80,10 @@ impl Encoder {
         for (at, span) in spans.iter().enumerate() {
             self.span(&mut filling.body, span, at == 0);
         }
-        filling.chunks += 1;
-        filling.spans += spans.len() as u64;
+        filling.chunks.push(Part {
+            bytes: start..filling.body.len(),
+            items: spans.len() as u64,
+        });
     }
 
     fn span(&self, out: &mut Vec<u8>, span: &SpanData, first: bool) {
@@ -163,31 +168,38 @@ impl Filling {
     }
 
     /// The payload with what was added so far; `None` if that is nothing.
-    pub(crate) fn close(&mut self) -> Option<Payload> {
-        let Self {
-            mut body,
-            chunks,
-            spans,
-        } = std::mem::take(self);
-        if chunks == 0 {
-            return None;
-        }
-        let mut head = Vec::with_capacity(5);
-        msgpack::array32(&mut head, chunks);
-        body[..head.len()].copy_from_slice(&head);
-        let headers = vec![
-            ("Content-Type", "application/msgpack".to_owned()),
-            ("X-Datadog-Trace-Count", chunks.to_string()),
-            ("Datadog-Client-Computed-Top-Level", "yes".to_owned()),
-            // Without it the agent answers 200 even to what it refuses.
-            ("Datadog-Send-Real-Http-Status", "yes".to_owned()),
-        ];
-        Some(Payload {
-            body,
-            headers,
-            items: spans,
-        })
+    pub(crate) fn close(self) -> Option<Payload> {
+        (!self.chunks.is_empty()).then(|| payload(self.body, self.chunks))
     }
+}
+
+/// A list of chunks, whose head gets its place filled in.
+fn payload(mut body: Vec<u8>, chunks: Vec<Part>) -> Payload {
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    msgpack::array32(&mut head, chunks.len());
+    body[..HEAD_BYTES].copy_from_slice(&head);
+    let headers = vec![
+        ("Content-Type", "application/msgpack".to_owned()),
+        ("X-Datadog-Trace-Count", chunks.len().to_string()),
+        ("Datadog-Client-Computed-Top-Level", "yes".to_owned()),
+        // Without it the agent answers 200 even to what it refuses.
+        ("Datadog-Send-Real-Http-Status", "yes".to_owned()),
+    ];
+    Payload::list(body, headers, chunks, frame)
+}
+
+fn frame(chunks: &[(&[u8], u64)]) -> Payload {
+    let mut body = vec![0; HEAD_BYTES];
+    let mut parts = Vec::with_capacity(chunks.len());
+    for (chunk, items) in chunks {
+        let start = body.len();
+        body.extend_from_slice(chunk);
+        parts.push(Part {
+            bytes: start..body.len(),
+            items: *items,
+        });
+    }
+    payload(body, parts)
 }
 
 fn text(out: &mut Vec<u8>, key: &str, value: &str) {

@@ -171,6 +171,15 @@ fn agent(connector: impl Connector, resolver: impl Resolver, proxy: Option<Proxy
 }
 
 impl Answer {
+    #[cfg(test)]
+    pub(crate) fn of_status(status: u16) -> Self {
+        Self {
+            status,
+            headers: HeaderMap::new(),
+            body: Vec::new(),
+        }
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> u16 {
         self.status

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{Answer, DropReason, SendError};
+use crate::{Answer, SendError};
 
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
@@ -17,9 +17,13 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Delivered,
+    /// It may be taken in smaller pieces.
+    TooLarge {
+        error: String,
+    },
     /// It will never be taken.
-    GiveUp {
-        reason: DropReason,
+    Refused {
+        status: u16,
         error: String,
     },
     /// It may be taken later. `absent`: nothing listens at the address.
@@ -47,12 +51,11 @@ pub(crate) fn judge(outcome: &Result<Answer, SendError>) -> Verdict {
                     absent: false,
                 }
             }
-            413 => Verdict::GiveUp {
-                reason: DropReason::TooLarge,
+            413 => Verdict::TooLarge {
                 error: explain(413, answer.body()),
             },
-            status => Verdict::GiveUp {
-                reason: DropReason::Refused(status),
+            status => Verdict::Refused {
+                status,
                 error: explain(status, answer.body()),
             },
         },

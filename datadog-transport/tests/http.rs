@@ -34,15 +34,15 @@ fn both(agent: &LocalAgent) -> [Arc<AgentClient>; 2] {
 
 fn post(client: &AgentClient, limit: Duration) -> Result<Answer, SendError> {
     // An empty list of traces, in MessagePack.
-    let payload = Payload {
-        body: vec![0x90],
-        headers: vec![
+    let payload = Payload::new(
+        vec![0x90],
+        vec![
             ("Content-Type", "application/msgpack".to_owned()),
             ("X-Datadog-Trace-Count", "0".to_owned()),
             ("Datadog-Send-Real-Http-Status", "yes".to_owned()),
         ],
-        items: 0,
-    };
+        0,
+    );
     client.post("/v0.4/traces", &payload, limit)
 }
 
@@ -147,11 +147,11 @@ fn a_listener_that_never_accepts_ends_by_the_time_limit() {
 fn a_large_body_arrives_whole() {
     let agent = LocalAgent::start().unwrap();
     for client in both(&agent) {
-        let payload = Payload {
-            body: vec![b' '; 8 << 20],
-            headers: vec![("Content-Type", "text/plain".to_owned())],
-            items: 0,
-        };
+        let payload = Payload::new(
+            vec![b' '; 8 << 20],
+            vec![("Content-Type", "text/plain".to_owned())],
+            0,
+        );
         let answer = client.post("/no/such/endpoint", &payload, LIMIT).unwrap();
         assert_eq!(answer.status(), 404);
     }

@@ -35,11 +35,7 @@ impl Signal for Poster {
                 ("X-Datadog-Trace-Count", "0".to_owned()),
                 ("Datadog-Send-Real-Http-Status", "yes".to_owned()),
             ];
-            self.outbox.push(Payload {
-                body: vec![0x90],
-                headers,
-                items,
-            });
+            self.outbox.push(Payload::new(vec![0x90], headers, items));
         }
         let agent = &self.agent;
         self.outbox.deliver(pass, agent.limit(), |payload, limit| {

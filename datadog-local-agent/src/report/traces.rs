@@ -191,9 +191,10 @@ fn title(span: &Span, parent: Option<&Span>) -> String {
     title
 }
 
-/// Tags that the tracer sets on its own account; the trace's title shows those of interest.
-const QUIET_TAGS: [&str; 6] = [
+/// Tags that the tracer sets on its own account; those of interest are shown elsewhere.
+const QUIET_TAGS: [&str; 7] = [
     "env",
+    "events",
     "language",
     "process_id",
     "runtime-id",
@@ -220,14 +221,24 @@ fn details(span: &Span, width: usize) -> Vec<String> {
         .chain(numbers)
         .filter(|(key, _)| !is_quiet(key) && !is_error(key))
         .map(|(key, value)| format!("{key}={value}"));
-    let events = span
-        .span_events
-        .iter()
-        .map(|event| format!("◆ {}", event.name));
+    let events = event_names(span)
+        .into_iter()
+        .map(|name| format!("◆ {name}"));
     let links = span
         .span_links
         .iter()
         .map(|link| format!("↪ {}", text_id(link.trace_id)));
     lines.extend(text::wrap(tags.chain(events).chain(links), width));
     lines
+}
+
+/// Names of the span's events, which come typed or as JSON in the tag `events`.
+fn event_names(span: &Span) -> Vec<String> {
+    let typed = span.span_events.iter().map(|event| event.name.clone());
+    let json = span.meta.get("events").map(String::as_str).unwrap_or("[]");
+    let json: Vec<serde_json::Value> = serde_json::from_str(json).unwrap_or_default();
+    let named = json
+        .iter()
+        .filter_map(|event| Some(event["name"].as_str()?.to_owned()));
+    typed.chain(named).collect()
 }

@@ -192,6 +192,10 @@ fn a_stopped_agent_refuses_and_a_restarted_one_is_the_same() {
     assert_eq!(old.send("GET /info", &[], b"").status, 200);
     let inode = |path| std::fs::metadata(path).unwrap().ino();
     let before = (inode(agent.trace_socket()), inode(agent.dogstatsd_socket()));
+    // A second name keeps the old inodes in being, or their numbers might be given to the new ones.
+    for path in [agent.trace_socket(), agent.dogstatsd_socket()] {
+        std::fs::hard_link(path, path.with_extension("old")).unwrap();
+    }
     let orphan = UnixDatagram::unbound().unwrap();
     orphan.connect(agent.dogstatsd_socket()).unwrap();
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -209,11 +213,6 @@ fn a_stopped_agent_refuses_and_a_restarted_one_is_the_same() {
     let refused = udp.send(b"lost:1|c\n").unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
 
-    // The first socket's inode number may be given again at once, so hold the numbers apart by holding other files.
-    let directory = agent.trace_socket().parent().unwrap();
-    for name in ["hold1", "hold2", "hold3"] {
-        std::fs::write(directory.join(name), "").unwrap();
-    }
     agent.restart().unwrap();
     assert_eq!(agent.url(), format!("http://{address}"));
     assert_eq!(client::tcp(&agent).send("GET /info", &[], b"").status, 200);

@@ -6,6 +6,7 @@ mod client;
 mod faults;
 mod intake;
 mod profiles;
+mod program;
 mod report;
 mod smoke;
 mod traces;

@@ -36,6 +36,7 @@ fn fill(agent: &LocalAgent) {
     ]);
     let metrics = map(&[("_sampling_priority_v1", 1.into()), ("quantity", 2.into())]);
     let failure = map(&[
+        ("events", r#"[{"name":"retry","time_unix_nano":1}]"#.into()),
         ("error.type", "io::Error".into()),
         ("error.message", "connection refused".into()),
         ("error.stack", "a\nb".into()),
@@ -101,4 +102,38 @@ fn it_reads_well() {
     let report = agent.report().to_string();
     println!("{report}");
     assert_eq!(report, include_str!("report.txt"));
+}
+
+#[test]
+fn odd_traces_are_shown_too() {
+    let agent = LocalAgent::start().unwrap();
+    let mut client = client::tcp(&agent);
+    // Parents of each other, then one whose parent is elsewhere, then the same again as after a lost answer.
+    let circle = [
+        span(1, 2, &[("name", "egg".into())]),
+        span(2, 1, &[("name", "hen".into())]),
+    ];
+    let stray = span(3, 99, &[("name", "stray".into())]);
+    for body in [
+        one_chunk(&circle),
+        one_chunk(std::slice::from_ref(&stray)),
+        one_chunk(std::slice::from_ref(&stray)),
+    ] {
+        client.send("POST /v0.4/traces", &TRACE_HEADERS, &body);
+    }
+    let report = agent.report().to_string();
+    for name in ["egg", "hen", "stray"] {
+        assert_eq!(report.matches(name).count(), 1, "{report}");
+    }
+}
+
+#[test]
+fn nothing_received_is_a_short_report() {
+    let agent = LocalAgent::start().unwrap();
+    let report = agent.report().to_string();
+    assert!(
+        report.starts_with("━━ Requests ━━ 0 requests on 0 connections"),
+        "{report}"
+    );
+    assert!(report.ends_with("nothing was refused\n"), "{report}");
 }
