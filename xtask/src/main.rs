@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "talks to people")]
 
 mod ci;
+mod demo;
 mod help;
 mod style;
 mod test;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = args.collect();
     let outcome = match task.as_str() {
         "help" | "--help" | "-h" => help::run(),
+        "demo" => demo::run(&args),
         "test" => test::run(&args),
         "ci" => ci::run(&args),
         _ => Err(format!("there is no task `{task}`; `cargo xtask help` lists them").into()),

@@ -29,7 +29,7 @@ pub(crate) fn cargo() -> Command {
 }
 
 /// Takes all variables out of a command's environment that set up a Datadog client.
-fn remove_datadog_variables(command: &mut Command) {
+pub(crate) fn remove_datadog_variables(command: &mut Command) {
     #[expect(
         clippy::disallowed_methods,
         reason = "the names of the variables are needed to take them out"
