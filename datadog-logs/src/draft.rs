@@ -223,7 +223,12 @@ fn is_reserved(key: &str) -> bool {
 
 fn hex(id: u128) -> [u8; 32] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    std::array::from_fn(|at| DIGITS[(id >> (124 - 4 * at)) as usize & 15])
+    let bytes = id.to_be_bytes();
+    std::array::from_fn(|at| {
+        let byte = bytes[at / 2];
+        let digit = if at % 2 == 0 { byte >> 4 } else { byte & 15 };
+        DIGITS[usize::from(digit)]
+    })
 }
 
 /// The longest beginning of an escaped text of at most `limit` bytes that ends between characters and escapes.

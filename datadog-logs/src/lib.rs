@@ -46,6 +46,7 @@
 //! No key occurs twice: a later attribute replaces an earlier one of the same key, and an attribute that has a
 //! reserved name gets the prefix `custom.` instead of replacing what the client knows.
 
+mod buffer;
 mod draft;
 mod encode;
 mod handler;
