@@ -269,3 +269,171 @@ macro_rules! setter {
 }
 
 option_table!(setters);
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::option::OPTIONS;
+
+    /// Of a kind: a text, the same value as the setter takes it, and a text that is no such value.
+    ///
+    /// `$other` is a bool that is not the option's default, `$file` the path of a file with no rules.
+    macro_rules! example {
+        (Flag, $other:expr, $file:expr) => {
+            (if $other { "yes" } else { "off" }, $other, Some("maybe"))
+        };
+        (Text, $other:expr, $file:expr) => {
+            ($file, $file, Some(" "))
+        };
+        (List, $other:expr, $file:expr) => {
+            ("one, two", ["one", "two"], None)
+        };
+        (Tags, $other:expr, $file:expr) => {
+            ("a:b,c:d", [("a", "b"), ("c", "d")], None)
+        };
+        (Port, $other:expr, $file:expr) => {
+            ("1234", 1234, Some("0"))
+        };
+        (Host, $other:expr, $file:expr) => {
+            ("[::1]", "::1", Some("a:1"))
+        };
+        (Rate, $other:expr, $file:expr) => {
+            ("0.25", 0.25, Some("off"))
+        };
+        (PerSecond, $other:expr, $file:expr) => {
+            ("7.5", 7.5, Some("-1"))
+        };
+        (Count, $other:expr, $file:expr) => {
+            ("7", 7, Some("0"))
+        };
+        (TagsLength, $other:expr, $file:expr) => {
+            ("100", 100, Some("513"))
+        };
+        (Seconds, $other:expr, $file:expr) => {
+            ("1.5", Duration::from_millis(1500), Some("0"))
+        };
+        (PollSeconds, $other:expr, $file:expr) => {
+            ("1.5", Duration::from_millis(1500), Some("6"))
+        };
+        (TraceUrl, $other:expr, $file:expr) => {
+            ("http://agent:1/x", "http://agent:1/x/", Some("ftp://x"))
+        };
+        (StatsUrl, $other:expr, $file:expr) => {
+            ("unixgram:///s", "unixgram:///s", Some("http://x"))
+        };
+        (Intake, $other:expr, $file:expr) => {
+            ("https://a", "https://a:443", Some("a"))
+        };
+        (CardinalityName, $other:expr, $file:expr) => {
+            ("low", Cardinality::Low, Some("some"))
+        };
+        (Behavior, $other:expr, $file:expr) => {
+            ("Restart", ExtractBehavior::Restart, Some("go"))
+        };
+        (Level, $other:expr, $file:expr) => {
+            ("WARN", LogLevel::Warn, Some("loud"))
+        };
+        (Styles, $other:expr, $file:expr) => {
+            (
+                "b3, B3Multi",
+                [PropagationStyle::B3, PropagationStyle::B3Multi],
+                Some("b3,xray"),
+            )
+        };
+        (Secret, $other:expr, $file:expr) => {
+            (KEY, KEY, Some("a b"))
+        };
+        (Site, $other:expr, $file:expr) => {
+            ("us5.datadoghq.com", "US5.datadoghq.com", Some("https://x"))
+        };
+        (TraceRules, $other:expr, $file:expr) => {
+            (
+                r#"[{"service": "web", "sample_rate": 0.5}]"#,
+                [SamplingRule::new(0.5).service("web")],
+                Some("{}"),
+            )
+        };
+        (SpanRules, $other:expr, $file:expr) => {
+            (
+                r#"[{"service": "web"}]"#,
+                [SpanSamplingRule::new(1.0).service("web")],
+                Some("[1]"),
+            )
+        };
+    }
+
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+    fn with(variables: &[(&str, &str)]) -> DDConfigBuilder {
+        DDConfig::builder().environment(variables.iter().copied())
+    }
+
+    fn write_yaml(path: &Path, name: &str, value: &str) {
+        let quoted = value.replace('\'', "''");
+        fs::write(
+            path,
+            format!("apm_configuration_default:\n  {name}: '{quoted}'\n"),
+        )
+        .unwrap();
+    }
+
+    macro_rules! check_every_row {
+        ($( $section:ident { $(
+            $(#[doc = $help:literal])+ $field:ident: $kind:ident = $name:literal $(| $alias:literal)*, $signal:ident
+            $(, default $default:literal)? $(, otel $($otel:literal)+)?;
+        )+ } )+) => {
+            #[test]
+            fn every_row_is_parsed_from_everywhere() {
+                let directory = tempfile::tempdir().unwrap();
+                let (rules, yaml) = (directory.path().join("rules.json"), directory.path().join("some.yaml"));
+                fs::write(&rules, "[]").unwrap();
+                let rules = rules.to_str().unwrap();
+                $($(
+                    let option = Id::$field.info();
+                    let (text, given, bad) = example!($kind, option.default != Some("true"), rules);
+                    let setting = |builder: DDConfigBuilder, origin, place: &str| {
+                        let config = builder.build().unwrap();
+                        assert_eq!(config.problems(), [], "{}", option.name);
+                        let setting = config.0.settings.$field.clone();
+                        assert_eq!((setting.source.origin, setting.source.place.as_str()), (origin, place), "{}", option.name);
+                        setting.value
+                    };
+                    let value = setting(with(&[]).$field(given), Origin::Code, option.field);
+                    let default = setting(with(&[]), Origin::Default, "");
+                    assert_ne!(value, default, "{}", option.name);
+                    for name in std::iter::once(&option.name).chain(option.aliases) {
+                        assert_eq!(setting(with(&[(name, text)]), Origin::Env, name), value, "{name}");
+                        write_yaml(&yaml, name, text);
+                        let place = yaml.to_str().unwrap();
+                        assert_eq!(setting(with(&[]).local_file(&yaml), Origin::LocalFile, place), value, "{name}");
+                        assert_eq!(setting(with(&[]).fleet_file(&yaml), Origin::FleetFile, place), value, "{name}");
+                    }
+                    let bad: Option<&str> = bad;
+                    if let Some(bad) = bad {
+                        let config = with(&[(option.name, bad)]).build().unwrap();
+                        assert_eq!(config.0.settings.$field.value, default, "{}", option.name);
+                        assert_eq!(config.problems().len(), 1, "{}", option.name);
+                        assert_eq!(config.problems()[0].option(), option.name);
+                    }
+                )+)+
+            }
+        };
+    }
+
+    option_table!(check_every_row);
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = OPTIONS
+            .iter()
+            .flat_map(|option| option.aliases.iter().chain([&option.name]))
+            .collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}
