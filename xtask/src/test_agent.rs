@@ -178,7 +178,7 @@ fn install() -> Outcome<PathBuf> {
         return Ok(python);
     }
     eprintln!(
-        "{} ddapm-test-agent {VERSION} from PyPI into {} (once, takes about 15 seconds)",
+        "{} ddapm-test-agent {VERSION} from PyPI into {} (once; up to a minute)",
         style::step("installing"),
         venv.display(),
     );
