@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
@@ -39,6 +40,8 @@ pub enum DropReason {
     Shutdown,
     /// The config names no receiver for this signal.
     NoReceiver,
+    /// There were too many distinct combinations of name and tags.
+    Cardinality,
 }
 
 /// Items given up, by reason.
@@ -119,9 +122,24 @@ pub struct Account {
     requests: AtomicU64,
     retries: AtomicU64,
     last_error: Mutex<Option<LastError>>,
+    refresh: OnceLock<Refresh>,
+}
+
+struct Refresh(Box<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Refresh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refresh").finish_non_exhaustive()
+    }
 }
 
 impl Account {
+    /// Calls `refresh` before each look at the account: for a signal whose callers count elsewhere, because even
+    /// one shared counter would cost them too much. Only the first call of this has an effect.
+    pub fn refresh_with(&self, refresh: impl Fn() + Send + Sync + 'static) {
+        let _ = self.refresh.set(Refresh(Box::new(refresh)));
+    }
+
     /// Counts `items` as taken from a caller.
     pub fn accept(&self, items: u64) {
         self.accepted.fetch_add(items, Ordering::Relaxed);
@@ -172,6 +190,9 @@ impl Account {
 
     /// The account as it stands.
     pub fn snapshot(&self) -> SignalHealth {
+        if let Some(Refresh(refresh)) = self.refresh.get() {
+            refresh();
+        }
         let mut by_reason = self.other_drops.lock().clone();
         let queue_full = self.queue_full.load(Ordering::Relaxed);
         if queue_full > 0 {
@@ -304,6 +325,7 @@ impl fmt::Display for DropReason {
             Self::Expired => f.write_str("expired"),
             Self::Shutdown => f.write_str("shutdown"),
             Self::NoReceiver => f.write_str("no receiver"),
+            Self::Cardinality => f.write_str("cardinality"),
         }
     }
 }
