@@ -178,24 +178,25 @@ mod tests {
 
     #[test]
     fn a_request_is_filled_to_the_last_byte_and_not_beyond() {
-        let mut body = vec![b'['];
+        let mut list = JsonList::default();
         let mut waiting = block(&[3_000_000, 1_999_999, 1]);
-        assert_eq!(move_entries(&mut waiting, &mut body, MAX_ENTRIES), 2);
-        assert_eq!((body.len(), waiting.entries), (MAX_BYTES, 1));
-        let mut body = vec![b'['];
+        assert_eq!(list.take(&mut waiting), 2);
+        let payload = list.close();
+        assert_eq!((payload.bytes(), waiting.entries), (MAX_BYTES, 1));
+        let mut list = JsonList::default();
         let mut waiting = block(&[3_000_000, 2_000_000]);
-        assert_eq!(move_entries(&mut waiting, &mut body, MAX_ENTRIES), 1);
-        assert_eq!((body.len(), waiting.entries), (3_000_001, 1));
+        assert_eq!(list.take(&mut waiting), 1);
+        assert_eq!((list.close().bytes(), waiting.entries), (3_000_001, 1));
         assert_eq!(waiting.lines.len(), 2_000_000);
     }
 
     #[test]
     fn a_request_takes_as_many_entries_as_it_may() {
-        let mut body = Vec::new();
-        let mut waiting = block(&[2, 2, 2]);
-        assert_eq!(move_entries(&mut waiting, &mut body, 2), 2);
-        assert_eq!(body, b"x,x,");
-        assert_eq!(move_entries(&mut waiting, &mut body, 0), 0);
+        let mut list = JsonList::default();
+        let mut waiting = block(&vec![2; MAX_ENTRIES + 1]);
+        assert_eq!(list.take(&mut waiting), MAX_ENTRIES as u64);
+        assert_eq!(list.take(&mut waiting), 0);
         assert_eq!(waiting.lines, b"x\n");
+        assert!(list.body.starts_with(b"[x,x,"));
     }
 }

@@ -1,0 +1,5 @@
+//! Metrics against a real DogStatsD receiver.
+
+mod agent;
+mod delivery;
+mod values;
