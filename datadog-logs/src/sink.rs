@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datadog_transport::{Account, DropReason, IntakeClient, Outbox, Pass, Payload, Signal};
+use datadog_transport::{Account, DropReason, IntakeClient, Outbox, Part, Pass, Payload, Signal};
 
 use crate::buffer::{Block, Buffer};
 
@@ -11,7 +11,7 @@ use crate::buffer::{Block, Buffer};
 const PATH: &str = "/api/v2/logs";
 
 /// The most entries of one request (public API reference, "Send logs").
-const MAX_ENTRIES: u64 = 1000;
+const MAX_ENTRIES: usize = 1000;
 
 /// The most bytes of one request (public API reference, "Send logs").
 const MAX_BYTES: usize = 5_000_000;
@@ -47,8 +47,7 @@ impl IntakeSink {
 
     /// What waits, up to one full request.
     fn next_payload(&mut self) -> Option<Payload> {
-        let mut body = vec![b'['];
-        let mut entries = 0;
+        let mut list = JsonList::default();
         loop {
             if self.rest.entries == 0 {
                 match self.buffer.pop() {
@@ -56,46 +55,64 @@ impl IntakeSink {
                     None => break,
                 }
             }
-            let moved = move_entries(&mut self.rest, &mut body, MAX_ENTRIES - entries);
-            entries += moved;
-            if moved == 0 {
+            if !list.fill(&mut self.rest) {
                 break;
             }
         }
-        if entries == 0 {
-            return None;
-        }
-        // In place of the last comma.
-        if let Some(last) = body.last_mut() {
-            *last = b']';
-        }
+        let entries = list.entries.len();
         self.account.queued(-(entries as i64));
-        Some(Payload {
-            body,
-            headers: vec![("Content-Type", "application/json".to_owned())],
-            items: entries,
-        })
+        (entries > 0).then(|| list.close())
     }
 }
 
-/// Moves the first entries of `block` to the end of `body`, a comma after each: as many as the limits allow.
-fn move_entries(block: &mut Block, body: &mut Vec<u8>, most: u64) -> u64 {
-    let start = body.len();
-    let mut moved = 0;
-    let lines = block.lines.split_inclusive(|byte| *byte == b'\n');
-    for line in lines.take(usize::try_from(most).unwrap_or(usize::MAX)) {
-        if body.len() + line.len() > MAX_BYTES {
-            break;
+/// A request body that is being written: a JSON array of entries.
+#[derive(Default)]
+struct JsonList {
+    body: Vec<u8>,
+    entries: Vec<Part>,
+}
+
+impl JsonList {
+    /// Moves entries from the beginning of `block`. Whether all of them fitted.
+    fn fill(&mut self, block: &mut Block) -> bool {
+        let mut moved = 0;
+        for line in block.lines.split_inclusive(|byte| *byte == b'\n') {
+            // The bracket or comma before it and the bracket at the end take as much as the newline, and one more.
+            let full =
+                self.entries.len() == MAX_ENTRIES || self.body.len() + line.len() >= MAX_BYTES;
+            if full {
+                break;
+            }
+            self.push(&line[..line.len() - 1]);
+            moved += line.len();
+            block.entries -= 1;
         }
-        body.extend_from_slice(line);
-        if let Some(newline) = body.last_mut() {
-            *newline = b',';
-        }
-        moved += 1;
+        block.lines.drain(..moved);
+        block.entries == 0
     }
-    block.lines.drain(..body.len() - start);
-    block.entries -= moved;
-    moved
+
+    fn push(&mut self, entry: &[u8]) {
+        self.body
+            .push(if self.entries.is_empty() { b'[' } else { b',' });
+        let start = self.body.len();
+        self.body.extend_from_slice(entry);
+        self.entries.push(Part {
+            bytes: start..self.body.len(),
+            items: 1,
+        });
+    }
+
+    fn close(mut self) -> Payload {
+        self.body.push(b']');
+        let headers = vec![("Content-Type", "application/json".to_owned())];
+        Payload::list(self.body, headers, self.entries, frame)
+    }
+}
+
+fn frame(entries: &[(&[u8], u64)]) -> Payload {
+    let mut list = JsonList::default();
+    entries.iter().for_each(|(entry, _)| list.push(entry));
+    list.close()
 }
 
 impl Signal for IntakeSink {
@@ -161,24 +178,29 @@ mod tests {
 
     #[test]
     fn a_request_is_filled_to_the_last_byte_and_not_beyond() {
-        let mut body = vec![b'['];
+        let mut list = JsonList::default();
         let mut waiting = block(&[3_000_000, 1_999_999, 1]);
-        assert_eq!(move_entries(&mut waiting, &mut body, MAX_ENTRIES), 2);
-        assert_eq!((body.len(), waiting.entries), (MAX_BYTES, 1));
-        let mut body = vec![b'['];
+        assert!(!list.fill(&mut waiting));
+        assert_eq!(waiting.lines, b"\n");
+        assert_eq!(list.close().bytes(), MAX_BYTES);
+        let mut list = JsonList::default();
         let mut waiting = block(&[3_000_000, 2_000_000]);
-        assert_eq!(move_entries(&mut waiting, &mut body, MAX_ENTRIES), 1);
-        assert_eq!((body.len(), waiting.entries), (3_000_001, 1));
-        assert_eq!(waiting.lines.len(), 2_000_000);
+        assert!(!list.fill(&mut waiting));
+        assert_eq!((waiting.entries, waiting.lines.len()), (1, 2_000_000));
+        assert_eq!(list.close().bytes(), 3_000_001);
     }
 
     #[test]
     fn a_request_takes_as_many_entries_as_it_may() {
-        let mut body = Vec::new();
-        let mut waiting = block(&[2, 2, 2]);
-        assert_eq!(move_entries(&mut waiting, &mut body, 2), 2);
-        assert_eq!(body, b"x,x,");
-        assert_eq!(move_entries(&mut waiting, &mut body, 0), 0);
-        assert_eq!(waiting.lines, b"x\n");
+        let mut list = JsonList::default();
+        let mut waiting = block(&[2; 1001]);
+        assert!(!list.fill(&mut waiting));
+        assert_eq!((list.entries.len(), waiting.entries), (1000, 1));
+        let mut list = JsonList::default();
+        assert!(list.fill(&mut waiting));
+        assert_eq!(
+            (list.body.as_slice(), waiting.lines.len()),
+            (b"[x".as_slice(), 0)
+        );
     }
 }
