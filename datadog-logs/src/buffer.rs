@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crossbeam::queue::SegQueue;
 use crossbeam::utils::CachePadded;
-use datadog_transport::{Account, DropReason, Waker};
+use datadog_transport::{Account, Birthplace, DropReason, Waker};
 use parking_lot::Mutex;
 
 /// How many threads write without ever waiting for each other. More share.
@@ -30,6 +30,7 @@ pub(crate) struct Buffer {
     closed: AtomicBool,
     account: Arc<Account>,
     waker: Waker,
+    birthplace: Birthplace,
 }
 
 /// Entries in the order of writing, a newline after each; JSON text has none.
@@ -54,12 +55,17 @@ impl Buffer {
             closed: AtomicBool::new(false),
             account,
             waker,
+            birthplace: Birthplace::here(),
         }
     }
 
     /// Takes an entry, or counts why not.
     pub(crate) fn push(&self, entry: &[u8]) {
         self.account.accept(1);
+        // A fork copies locks as other threads happened to hold them.
+        if !self.birthplace.is_here() {
+            return self.account.drop_items(DropReason::Forked, 1);
+        }
         let mut open = self.shards[shard_of_thread()].lock();
         // Asked under the lock, so that `close` finds every entry that was let in.
         if self.closed.load(Ordering::Relaxed) {

@@ -1,7 +1,6 @@
 //! The handle: where records start, and where finished ones are handed to the worker.
 
 use std::error::Error;
-use std::fmt;
 use std::sync::Arc;
 
 use datadog_config::DDConfig;
@@ -13,7 +12,7 @@ use datadog_transport::{
 use crate::buffer::Buffer;
 use crate::draft::{Draft, TraceIdForm};
 use crate::sink::{Idle, IntakeSink};
-use crate::{DDLogHandler, Level, Record, preamble};
+use crate::{DDLogHandler, Level, Logger, Record, encode, panic, preamble};
 
 /// The most bytes of records that wait for the worker.
 const BUFFER_BYTES: usize = 8 << 20;
@@ -87,7 +86,7 @@ impl Logs {
     /// Starts a record. Attributes may be added to what this returns; the record is taken when that is dropped,
     /// so a plain `logs.log(level, "text");` is complete.
     pub fn log(&self, level: Level, message: impl AsRef<str>) -> Record {
-        self.write(level, format_args!("{}", message.as_ref()))
+        self.write(level, |json| encode::text(json, message.as_ref()))
     }
 
     /// Starts a record of level error with what `error` displays as its message, and the attributes of
@@ -97,13 +96,28 @@ impl Logs {
         self.log(Level::Error, &report.message).with_report(&report)
     }
 
+    /// A logger with a name, to which attributes and a level may be given.
+    pub fn get_logger(&self, name: impl AsRef<str>) -> Logger {
+        Logger::new(self.clone(), name.as_ref())
+    }
+
+    /// Logs every panic of the program from now on, as a record of level critical with `error.kind` `panic`, the
+    /// panic's message and place, and a backtrace where `RUST_BACKTRACE` asks for one. The hook that is there
+    /// before is called as well.
+    ///
+    /// The record is only buffered, as any other: a program that is built with `panic = "abort"` ends before it
+    /// is sent.
+    pub fn log_panics(&self) {
+        panic::install(self.clone());
+    }
+
     /// A logger for the `log` crate that writes here. It may outlive the client, and then drops what it gets.
     pub fn handler(&self) -> DDLogHandler {
         DDLogHandler::new(self.clone())
     }
 
-    /// Starts a record whose message is not a text yet.
-    pub(crate) fn write(&self, level: Level, message: fmt::Arguments<'_>) -> Record {
+    /// Starts a record whose message `message` writes as a JSON text.
+    pub(crate) fn write(&self, level: Level, message: impl FnOnce(&mut Vec<u8>)) -> Record {
         let shared = &self.shared;
         if shared.buffer.is_none() {
             shared.account.accept(1);

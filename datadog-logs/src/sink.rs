@@ -55,12 +55,13 @@ impl IntakeSink {
                     None => break,
                 }
             }
-            if list.take(&mut self.rest) == 0 {
+            if !list.fill(&mut self.rest) {
                 break;
             }
         }
-        self.account.queued(-(list.entries.len() as i64));
-        (!list.entries.is_empty()).then(|| list.close())
+        let entries = list.entries.len();
+        self.account.queued(-(entries as i64));
+        (entries > 0).then(|| list.close())
     }
 }
 
@@ -72,21 +73,22 @@ struct JsonList {
 }
 
 impl JsonList {
-    /// Moves the first entries of `block` to the end of the list: as many as one request may have.
-    fn take(&mut self, block: &mut Block) -> u64 {
-        let (mut taken, mut bytes) = (0, 0);
+    /// Moves entries from the beginning of `block`. Whether all of them fitted.
+    fn fill(&mut self, block: &mut Block) -> bool {
+        let mut moved = 0;
         for line in block.lines.split_inclusive(|byte| *byte == b'\n') {
-            // With the newline's place for a comma, and one more for the bracket.
-            if self.entries.len() == MAX_ENTRIES || self.body.len() + line.len() + 1 > MAX_BYTES {
+            // The bracket or comma before it and the bracket at the end take as much as the newline, and one more.
+            let full =
+                self.entries.len() == MAX_ENTRIES || self.body.len() + line.len() >= MAX_BYTES;
+            if full {
                 break;
             }
-            self.push(line.strip_suffix(b"\n").unwrap_or(line));
-            taken += 1;
-            bytes += line.len();
+            self.push(&line[..line.len() - 1]);
+            moved += line.len();
+            block.entries -= 1;
         }
-        block.lines.drain(..bytes);
-        block.entries -= taken;
-        taken
+        block.lines.drain(..moved);
+        block.entries == 0
     }
 
     fn push(&mut self, entry: &[u8]) {
@@ -109,9 +111,7 @@ impl JsonList {
 
 fn frame(entries: &[(&[u8], u64)]) -> Payload {
     let mut list = JsonList::default();
-    for (entry, _) in entries {
-        list.push(entry);
-    }
+    entries.iter().for_each(|(entry, _)| list.push(entry));
     list.close()
 }
 
@@ -180,23 +180,27 @@ mod tests {
     fn a_request_is_filled_to_the_last_byte_and_not_beyond() {
         let mut list = JsonList::default();
         let mut waiting = block(&[3_000_000, 1_999_999, 1]);
-        assert_eq!(list.take(&mut waiting), 2);
-        let payload = list.close();
-        assert_eq!((payload.bytes(), waiting.entries), (MAX_BYTES, 1));
+        assert!(!list.fill(&mut waiting));
+        assert_eq!(waiting.lines, b"\n");
+        assert_eq!(list.close().bytes(), MAX_BYTES);
         let mut list = JsonList::default();
         let mut waiting = block(&[3_000_000, 2_000_000]);
-        assert_eq!(list.take(&mut waiting), 1);
-        assert_eq!((list.close().bytes(), waiting.entries), (3_000_001, 1));
-        assert_eq!(waiting.lines.len(), 2_000_000);
+        assert!(!list.fill(&mut waiting));
+        assert_eq!((waiting.entries, waiting.lines.len()), (1, 2_000_000));
+        assert_eq!(list.close().bytes(), 3_000_001);
     }
 
     #[test]
     fn a_request_takes_as_many_entries_as_it_may() {
         let mut list = JsonList::default();
-        let mut waiting = block(&vec![2; MAX_ENTRIES + 1]);
-        assert_eq!(list.take(&mut waiting), MAX_ENTRIES as u64);
-        assert_eq!(list.take(&mut waiting), 0);
-        assert_eq!(waiting.lines, b"x\n");
-        assert!(list.body.starts_with(b"[x,x,"));
+        let mut waiting = block(&[2; 1001]);
+        assert!(!list.fill(&mut waiting));
+        assert_eq!((list.entries.len(), waiting.entries), (1000, 1));
+        let mut list = JsonList::default();
+        assert!(list.fill(&mut waiting));
+        assert_eq!(
+            (list.body.as_slice(), waiting.lines.len()),
+            (b"[x".as_slice(), 0)
+        );
     }
 }
