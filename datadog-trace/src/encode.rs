@@ -4,7 +4,7 @@
 use std::process;
 
 use datadog_config::DDConfig;
-use datadog_transport::{Clock, Payload};
+use datadog_transport::{Clock, Part, Payload};
 
 use crate::msgpack;
 use crate::trace::SpanData;
@@ -12,29 +12,32 @@ use crate::trace::SpanData;
 /// A payload is closed at this size; the agent refuses 25 MB (dd-trace-go: `ddtrace/tracer/payload.go`).
 const PAYLOAD_BYTES: usize = 4_750_000;
 
+/// The head of a list, in the form that is as long for every length.
+const HEAD_BYTES: usize = 5;
+
 /// Sampling priority "automatically kept" (datadog-agent: `pkg/trace/sampler`).
 const AUTO_KEEP: f64 = 1.0;
 
 /// Decision maker "default": no rule, rate or user decided (dd-trace-go: `ddtrace/tracer/sampler.go`).
 const BY_DEFAULT: &str = "-0";
 
-/// What every span of this client carries.
+/// What the spans of this client carry without being told.
 #[derive(Debug)]
 pub(crate) struct Encoder {
     clock: Clock,
     service: String,
     version: Option<String>,
-    runtime_id: String,
-    /// The configured tags, with `env`.
-    tags: Vec<(String, String)>,
+    /// On every span: the configured tags, with `env`.
+    span_tags: Vec<(String, String)>,
+    /// On the first span of each chunk.
+    chunk_tags: Vec<(&'static str, String)>,
 }
 
 /// A payload that is being filled.
 #[derive(Debug, Default)]
 pub(crate) struct Filling {
     body: Vec<u8>,
-    chunks: usize,
-    spans: u64,
+    chunks: Vec<Part>,
 }
 
 impl Encoder {
@@ -45,20 +48,31 @@ impl Encoder {
             .iter()
             .filter(|(key, _)| key != "env")
             .cloned();
+        let mut chunk_tags = vec![
+            ("_dd.p.dm", BY_DEFAULT.to_owned()),
+            ("runtime-id", config.runtime_id().to_owned()),
+            ("language", "rust".to_owned()),
+        ];
+        if let Some(hostname) = config.hostname()
+            && config.report_hostname()
+        {
+            chunk_tags.push(("_dd.hostname", hostname.to_owned()));
+        }
         Self {
             clock: Clock::new(),
             service: config.service().to_owned(),
             version: config.version().map(str::to_owned),
-            runtime_id: config.runtime_id().to_owned(),
-            tags: tags.chain(env).collect(),
+            span_tags: tags.chain(env).collect(),
+            chunk_tags,
         }
     }
 
     /// Appends one trace, its local root first.
     pub(crate) fn add(&self, filling: &mut Filling, mut spans: Vec<SpanData>) {
         if filling.body.is_empty() {
-            msgpack::array32(&mut filling.body, 0);
+            filling.body.resize(HEAD_BYTES, 0);
         }
+        let start = filling.body.len();
         if let Some(root) = spans.iter().position(|span| span.is_local_root) {
             spans.swap(0, root);
         }
@@ -66,8 +80,10 @@ impl Encoder {
         for (at, span) in spans.iter().enumerate() {
             self.span(&mut filling.body, span, at == 0);
         }
-        filling.chunks += 1;
-        filling.spans += spans.len() as u64;
+        filling.chunks.push(Part {
+            bytes: start..filling.body.len(),
+            items: spans.len() as u64,
+        });
     }
 
     fn span(&self, out: &mut Vec<u8>, span: &SpanData, first: bool) {
@@ -96,33 +112,33 @@ impl Encoder {
 
     fn meta(&self, out: &mut Vec<u8>, span: &SpanData, first: bool) {
         let ours = *self.service == *span.service;
-        let mut extra: Vec<(&str, &str)> = self
-            .tags
-            .iter()
-            .map(|(key, value)| (&**key, &**value))
-            .collect();
-        match (&self.version, ours) {
-            (Some(version), true) => extra.push(("version", version)),
-            (_, false) => extra.push(("_dd.base_service", &self.service)),
-            (None, true) => {}
-        }
-        let high_id = format!("{:016x}", (span.trace_id >> 64) as u64);
-        if first {
-            let chunk = [
-                ("_dd.p.tid", &*high_id),
-                ("_dd.p.dm", BY_DEFAULT),
-                ("runtime-id", &self.runtime_id),
-                ("language", "rust"),
-            ];
-            extra.extend(chunk);
-        }
+        let high_id = (span.trace_id >> 64) as u64;
+        let high_id = (first && high_id != 0).then(|| format!("{high_id:016x}"));
+        let chunk_tags = if first {
+            self.chunk_tags.as_slice()
+        } else {
+            &[]
+        };
+        let mut extra: Vec<(&str, &str)> = Vec::with_capacity(16);
+        extra.extend(self.span_tags.iter().map(|(key, value)| (&**key, &**value)));
+        extra.extend(chunk_tags.iter().map(|(key, value)| (*key, &**value)));
+        extra.extend(high_id.as_deref().map(|id| ("_dd.p.tid", id)));
+        extra.extend((!ours).then_some(("_dd.base_service", &*self.service)));
+        extra.extend(
+            self.version
+                .as_deref()
+                .filter(|_| ours)
+                .map(|version| ("version", version)),
+        );
         // What the program set itself wins.
-        extra.retain(|(key, _)| !span.meta.iter().any(|(known, _)| known == key));
+        extra.retain(|(key, _)| !span.has_tag(key));
         msgpack::map(out, span.meta.len() + extra.len());
-        span.meta
-            .iter()
-            .for_each(|(key, value)| text(out, key, value));
-        extra.iter().for_each(|(key, value)| text(out, key, value));
+        for (key, value) in &span.meta {
+            text(out, key, value);
+        }
+        for (key, value) in extra {
+            text(out, key, value);
+        }
     }
 }
 
@@ -137,7 +153,7 @@ fn metrics(out: &mut Vec<u8>, span: &SpanData, first: bool) {
             ("process_id", f64::from(process::id())),
         ]);
     }
-    extra.retain(|(key, _)| !span.metrics.iter().any(|(known, _)| known == key));
+    extra.retain(|(key, _)| !span.has_tag(key));
     msgpack::map(out, span.metrics.len() + extra.len());
     let set = span.metrics.iter().map(|(key, value)| (&**key, *value));
     for (key, value) in set.chain(extra) {
@@ -152,31 +168,38 @@ impl Filling {
     }
 
     /// The payload with what was added so far; `None` if that is nothing.
-    pub(crate) fn close(&mut self) -> Option<Payload> {
-        let Self {
-            mut body,
-            chunks,
-            spans,
-        } = std::mem::take(self);
-        if chunks == 0 {
-            return None;
-        }
-        let mut head = Vec::with_capacity(5);
-        msgpack::array32(&mut head, chunks);
-        body[..head.len()].copy_from_slice(&head);
-        let headers = vec![
-            ("Content-Type", "application/msgpack".to_owned()),
-            ("X-Datadog-Trace-Count", chunks.to_string()),
-            ("Datadog-Client-Computed-Top-Level", "yes".to_owned()),
-            // Without it the agent answers 200 even to what it refuses.
-            ("Datadog-Send-Real-Http-Status", "yes".to_owned()),
-        ];
-        Some(Payload {
-            body,
-            headers,
-            items: spans,
-        })
+    pub(crate) fn close(self) -> Option<Payload> {
+        (!self.chunks.is_empty()).then(|| payload(self.body, self.chunks))
     }
+}
+
+/// A list of chunks, whose head gets its place filled in.
+fn payload(mut body: Vec<u8>, chunks: Vec<Part>) -> Payload {
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    msgpack::array32(&mut head, chunks.len());
+    body[..HEAD_BYTES].copy_from_slice(&head);
+    let headers = vec![
+        ("Content-Type", "application/msgpack".to_owned()),
+        ("X-Datadog-Trace-Count", chunks.len().to_string()),
+        ("Datadog-Client-Computed-Top-Level", "yes".to_owned()),
+        // Without it the agent answers 200 even to what it refuses.
+        ("Datadog-Send-Real-Http-Status", "yes".to_owned()),
+    ];
+    Payload::list(body, headers, chunks, frame)
+}
+
+fn frame(chunks: &[(&[u8], u64)]) -> Payload {
+    let mut body = vec![0; HEAD_BYTES];
+    let mut parts = Vec::with_capacity(chunks.len());
+    for (chunk, items) in chunks {
+        let start = body.len();
+        body.extend_from_slice(chunk);
+        parts.push(Part {
+            bytes: start..body.len(),
+            items: *items,
+        });
+    }
+    payload(body, parts)
 }
 
 fn text(out: &mut Vec<u8>, key: &str, value: &str) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datadog_config::DDConfig;
-use datadog_transport::{Account, AgentClient, Outbox, Pass, Payload, Queue, Signal};
+use datadog_transport::{Account, AgentClient, Occasion, Outbox, Pass, Payload, Queue, Signal};
 
 use crate::encode::{Encoder, Filling};
 use crate::trace::SpanData;
@@ -39,7 +39,7 @@ impl TraceSink {
     }
 
     /// Encodes what waits, up to one full payload.
-    fn next_payload(&mut self) -> Option<Payload> {
+    fn next_payload(&self) -> Option<Payload> {
         let mut filling = Filling::default();
         while !filling.is_full() {
             let Some((spans, _)) = self.queue.pop() else {
@@ -57,6 +57,10 @@ impl Signal for TraceSink {
     }
 
     fn run(&mut self, pass: &Pass) -> Option<Instant> {
+        // Not while somebody waits: what is buffered goes first.
+        if pass.occasion == Occasion::Due {
+            self.agent.refresh_info(self.agent.limit());
+        }
         // One payload at a time, so that a fast producer finds room in the queue while the agent is busy.
         loop {
             let payload = self.next_payload();

@@ -51,7 +51,7 @@ impl Span {
                 false,
             ),
             None => {
-                let trace = Trace::start();
+                let trace = Trace::start(tracer.wide_ids);
                 let root_id = trace.local_root_id;
                 (trace, root_id, 0, Arc::clone(&tracer.service), true)
             }

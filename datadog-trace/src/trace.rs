@@ -42,9 +42,13 @@ pub(crate) struct SpanData {
 
 impl Trace {
     /// A trace that starts here, with the id of its first span.
-    pub(crate) fn start() -> Arc<Self> {
+    pub(crate) fn start(wide_id: bool) -> Arc<Self> {
         Arc::new(Self {
-            id: id::trace_id(),
+            id: if wide_id {
+                id::trace_id()
+            } else {
+                id::span_id().into()
+            },
             local_root_id: id::span_id(),
             open: AtomicUsize::new(0),
             finished: Mutex::new(Vec::new()),
@@ -66,6 +70,11 @@ impl Trace {
 }
 
 impl SpanData {
+    pub(crate) fn has_tag(&self, key: &str) -> bool {
+        self.meta.iter().any(|(known, _)| known == key)
+            || self.metrics.iter().any(|(known, _)| known == key)
+    }
+
     /// About how many bytes it occupies.
     pub(crate) fn bytes(&self) -> usize {
         let meta: usize = self

@@ -24,6 +24,8 @@ pub struct Tracer {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) service: Arc<str>,
+    /// Whether trace ids have 128 bits.
+    pub(crate) wide_ids: bool,
     queue: Arc<Queue<Vec<SpanData>>>,
 }
 
@@ -62,6 +64,7 @@ impl Tracer {
         Ok(Self {
             shared: Some(Arc::new(Shared {
                 service: Arc::from(config.service()),
+                wide_ids: config.trace_id_128_bit_generation_enabled(),
                 queue,
             })),
         })

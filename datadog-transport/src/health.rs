@@ -32,7 +32,7 @@ pub enum DropReason {
     TooLarge,
     /// The item could not be encoded, such as a metric without a name.
     Invalid,
-    /// The receiver answered with this HTTP status, or 0 where the answer had none.
+    /// The receiver answered with this HTTP status.
     Refused(u16),
     /// The receiver could not be reached before the item's age limit.
     Expired,
@@ -42,6 +42,8 @@ pub enum DropReason {
     NoReceiver,
     /// There were too many distinct combinations of name and tags.
     Cardinality,
+    /// The process is a fork of the one that made the client. It can make a client of its own.
+    Forked,
 }
 
 /// Items given up, by reason.
@@ -116,8 +118,7 @@ pub struct Account {
     delivered: AtomicU64,
     queued: AtomicU64,
     pending: AtomicU64,
-    queue_full: AtomicU64,
-    other_drops: Mutex<BTreeMap<DropReason, u64>>,
+    drops: DropCounters,
     bytes: AtomicU64,
     requests: AtomicU64,
     retries: AtomicU64,
@@ -131,6 +132,20 @@ impl fmt::Debug for Refresh {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Refresh").finish_non_exhaustive()
     }
+}
+
+/// Callers count without a lock. Refusals, which only the worker sees, are split by status.
+#[derive(Debug, Default)]
+struct DropCounters {
+    queue_full: AtomicU64,
+    too_large: AtomicU64,
+    invalid: AtomicU64,
+    expired: AtomicU64,
+    shutdown: AtomicU64,
+    no_receiver: AtomicU64,
+    forked: AtomicU64,
+    cardinality: AtomicU64,
+    refused: Mutex<BTreeMap<u16, u64>>,
 }
 
 impl Account {
@@ -153,12 +168,14 @@ impl Account {
 
     /// Counts `items` as given up.
     pub fn drop_items(&self, reason: DropReason, items: u64) {
-        match reason {
-            DropReason::QueueFull => {
-                self.queue_full.fetch_add(items, Ordering::Relaxed);
+        match (self.drops.counter(reason), reason) {
+            (Some(counter), _) => {
+                counter.fetch_add(items, Ordering::Relaxed);
             }
-            _ if items == 0 => {}
-            _ => *self.other_drops.lock().entry(reason).or_default() += items,
+            (None, DropReason::Refused(status)) => {
+                *self.drops.refused.lock().entry(status).or_default() += items;
+            }
+            (None, _) => {}
         }
     }
 
@@ -193,11 +210,6 @@ impl Account {
         if let Some(Refresh(refresh)) = self.refresh.get() {
             refresh();
         }
-        let mut by_reason = self.other_drops.lock().clone();
-        let queue_full = self.queue_full.load(Ordering::Relaxed);
-        if queue_full > 0 {
-            by_reason.insert(DropReason::QueueFull, queue_full);
-        }
         let buffered = self
             .queued
             .load(Ordering::Relaxed)
@@ -206,12 +218,57 @@ impl Account {
             accepted: self.accepted.load(Ordering::Relaxed),
             delivered: self.delivered.load(Ordering::Relaxed),
             buffered: (buffered as i64).max(0) as u64,
-            dropped: Drops { by_reason },
+            dropped: self.drops.snapshot(),
             bytes: self.bytes.load(Ordering::Relaxed),
             requests: self.requests.load(Ordering::Relaxed),
             retries: self.retries.load(Ordering::Relaxed),
             last_error: self.last_error.lock().clone(),
         }
+    }
+}
+
+impl DropCounters {
+    /// The counter of a reason; `None` for refusals, which have one for each status.
+    fn counter(&self, reason: DropReason) -> Option<&AtomicU64> {
+        match reason {
+            DropReason::QueueFull => Some(&self.queue_full),
+            DropReason::TooLarge => Some(&self.too_large),
+            DropReason::Invalid => Some(&self.invalid),
+            DropReason::Expired => Some(&self.expired),
+            DropReason::Shutdown => Some(&self.shutdown),
+            DropReason::NoReceiver => Some(&self.no_receiver),
+            DropReason::Forked => Some(&self.forked),
+            DropReason::Cardinality => Some(&self.cardinality),
+            DropReason::Refused(_) => None,
+        }
+    }
+
+    fn snapshot(&self) -> Drops {
+        use DropReason::{
+            Cardinality, Expired, Forked, Invalid, NoReceiver, QueueFull, Shutdown, TooLarge,
+        };
+        let reasons = [
+            QueueFull,
+            TooLarge,
+            Invalid,
+            Expired,
+            Shutdown,
+            NoReceiver,
+            Forked,
+            Cardinality,
+        ];
+        let counted = reasons
+            .into_iter()
+            .filter_map(|reason| Some((reason, self.counter(reason)?.load(Ordering::Relaxed))));
+        let refused = self.refused.lock().clone();
+        let refused = refused
+            .into_iter()
+            .map(|(status, count)| (DropReason::Refused(status), count));
+        let by_reason = counted
+            .chain(refused)
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        Drops { by_reason }
     }
 }
 
@@ -320,12 +377,12 @@ impl fmt::Display for DropReason {
             Self::QueueFull => f.write_str("queue full"),
             Self::TooLarge => f.write_str("too large"),
             Self::Invalid => f.write_str("invalid"),
-            Self::Refused(0) => f.write_str("refused"),
             Self::Refused(status) => write!(f, "refused with {status}"),
             Self::Expired => f.write_str("expired"),
             Self::Shutdown => f.write_str("shutdown"),
             Self::NoReceiver => f.write_str("no receiver"),
             Self::Cardinality => f.write_str("cardinality"),
+            Self::Forked => f.write_str("forked"),
         }
     }
 }

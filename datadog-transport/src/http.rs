@@ -4,10 +4,10 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use ureq::http::HeaderMap;
+use ureq::http::{HeaderMap, Response};
 use ureq::unversioned::resolver::Resolver;
 use ureq::unversioned::transport::{Connector, DefaultConnector};
-use ureq::{Agent, Proxy};
+use ureq::{Agent, Body, Proxy, RequestBuilder};
 
 use crate::TransportError;
 use crate::resolve::{CachingResolver, NoResolver};
@@ -100,44 +100,60 @@ impl HttpClient {
         body: &[u8],
         limit: Duration,
     ) -> Result<Answer, SendError> {
-        match self.try_post(path, headers, body, limit) {
-            Err(SendError::Torn(_)) => self.try_post(path, headers, body, limit),
-            result => result,
-        }
+        twice(|| {
+            let request = self.agent.post(format!("{}{path}", self.base));
+            let request = self
+                .headers
+                .iter()
+                .chain(headers)
+                .fold(request, |request, (name, value)| {
+                    request.header(*name, value)
+                });
+            read(limited(request, limit).send(body)?)
+        })
+    }
+
+    /// Gets a page, like [`HttpClient::post`].
+    pub(crate) fn get(&self, path: &str, limit: Duration) -> Result<Answer, SendError> {
+        twice(|| {
+            let request = self.agent.get(format!("{}{path}", self.base));
+            let request = self.headers.iter().fold(request, |request, (name, value)| {
+                request.header(*name, value)
+            });
+            read(limited(request, limit).call()?)
+        })
     }
 
     /// Ends requests in flight, and refuses new ones.
     pub(crate) fn interrupt(&self) {
         self.agent.clone().shutdown();
     }
+}
 
-    fn try_post(
-        &self,
-        path: &str,
-        headers: &Headers,
-        body: &[u8],
-        limit: Duration,
-    ) -> Result<Answer, SendError> {
-        let mut request = self.agent.post(format!("{}{path}", self.base));
-        for (name, value) in self.headers.iter().chain(headers) {
-            request = request.header(*name, value);
-        }
-        let answer = request
-            .config()
-            .timeout_global(Some(limit))
-            .timeout_connect(Some(limit.min(CONNECT_LIMIT)))
-            .build()
-            .send(body)
-            .map_err(SendError::from)?;
-        let (parts, mut body) = answer.into_parts();
-        // Reading to the end is what lets the connection be used again.
-        let body = body.with_config().limit(MAX_ANSWER_BYTES).read_to_vec()?;
-        Ok(Answer {
-            status: parts.status.as_u16(),
-            headers: parts.headers,
-            body,
-        })
+fn twice(mut request: impl FnMut() -> Result<Answer, SendError>) -> Result<Answer, SendError> {
+    match request() {
+        Err(SendError::Torn(_)) => request(),
+        result => result,
     }
+}
+
+fn limited<B>(request: RequestBuilder<B>, limit: Duration) -> RequestBuilder<B> {
+    request
+        .config()
+        .timeout_global(Some(limit))
+        .timeout_connect(Some(limit.min(CONNECT_LIMIT)))
+        .build()
+}
+
+/// Reads to the end, which is what lets the connection be used again.
+fn read(answer: Response<Body>) -> Result<Answer, SendError> {
+    let (parts, mut body) = answer.into_parts();
+    let body = body.with_config().limit(MAX_ANSWER_BYTES).read_to_vec()?;
+    Ok(Answer {
+        status: parts.status.as_u16(),
+        headers: parts.headers,
+        body,
+    })
 }
 
 fn agent(connector: impl Connector, resolver: impl Resolver, proxy: Option<Proxy>) -> Agent {
@@ -155,6 +171,15 @@ fn agent(connector: impl Connector, resolver: impl Resolver, proxy: Option<Proxy
 }
 
 impl Answer {
+    #[cfg(test)]
+    pub(crate) fn of_status(status: u16) -> Self {
+        Self {
+            status,
+            headers: HeaderMap::new(),
+            body: Vec::new(),
+        }
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> u16 {
         self.status

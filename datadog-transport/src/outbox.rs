@@ -6,21 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::retry::{Backoff, Verdict, judge};
-use crate::{Account, Answer, DropReason, Headers, Occasion, Pass, SendError};
+use crate::{Account, Answer, DropReason, Occasion, Pass, Payload, SendError, diagnostics};
 
 /// How long a payload may wait for its receiver.
 const LONGEST_STAY: Duration = Duration::from_secs(10);
-
-/// One request body.
-#[derive(Debug)]
-pub struct Payload {
-    /// The body, as it goes over the wire.
-    pub body: Vec<u8>,
-    /// Headers of this request alone.
-    pub headers: Headers,
-    /// Items of the account that it holds.
-    pub items: u64,
-}
 
 /// Payloads that wait for one receiver, bounded in bytes: new ones push out the oldest.
 #[derive(Debug)]
@@ -94,11 +83,10 @@ impl Outbox {
                     self.backoff.succeed();
                     self.deliver_first();
                 }
-                Verdict::GiveUp { reason, error } => {
-                    log::warn!(target: "datadog", "{} items dropped: {error}", first.payload.items);
-                    self.account.error(error);
-                    self.backoff.succeed();
-                    self.give_up_first(reason);
+                Verdict::TooLarge { .. } if self.split_first() => {}
+                Verdict::TooLarge { error } => self.refuse_first(DropReason::TooLarge, error),
+                Verdict::Refused { status, error } => {
+                    self.refuse_first(DropReason::Refused(status), error);
                 }
                 Verdict::Later {
                     error,
@@ -106,9 +94,10 @@ impl Outbox {
                     absent,
                 } => {
                     let now = Instant::now();
-                    if self.backoff.fail(now, retry_after) {
-                        log::warn!(target: "datadog", "can't deliver, will try again: {error}");
-                    }
+                    self.backoff.fail(now, retry_after);
+                    diagnostics::warn("delivery failed", || {
+                        format!("can't deliver, will try again: {error}")
+                    });
                     self.account.error(error);
                     let until = self.backoff.wait_until(now).unwrap_or(now);
                     if pass.occasion != Occasion::Shutdown || absent {
@@ -137,6 +126,38 @@ impl Outbox {
         }
     }
 
+    /// Puts two halves in the place of the first payload, if it can be halved.
+    fn split_first(&mut self) -> bool {
+        let Some(halves) = self
+            .waiting
+            .front()
+            .and_then(|first| first.payload.halves())
+        else {
+            return false;
+        };
+        let Some(Waiting { payload, since, .. }) = self.waiting.pop_front() else {
+            return false;
+        };
+        self.bytes -= payload.body.len();
+        for half in halves.into_iter().rev() {
+            self.bytes += half.body.len();
+            self.waiting.push_front(Waiting {
+                payload: half,
+                since,
+                tried: false,
+            });
+        }
+        true
+    }
+
+    fn refuse_first(&mut self, reason: DropReason, error: String) {
+        self.backoff.succeed();
+        let items = self.waiting.front().map_or(0, |first| first.payload.items);
+        diagnostics::warn("refused", || format!("{items} items dropped: {error}"));
+        self.account.error(error);
+        self.give_up_first(reason);
+    }
+
     fn deliver_first(&mut self) {
         if let Some(payload) = self.take_first() {
             self.account.deliver(payload.items, payload.body.len());
@@ -160,6 +181,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Headers, Part};
 
     fn outbox() -> (Outbox, Arc<Account>) {
         let account = Arc::new(Account::default());
@@ -168,11 +190,7 @@ mod tests {
 
     fn payload(account: &Account, bytes: usize, items: u64) -> Payload {
         account.accept(items);
-        Payload {
-            body: vec![0; bytes],
-            headers: Headers::new(),
-            items,
-        }
+        Payload::new(vec![0; bytes], Headers::new(), items)
     }
 
     fn pass(occasion: Occasion, left: Duration) -> Pass {
@@ -250,6 +268,43 @@ mod tests {
         assert_eq!(health.retries, health.requests - 1);
         outbox.close();
         assert_eq!(account.snapshot().dropped.get(DropReason::Shutdown), 1);
+        assert!(balanced(&account));
+    }
+
+    #[test]
+    fn what_is_too_large_is_halved_until_it_fits_or_is_a_single_entry() {
+        fn list(entries: &[(&[u8], u64)]) -> Payload {
+            let body: Vec<u8> = entries
+                .iter()
+                .flat_map(|(entry, _)| entry.to_vec())
+                .collect();
+            let mut start = 0;
+            let parts = entries.iter().map(|(entry, items)| {
+                start += entry.len();
+                Part {
+                    bytes: start - entry.len()..start,
+                    items: *items,
+                }
+            });
+            Payload::list(body, Headers::new(), parts.collect(), list)
+        }
+        let (mut outbox, account) = outbox();
+        account.accept(15);
+        outbox.push(list(&[(b"a", 1), (b"bb", 2), (b"ccccc", 4), (b"d", 8)]));
+        let mut seen = Vec::new();
+        let limit = Duration::from_secs(1);
+        outbox.deliver(&pass(Occasion::Flush, limit), limit, |payload, _| {
+            seen.push(String::from_utf8_lossy(&payload.body).into_owned());
+            let status = if payload.body.len() > 3 { 413 } else { 202 };
+            Ok(Answer::of_status(status))
+        });
+        assert_eq!(seen, ["abbcccccd", "abb", "cccccd", "ccccc", "d"]);
+        let health = account.snapshot();
+        assert_eq!(
+            (health.delivered, health.dropped.get(DropReason::TooLarge)),
+            (11, 4)
+        );
+        assert_eq!(health.retries, 0, "a half is a request of its own");
         assert!(balanced(&account));
     }
 

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crossbeam::queue::SegQueue;
 
+use crate::fork::Birthplace;
 use crate::{Account, DropReason, Waker};
 
 /// A queue bounded in bytes: many callers push, the worker pops.
 ///
 /// A push never blocks. What does not fit is dropped and counted as [`DropReason::QueueFull`], so what is
-/// already waiting keeps its place; after [`Queue::close`] everything is dropped as [`DropReason::Shutdown`].
+/// already waiting keeps its place; after [`Queue::close`] everything is dropped as [`DropReason::Shutdown`], and
+/// in a forked child as [`DropReason::Forked`].
 /// The worker is woken once, when the queue passes half its limit.
 #[derive(Debug)]
 pub struct Queue<T> {
@@ -20,6 +22,7 @@ pub struct Queue<T> {
     closed: AtomicBool,
     account: Arc<Account>,
     waker: Waker,
+    birthplace: Birthplace,
 }
 
 #[derive(Debug)]
@@ -39,12 +42,16 @@ impl<T> Queue<T> {
             closed: AtomicBool::new(false),
             account,
             waker,
+            birthplace: Birthplace::here(),
         }
     }
 
     /// Takes `value`, which stands for `items` items of the account and occupies about `bytes` bytes.
     pub fn push(&self, value: T, items: u64, bytes: usize) {
         self.account.accept(items);
+        if !self.birthplace.is_here() {
+            return self.account.drop_items(DropReason::Forked, items);
+        }
         if self.closed.load(Ordering::Acquire) {
             return self.account.drop_items(DropReason::Shutdown, items);
         }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{Answer, DropReason, SendError};
+use crate::{Answer, SendError};
 
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
@@ -17,9 +17,13 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Delivered,
+    /// It may be taken in smaller pieces.
+    TooLarge {
+        error: String,
+    },
     /// It will never be taken.
-    GiveUp {
-        reason: DropReason,
+    Refused {
+        status: u16,
         error: String,
     },
     /// It may be taken later. `absent`: nothing listens at the address.
@@ -47,12 +51,11 @@ pub(crate) fn judge(outcome: &Result<Answer, SendError>) -> Verdict {
                     absent: false,
                 }
             }
-            413 => Verdict::GiveUp {
-                reason: DropReason::TooLarge,
+            413 => Verdict::TooLarge {
                 error: explain(413, answer.body()),
             },
-            status => Verdict::GiveUp {
-                reason: DropReason::Refused(status),
+            status => Verdict::Refused {
+                status,
                 error: explain(status, answer.body()),
             },
         },
@@ -98,14 +101,12 @@ impl Backoff {
         self.until.filter(|until| *until > now)
     }
 
-    /// Whether this is the first failure after a success.
-    pub(crate) fn fail(&mut self, now: Instant, retry_after: Option<Duration>) -> bool {
+    pub(crate) fn fail(&mut self, now: Instant, retry_after: Option<Duration>) {
         let longest = LONGEST_WAIT.min(FIRST_WAIT * 2u32.pow(self.failures.min(10)));
         // Full jitter, so that clients which failed together don't come back together.
         let wait = retry_after.unwrap_or_else(|| longest.mul_f64(fastrand::f64()));
         self.until = Some(now + wait);
         self.failures += 1;
-        self.failures == 1
     }
 
     pub(crate) fn succeed(&mut self) {
@@ -122,14 +123,14 @@ mod tests {
         let mut backoff = Backoff::default();
         let now = Instant::now();
         let mut longest_seen = Duration::ZERO;
-        assert!(backoff.fail(now, None));
+        backoff.fail(now, None);
         assert!(
             backoff
                 .wait_until(now)
                 .is_none_or(|until| until <= now + FIRST_WAIT)
         );
         for _ in 0..200 {
-            assert!(!backoff.fail(now, None));
+            backoff.fail(now, None);
             longest_seen = longest_seen.max(
                 backoff
                     .wait_until(now)

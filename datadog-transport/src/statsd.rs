@@ -200,7 +200,7 @@ fn connect_udp(host: &str, port: u16) -> io::Result<UdpSocket> {
     let address = addresses
         .iter()
         .find(|address| address.is_ipv4())
-        .or(addresses.first());
+        .or_else(|| addresses.first());
     let address = address.ok_or(io::ErrorKind::NotFound)?;
     let any: SocketAddr = if address.is_ipv4() {
         ([0, 0, 0, 0], 0).into()

@@ -10,6 +10,7 @@ use crossbeam::channel::{Sender, bounded};
 use datadog_config::{DDConfig, IntakeUrl};
 use parking_lot::Mutex;
 
+use crate::fork::Birthplace;
 use crate::http::HttpClient;
 use crate::worker::{self, Control, Controls, Driven};
 use crate::{
@@ -37,6 +38,7 @@ pub struct Transport {
     accounts: BTreeMap<SignalKind, Arc<Account>>,
     http: Vec<HttpClient>,
     worker: Mutex<Option<JoinHandle<()>>>,
+    birthplace: Birthplace,
     shutdown_timeout: Duration,
 }
 
@@ -137,6 +139,7 @@ impl TransportBuilder {
             accounts,
             http: self.http,
             worker: Mutex::new(Some(worker)),
+            birthplace: Birthplace::here(),
             shutdown_timeout: self.config.shutdown_timeout(),
         })
     }
@@ -155,8 +158,11 @@ impl Transport {
     }
 
     /// Delivers what is buffered, drops and counts what can't be delivered within `timeout`, and ends the worker.
-    /// Later calls find nothing to do.
+    /// Later calls find nothing to do, and so do those in a forked child, whose parent has the worker.
     pub fn shutdown(&self, timeout: Duration) -> FlushReport {
+        if !self.birthplace.is_here() {
+            return FlushReport::default();
+        }
         let before = self.health_of(None);
         let Some(worker) = self.worker.lock().take() else {
             return self.health_of(None).since(&before, true);
@@ -187,6 +193,9 @@ impl Transport {
     }
 
     fn flush_and_wait(&self, kind: Option<SignalKind>, timeout: Duration) -> FlushReport {
+        if !self.birthplace.is_here() {
+            return FlushReport::default();
+        }
         let before = self.health_of(kind);
         let on_the_worker = self
             .worker

@@ -1,5 +1,6 @@
 //! The one thread that drives all signals of a client.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,6 +82,16 @@ pub(crate) struct Driven {
 /// How long one signal may keep the worker from the others when it is merely due.
 const DUE_LIMIT: Duration = Duration::from_secs(2);
 
+thread_local! {
+    static ON_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is a client's worker. What is logged there is about the client's own work, so a log handler
+/// of the client must not take it.
+pub fn on_worker() -> bool {
+    ON_WORKER.try_with(Cell::get).unwrap_or(false)
+}
+
 /// The channel to a worker. Its few places are enough: a caller of `flush` waits for its answer, and each
 /// signal has at most one wake-up on its way.
 pub(crate) fn channel() -> (Sender<Control>, Controls) {
@@ -89,6 +100,7 @@ pub(crate) fn channel() -> (Sender<Control>, Controls) {
 
 /// The worker's life: sleeps until the next due time, a wake-up, a flush or the end.
 pub(crate) fn run(controls: &Controls, mut signals: Vec<Driven>) {
+    ON_WORKER.set(true);
     loop {
         let due = signals.iter().map(|driven| driven.due).min();
         let control = match due {

@@ -1,5 +1,10 @@
 //! The worker with signals of its own making, and a client's flush and shutdown.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that unwraps fails with the reason"
+)]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,11 +35,7 @@ impl Signal for Poster {
                 ("X-Datadog-Trace-Count", "0".to_owned()),
                 ("Datadog-Send-Real-Http-Status", "yes".to_owned()),
             ];
-            self.outbox.push(Payload {
-                body: vec![0x90],
-                headers,
-                items,
-            });
+            self.outbox.push(Payload::new(vec![0x90], headers, items));
         }
         let agent = &self.agent;
         self.outbox.deliver(pass, agent.limit(), |payload, limit| {

@@ -17,7 +17,7 @@ impl DDClient {
     }
 
     /// Measures the time until the guard is dropped, in seconds, as a distribution.
-    pub fn measure<'a>(&self, name: &'a str, tags: impl Tags + 'a) -> Timer<'a> {
+    pub fn measure(&self, name: &str, tags: impl Tags) -> Timer {
         self.inner.metrics.measure(name, tags)
     }
 
