@@ -218,7 +218,9 @@ impl Context {
         }
         account.accept(new + state.invalid);
         account.drop_items(DropReason::Invalid, std::mem::take(&mut state.invalid));
-        let discard = self.discard.or(closed.then_some(DropReason::Shutdown));
+        let discard = self
+            .discard
+            .or_else(|| closed.then_some(DropReason::Shutdown));
         if let Some(reason) = discard {
             let queued = state.owed.take(&self.budget).items;
             account.queued(-(queued as i64));

@@ -34,9 +34,9 @@ impl Template {
         template.add_tag("service", config.service());
         template.add_tag("env", config.env().unwrap_or_default());
         template.add_tag("version", config.version().unwrap_or_default());
-        // Set by the admission controller where it is not an id of the container (datadog-go: `statsd/statsd.go`).
-        let entity = config.entity_id().filter(|id| !is_local_data(id));
-        template.add_tag("dd.internal.entity_id", entity.unwrap_or_default());
+        // The tag by which the agent finds the pod (datadog-go: `statsd/statsd.go`).
+        let pod = config.internal_entity_id().unwrap_or_default();
+        template.add_tag("dd.internal.entity_id", pod);
         for (key, value) in config.tags() {
             let value = (!value.is_empty()).then_some(value.as_str());
             template.tags.extend(clean_tag(key, value));
@@ -133,11 +133,8 @@ fn clean(char: char) -> char {
 fn origin(config: &DDConfig) -> String {
     let mut fields = String::new();
     if config.origin_detection_enabled() {
-        let entity = config.entity_id().filter(|id| is_local_data(id));
-        if let Some(entity) = entity {
+        if let Some(entity) = config.entity_id().filter(|id| is_local_data(id)) {
             let _ = write!(fields, "|c:{entity}");
-        } else if let Some(container) = config.container_id() {
-            let _ = write!(fields, "|c:ci-{container}");
         }
         if let Some(external) = config.external_env().filter(|data| is_external_data(data)) {
             let _ = write!(fields, "|e:{external}");
@@ -149,13 +146,11 @@ fn origin(config: &DDConfig) -> String {
     fields
 }
 
-/// Whether it is a container's id or cgroup inode in the form of the `c:` field
+/// Whether it can stand in the `c:` field
 /// (saluki: `lib/saluki-io/src/deser/codec/dogstatsd/helpers.rs`).
 fn is_local_data(id: &str) -> bool {
-    (id.starts_with("ci-") || id.starts_with("in-"))
-        && id
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b','))
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b',');
+    !id.is_empty() && id.bytes().all(allowed)
 }
 
 /// The same for the `e:` field.

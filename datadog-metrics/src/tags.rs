@@ -105,7 +105,9 @@ mod tests {
         assert_eq!(seen(&[("a", String::from("b"))]), pair);
         assert_eq!(seen([("a", "b")].as_slice()), pair);
         assert_eq!(seen(vec![("a".to_owned(), "b")]), pair);
-        assert_eq!(seen(&vec![&("a", "b")]), pair);
+        let kept = vec![&("a", "b")];
+        assert_eq!(seen(&kept), pair);
+        assert_eq!(seen(kept), pair);
         let text = ["a:b=None"];
         assert_eq!(seen(["a:b"]), text);
         assert_eq!(seen(&["a:b".to_owned()]), text);

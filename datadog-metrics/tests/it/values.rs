@@ -3,8 +3,10 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::agent::{SOON, account, config, flush, only, over_udp, over_unix, start};
+use crate::agent::{SOON, account, config, flush, only, over_udp, over_unix};
+use datadog_config::Cardinality;
 use datadog_local_agent::{LocalAgent, MetricKind, Via};
+use datadog_metrics::Metrics;
 
 #[test]
 fn every_kind_arrives_over_udp() {
@@ -40,8 +42,9 @@ fn handles_and_names_lead_to_the_same_metric() {
     let agent = LocalAgent::start().unwrap();
     let metrics = over_unix(&agent);
     let tags = [("route", "/cart"), ("method", "get")];
-    metrics.counter("hits", tags).increment(2);
-    metrics.counter("hits", tags).clone().decrement(1);
+    let hits = metrics.counter("hits", tags);
+    hits.increment(2);
+    hits.decrement(1);
     metrics.count("hits", 10, ["method:get", "route:/cart"]);
     metrics.gauge_handle("depth", ()).set(2.0);
     metrics.gauge_handle("depth", ()).add(0.5);
@@ -131,14 +134,17 @@ fn many_samples_are_exact_up_to_the_limit_and_weighted_beyond() {
 #[test]
 fn lines_carry_the_tags_and_the_origin_of_the_config() {
     let agent = LocalAgent::start().unwrap();
-    let metrics = start(
-        config()
-            .dogstatsd_url(agent.dogstatsd_url())
-            .env("prod")
-            .version("1.2")
-            .tags([("team", "web"), ("canary", "")])
-            .external_env("it-false,cn-web"),
-    );
+    let config = config()
+        .dogstatsd_url(agent.dogstatsd_url())
+        .env("prod")
+        .version("1.2")
+        .tags([("team", "web"), ("canary", "")])
+        .external_env("it-false,cn-web")
+        .internal_entity_id("some-pod")
+        .cardinality(Cardinality::Low)
+        .build()
+        .unwrap();
+    let metrics = Metrics::start(&config).unwrap();
     metrics.increment("hits", [("route", "/cart"), ("version", "2.0")]);
     metrics.namespaced("shop").increment("hits", ());
     flush(&metrics, &agent, 2);
@@ -148,12 +154,15 @@ fn lines_carry_the_tags_and_the_origin_of_the_config() {
         [
             "service:shop",
             "env:prod",
+            "dd.internal.entity_id:some-pod",
             "team:web",
             "canary",
             "route:/cart",
             "version:2.0"
         ]
     );
+    assert_eq!(hits.origin.container_id.as_deref(), config.entity_id());
+    assert_eq!(hits.origin.cardinality.as_deref(), Some("low"));
     assert_eq!(hits.origin.external_env.as_deref(), Some("it-false,cn-web"));
     assert!(only(&agent, "shop.hits").has_tag("version:1.2"));
 }
