@@ -13,6 +13,7 @@ use crate::endpoint::{Endpoint, Settings};
 use crate::fault::Fault;
 use crate::logs::LogEntry;
 use crate::metric::{Event, Metric, ServiceCheck};
+use crate::profile::Profile;
 use crate::received::{Received, WaitError};
 use crate::request::{Refusal, Request};
 use crate::sockets::{Places, Sockets, StartError};
@@ -119,6 +120,11 @@ impl LocalAgent {
     /// Accepted service checks.
     pub fn service_checks(&self) -> Vec<ServiceCheck> {
         self.shared.store.read(|got| got.service_checks().to_vec())
+    }
+
+    /// Accepted profile uploads.
+    pub fn profiles(&self) -> Vec<Profile> {
+        self.shared.store.read(|got| got.profiles().to_vec())
     }
 
     /// All HTTP requests, also those refused or failed.

@@ -165,7 +165,7 @@ async fn handle(shared: &Shared, mut request: Request, endpoint: Endpoint) -> An
         let reason = format!("a body of more than {} bytes", endpoint.max_body());
         Err(Refused::new(413, reason))
     } else {
-        endpoint::handle(endpoint, &request, &shared.settings)
+        endpoint::handle(endpoint, &request, &shared.settings).await
     };
     match handled {
         Ok((answer, items)) => {

@@ -1,4 +1,6 @@
 //! The whole agent over real sockets.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 mod client;
 mod smoke;
