@@ -6,6 +6,7 @@
 )]
 
 use std::hint::black_box;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use datadog::{DDClient, DDConfig, DDConfigBuilder, DropReason, SignalKind};
@@ -43,33 +44,42 @@ fn assert_balanced(client: &DDClient) {
     }
 }
 
+/// A process has one profiler at a time.
+static PROFILER: Mutex<()> = Mutex::new(());
+
+fn only_profiler() -> MutexGuard<'static, ()> {
+    PROFILER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[inline(never)]
 fn burn(time: Duration) {
     let start = Instant::now();
     while start.elapsed() < time {
-        (0..10_000u64).for_each(|number| drop(black_box(number.wrapping_mul(number))));
+        for number in 0..10_000u64 {
+            black_box(number.wrapping_mul(number));
+        }
     }
 }
 
 #[test]
 fn all_signals_arrive_and_know_of_each_other() {
+    let _profiler = only_profiler();
     let agent = LocalAgent::start().unwrap();
     for config in [config(&agent), over_sockets(&agent)] {
         let client = start(config);
         client.profiling_start();
-        let (trace_id, outer_id, inner_id);
-        {
+        let (trace_id, outer_id, inner_id) = {
             let outer = client.trace("outer");
-            (trace_id, outer_id) = (outer.trace_id(), outer.span_id());
             client.info("from outer").with("answer", 42);
             client.count("visits", 2, [("page", "home")]);
-            client.traced("inner", |inner| {
-                inner_id = inner.span_id();
+            let inner_id = client.traced("inner", |inner| {
                 client.error("from inner");
                 client.count("visits", 3, [("page", "home")]);
                 client.measure_fn("burned", (), || burn(Duration::from_millis(300)));
+                inner.span_id()
             });
-        }
+            (outer.trace_id(), outer.span_id(), inner_id)
+        };
         client.warning("from nowhere");
         client.gauge("depth", 1.0, ());
         client.gauge("depth", 7.5, ());
@@ -139,6 +149,7 @@ fn a_wrong_api_key_is_counted_and_reported_and_not_tried_again() {
 
 #[test]
 fn without_any_receiver_the_program_runs_and_ends_in_time_and_the_loss_is_explained() {
+    let _profiler = only_profiler();
     let gone = LocalAgent::start().unwrap();
     let config = config(&gone);
     drop(gone);
@@ -242,7 +253,7 @@ fn bad_values_from_code_are_errors_and_those_of_the_environment_are_problems() {
         "ftp://x",
         "service",
         "tracing_port",
-        "1 and 65535",
+        "1 to 65535",
     ] {
         assert!(text.contains(part), "{part} is missing in: {text}");
     }
