@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use datadog::{DDClient, DDConfig, DDConfigBuilder, DropReason, SignalKind};
 use datadog_local_agent::LocalAgent;
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(20);
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 fn config(agent: &LocalAgent) -> DDConfigBuilder {
@@ -61,6 +61,16 @@ fn burn(time: Duration) {
     }
 }
 
+/// Works until the profiler, which starts in the background, has a profile to send.
+fn work_until_sampled(client: &DDClient) {
+    let limit = Instant::now() + LIMIT;
+    while client.health().signal(SignalKind::Profiles).accepted == 0 {
+        assert!(Instant::now() < limit, "{}", client.health());
+        burn(Duration::from_millis(100));
+        client.flush_profiles();
+    }
+}
+
 #[test]
 fn all_signals_arrive_and_know_of_each_other() {
     let _profiler = only_profiler();
@@ -75,7 +85,7 @@ fn all_signals_arrive_and_know_of_each_other() {
             let inner_id = client.traced("inner", |inner| {
                 client.error("from inner");
                 client.count("visits", 3, [("page", "home")]);
-                client.measure_fn("burned", (), || burn(Duration::from_millis(300)));
+                client.measure_fn("worked", (), || work_until_sampled(&client));
                 inner.span_id()
             });
             (outer.trace_id(), outer.span_id(), inner_id)
@@ -94,7 +104,8 @@ fn all_signals_arrive_and_know_of_each_other() {
             .unwrap();
         assert_eq!(agent.metric_sum("visits"), 5.0);
         assert_eq!(agent.metric_values("depth").last(), Some(&7.5));
-        assert!(agent.metric_values("burned")[0] >= 0.3, "seconds");
+        let seconds = agent.metric_values("worked")[0];
+        assert!((0.1..LIMIT.as_secs_f64()).contains(&seconds), "{seconds}");
         let logs = agent.logs();
         let log = |message: &str| logs.iter().find(|log| log.message == message).unwrap();
         let ids = |message: &str| {
@@ -115,7 +126,7 @@ fn all_signals_arrive_and_know_of_each_other() {
         assert_eq!(ids("from inner"), (Some(hex), Some(inner_id.to_string())));
         assert_eq!(ids("from nowhere"), (None, None));
         assert_eq!(agent.spans().len(), 2);
-        assert_eq!(agent.profiles().len(), 1);
+        assert!(!agent.profiles().is_empty());
         assert!(agent.refusals().is_empty(), "{:#?}", agent.refusals());
         drop(client);
         agent.clear();
@@ -167,7 +178,7 @@ fn without_any_receiver_the_program_runs_and_ends_in_time_and_the_loss_is_explai
         "{:?}",
         start.elapsed()
     );
-    burn(Duration::from_millis(100));
+    work_until_sampled(&client);
     let start = Instant::now();
     let report = client.shutdown(LIMIT);
     assert!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
