@@ -22,20 +22,13 @@ pub(crate) struct Host {
     /// The directory of the Agent's sockets.
     pub(crate) sockets: PathBuf,
     pub(crate) kernel: Kernel,
-    /// Where to look for a repository.
-    pub(crate) sources: Vec<PathBuf>,
 }
 
 impl Default for Host {
     fn default() -> Self {
-        let sources = identity::executable()
-            .into_iter()
-            .chain(std::env::current_dir().ok())
-            .collect();
         Self {
             sockets: PathBuf::from(SOCKETS),
             kernel: Kernel::default(),
-            sources,
         }
     }
 }
@@ -43,7 +36,7 @@ impl Default for Host {
 pub(crate) fn derive(mut settings: Settings, host: &Host, mut problems: Vec<Problem>) -> Inner {
     read_span_rules(&mut settings, &mut problems);
     let git = if settings.version_use_git.value {
-        git::find(host.sources.clone())
+        git::find(identity::places())
     } else {
         None
     };
