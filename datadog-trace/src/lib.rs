@@ -1,1 +1,41 @@
-//! Datadog traces: spans to the Datadog agent.
+//! Datadog traces for Rust: spans to the Datadog agent, without an async runtime.
+//!
+//! Used through the `datadog` facade (feature `tracing`), or alone:
+//!
+//! ```
+//! use datadog_config::DDConfig;
+//! use datadog_trace::Tracer;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let agent = datadog_local_agent::LocalAgent::start()?;
+//! # let url = agent.url();
+//! let config = DDConfig::builder().service("shop").agent_url(url).build()?;
+//! let tracer = Tracer::start(&config)?;
+//! {
+//!     let mut span = tracer.trace("cart.checkout");
+//!     span.set_tag("cart.items", 3);
+//!     let _payment = tracer.trace("payment.charge"); // a child of `span`
+//! } // both are finished here
+//! # assert_eq!(
+//! tracer.flush(std::time::Duration::from_secs(1)).delivered
+//! # , 2);
+//! # Ok(()) }
+//! ```
+//!
+//! A span is active on its thread from [`Tracer::trace`] until it is finished or dropped; spans that start
+//! meanwhile on the same thread become its children. When the last open span of a trace is finished, the whole
+//! trace is handed to the worker thread, which encodes it and posts it to the agent.
+
+mod active;
+mod encode;
+mod id;
+mod msgpack;
+mod sink;
+mod span;
+mod tag;
+mod trace;
+mod tracer;
+
+pub use span::Span;
+pub use tag::TagValue;
+pub use tracer::Tracer;

@@ -1,1 +1,54 @@
-//! What moves data to Datadog: the worker, bounded queues, HTTP over TCP and Unix sockets, DogStatsD sockets, retries and accounts.
+//! What moves data to Datadog: one worker thread, bounded queues, HTTP over TCP and Unix sockets, DogStatsD
+//! sockets, retries, and an account of every item.
+//!
+//! Users rarely name this crate: the `datadog` facade and each signal crate hand its types out. A signal takes
+//! three steps to join in:
+//!
+//! 1. a [`TransportBuilder`] gives it an [`Account`], a [`Waker`] and, if it talks to the agent, the shared
+//!    [`AgentClient`];
+//! 2. it puts a [`Signal`] into the builder: the half that runs on the worker;
+//! 3. [`TransportBuilder::start`] starts the one thread that drives all signals.
+//!
+//! The way of the data: callers push into a [`Queue`]; the worker lets each signal encode what waits there into
+//! [`Payload`]s; an [`Outbox`] sends them, keeps what may still be delivered, and counts what is given up.
+
+mod agent;
+mod clock;
+pub mod context;
+pub mod diagnostics;
+mod error;
+mod error_report;
+mod fork;
+mod health;
+mod http;
+mod info;
+mod intake;
+mod outbox;
+mod payload;
+mod queue;
+mod resolve;
+mod retry;
+mod standalone;
+mod statsd;
+mod transport;
+mod unix;
+mod worker;
+
+pub use agent::AgentClient;
+pub use clock::Clock;
+pub use error::TransportError;
+pub use error_report::ErrorReport;
+pub use fork::Birthplace;
+pub use health::{
+    Account, DropReason, Drops, FlushReport, Health, LastError, SignalHealth, SignalKind,
+};
+pub use http::{Answer, Headers, SendError};
+pub use info::AgentInfo;
+pub use intake::IntakeClient;
+pub use outbox::Outbox;
+pub use payload::{Frame, Part, Payload};
+pub use queue::Queue;
+pub use standalone::Standalone;
+pub use statsd::{StatsdError, StatsdSocket};
+pub use transport::{Seat, Transport, TransportBuilder};
+pub use worker::{Occasion, Pass, Signal, Waker, on_worker};

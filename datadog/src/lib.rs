@@ -1,1 +1,18 @@
-//! The Datadog client for Rust: metrics, logs, traces and profiles behind one config.
+#![doc = include_str!("../../README.md")]
+
+mod client;
+mod signals;
+
+pub use client::DDClient;
+pub use datadog_config::{self as config, ConfigError, DDConfig, DDConfigBuilder};
+#[cfg(feature = "logs")]
+pub use datadog_logs::{self as logs, DDLogHandler, Level, Record};
+#[cfg(feature = "metrics")]
+pub use datadog_metrics::{self as metrics, Tags, Timer};
+#[cfg(feature = "profiling")]
+pub use datadog_profiling as profiling;
+#[cfg(feature = "tracing")]
+pub use datadog_trace::{self as tracing, Span, TagValue};
+pub use datadog_transport::{
+    DropReason, Drops, FlushReport, Health, SignalHealth, SignalKind, TransportError,
+};

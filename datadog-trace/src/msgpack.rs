@@ -1,0 +1,117 @@
+//! The part of MessagePack that traces need (<https://github.com/msgpack/msgpack/blob/master/spec.md>).
+
+/// Writes a map's head; `len` pairs follow.
+pub(crate) fn map(out: &mut Vec<u8>, len: usize) {
+    match len {
+        0..=15 => out.push(0x80 | len as u8),
+        16..=0xffff => head(out, 0xde, &(len as u16).to_be_bytes()),
+        _ => head(out, 0xdf, &(len as u32).to_be_bytes()),
+    }
+}
+
+/// Writes an array's head; `len` elements follow.
+pub(crate) fn array(out: &mut Vec<u8>, len: usize) {
+    match len {
+        0..=15 => out.push(0x90 | len as u8),
+        16..=0xffff => head(out, 0xdc, &(len as u16).to_be_bytes()),
+        _ => array32(out, len),
+    }
+}
+
+/// Writes an array's head in its longest form, 5 bytes, which can be written before the length is known.
+pub(crate) fn array32(out: &mut Vec<u8>, len: usize) {
+    head(out, 0xdd, &(len as u32).to_be_bytes());
+}
+
+pub(crate) fn str(out: &mut Vec<u8>, text: &str) {
+    let len = text.len();
+    match len {
+        0..=31 => out.push(0xa0 | len as u8),
+        32..=0xff => head(out, 0xd9, &[len as u8]),
+        0x100..=0xffff => head(out, 0xda, &(len as u16).to_be_bytes()),
+        _ => head(out, 0xdb, &(len as u32).to_be_bytes()),
+    }
+    out.extend_from_slice(text.as_bytes());
+}
+
+pub(crate) fn uint(out: &mut Vec<u8>, number: u64) {
+    match number {
+        0..=0x7f => out.push(number as u8),
+        0x80..=0xff => head(out, 0xcc, &[number as u8]),
+        0x100..=0xffff => head(out, 0xcd, &(number as u16).to_be_bytes()),
+        0x1_0000..=0xffff_ffff => head(out, 0xce, &(number as u32).to_be_bytes()),
+        _ => head(out, 0xcf, &number.to_be_bytes()),
+    }
+}
+
+pub(crate) fn float(out: &mut Vec<u8>, number: f64) {
+    head(out, 0xcb, &number.to_be_bytes());
+}
+
+fn head(out: &mut Vec<u8>, marker: u8, rest: &[u8]) {
+    out.push(marker);
+    out.extend_from_slice(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rmpv::Value;
+
+    fn read(write: impl FnOnce(&mut Vec<u8>)) -> (Value, usize) {
+        let mut out = Vec::new();
+        write(&mut out);
+        let mut rest = out.as_slice();
+        let value = rmpv::decode::read_value(&mut rest).unwrap();
+        assert!(rest.is_empty());
+        (value, out.len())
+    }
+
+    #[test]
+    fn every_width_reads_back_in_its_shortest_form() {
+        let ints = [
+            (0, 1),
+            (0x7f, 1),
+            (0x80, 2),
+            (0xff, 2),
+            (0x100, 3),
+            (0xffff, 3),
+            (0x1_0000, 5),
+            (0xffff_ffff, 5),
+            (0x1_0000_0000, 9),
+            (u64::MAX, 9),
+        ];
+        for (number, size) in ints {
+            assert_eq!(read(|out| uint(out, number)), (Value::from(number), size));
+        }
+        for (len, head) in [
+            (0, 1),
+            (31, 1),
+            (32, 2),
+            (255, 2),
+            (256, 3),
+            (65_535, 3),
+            (65_536, 5),
+        ] {
+            let text = "x".repeat(len);
+            assert_eq!(
+                read(|out| str(out, &text)),
+                (Value::from(text.as_str()), head + len)
+            );
+        }
+        for (len, head) in [(0, 1), (15, 1), (16, 3), (65_535, 3), (65_536, 5)] {
+            let (value, size) = read(|out| {
+                array(out, len);
+                (0..len).for_each(|_| uint(out, 1));
+            });
+            assert_eq!((value.as_array().unwrap().len(), size), (len, head + len));
+            let (value, size) = read(|out| {
+                map(out, len);
+                (0..len).for_each(|_| [1, 2].into_iter().for_each(|n| uint(out, n)));
+            });
+            assert_eq!((value.as_map().unwrap().len(), size), (len, head + 2 * len));
+        }
+        assert_eq!(read(|out| float(out, -1.5)).0, Value::from(-1.5));
+        assert_eq!(read(|out| array32(out, 0)), (Value::Array(Vec::new()), 5));
+    }
+}

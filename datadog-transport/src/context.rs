@@ -1,0 +1,96 @@
+//! The active span of each thread: traces write it; logs, metrics and profiles read it. It works empty.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The ids of the span that is active on a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActiveSpan {
+    /// 128-bit trace id.
+    pub trace_id: u128,
+    /// 64-bit span id, never 0.
+    pub span_id: u64,
+    /// Span id of the first span of this trace in this process.
+    pub local_root_id: u64,
+}
+
+thread_local! {
+    static SLOT: Slot = const { Slot::empty() };
+}
+
+/// Plain loads and stores, but atomic ones: a profiler's signal handler may read the slot at any instruction of
+/// the thread that writes it. A span id of 0 means empty, and is what a half-written slot shows.
+struct Slot {
+    trace_id_high: AtomicU64,
+    trace_id_low: AtomicU64,
+    span_id: AtomicU64,
+    local_root_id: AtomicU64,
+}
+
+/// The span that is active on this thread.
+pub fn active() -> Option<ActiveSpan> {
+    SLOT.try_with(Slot::get).ok().flatten()
+}
+
+/// Makes `span` the active one of this thread and returns the one that was.
+pub fn replace(span: Option<ActiveSpan>) -> Option<ActiveSpan> {
+    SLOT.try_with(|slot| {
+        let previous = slot.get();
+        slot.set(span);
+        previous
+    })
+    .ok()
+    .flatten()
+}
+
+impl Slot {
+    const fn empty() -> Self {
+        Self {
+            trace_id_high: AtomicU64::new(0),
+            trace_id_low: AtomicU64::new(0),
+            span_id: AtomicU64::new(0),
+            local_root_id: AtomicU64::new(0),
+        }
+    }
+
+    fn get(&self) -> Option<ActiveSpan> {
+        let span_id = self.span_id.load(Ordering::Acquire);
+        (span_id != 0).then(|| ActiveSpan {
+            trace_id: u128::from(self.trace_id_high.load(Ordering::Relaxed)) << 64
+                | u128::from(self.trace_id_low.load(Ordering::Relaxed)),
+            span_id,
+            local_root_id: self.local_root_id.load(Ordering::Relaxed),
+        })
+    }
+
+    fn set(&self, span: Option<ActiveSpan>) {
+        self.span_id.store(0, Ordering::Release);
+        if let Some(span) = span {
+            self.trace_id_high
+                .store((span.trace_id >> 64) as u64, Ordering::Relaxed);
+            self.trace_id_low
+                .store(span.trace_id as u64, Ordering::Relaxed);
+            self.local_root_id
+                .store(span.local_root_id, Ordering::Relaxed);
+            self.span_id.store(span.span_id, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_thread_has_its_own_slot() {
+        let span = ActiveSpan {
+            trace_id: (7 << 64) | 9,
+            span_id: 3,
+            local_root_id: 2,
+        };
+        assert_eq!(replace(Some(span)), None);
+        assert_eq!(active(), Some(span));
+        assert_eq!(std::thread::spawn(active).join().unwrap(), None);
+        assert_eq!(replace(None), Some(span));
+        assert_eq!(active(), None);
+    }
+}

@@ -1,0 +1,54 @@
+//! The client of a Datadog intake, which is sent to without an agent.
+
+use std::time::Duration;
+
+use datadog_config::{DDConfig, IntakeUrl};
+use ureq::Proxy;
+
+use crate::http::HttpClient;
+use crate::{Answer, Headers, Payload, SendError, TransportError};
+
+/// The time limit of one request: an intake is farther away than an agent.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A Datadog intake, with the API key.
+#[derive(Debug)]
+pub struct IntakeClient {
+    http: HttpClient,
+}
+
+impl IntakeClient {
+    pub(crate) fn new(config: &DDConfig, url: &IntakeUrl) -> Result<Self, TransportError> {
+        let mut headers = Headers::new();
+        if let Some(key) = config.api_key() {
+            headers.push(("DD-API-KEY", key.expose().to_owned()));
+        }
+        // An intake is on the Internet, and so behind the proxy that the environment names.
+        Ok(Self {
+            http: HttpClient::tcp(url.to_string(), headers, Proxy::try_from_env())?,
+        })
+    }
+
+    /// The time limit of one request.
+    pub fn limit(&self) -> Duration {
+        LIMIT
+    }
+
+    /// Posts a payload and reads the whole answer, within `limit`.
+    ///
+    /// # Errors
+    ///
+    /// A [`SendError`] where no whole answer came; refusals are answers.
+    pub fn post(
+        &self,
+        path: &str,
+        payload: &Payload,
+        limit: Duration,
+    ) -> Result<Answer, SendError> {
+        self.http.post(path, &payload.headers, &payload.body, limit)
+    }
+
+    pub(crate) fn http(&self) -> &HttpClient {
+        &self.http
+    }
+}

@@ -1,0 +1,323 @@
+//! Encoded payloads on their way to an HTTP server.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::retry::{Backoff, Verdict, judge};
+use crate::{Account, Answer, DropReason, Occasion, Pass, Payload, SendError, diagnostics};
+
+/// How long a payload may wait for its receiver.
+const LONGEST_STAY: Duration = Duration::from_secs(10);
+
+/// Payloads that wait for one receiver, bounded in bytes: new ones push out the oldest.
+#[derive(Debug)]
+pub struct Outbox {
+    account: Arc<Account>,
+    limit: usize,
+    bytes: usize,
+    waiting: VecDeque<Waiting>,
+    backoff: Backoff,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    payload: Payload,
+    since: Instant,
+    tried: bool,
+}
+
+impl Outbox {
+    /// An empty outbox that keeps at most `limit` bytes, and counts into `account`.
+    pub fn new(limit: usize, account: Arc<Account>) -> Self {
+        Self {
+            account,
+            limit,
+            bytes: 0,
+            waiting: VecDeque::new(),
+            backoff: Backoff::default(),
+        }
+    }
+
+    /// Takes a payload. Where the limit is passed, the oldest are dropped as [`DropReason::QueueFull`].
+    pub fn push(&mut self, payload: Payload) {
+        self.account.pending(payload.items as i64);
+        self.bytes += payload.body.len();
+        self.waiting.push_back(Waiting {
+            payload,
+            since: Instant::now(),
+            tried: false,
+        });
+        while self.bytes > self.limit && self.waiting.len() > 1 {
+            self.give_up_first(DropReason::QueueFull);
+        }
+    }
+
+    /// Sends the payloads in order, each within `limit`, as far as `pass` allows. Returns when to try again, if
+    /// something is left that waits for the receiver to come back.
+    pub fn deliver(
+        &mut self,
+        pass: &Pass,
+        limit: Duration,
+        mut send: impl FnMut(&Payload, Duration) -> Result<Answer, SendError>,
+    ) -> Option<Instant> {
+        loop {
+            let now = Instant::now();
+            self.expire(now);
+            let first = self.waiting.front_mut()?;
+            if pass.occasion == Occasion::Due
+                && let Some(until) = self.backoff.wait_until(now)
+            {
+                return Some(until);
+            }
+            let left = pass.deadline.saturating_duration_since(now);
+            if left.is_zero() {
+                return Some(now);
+            }
+            self.account.request(first.tried);
+            first.tried = true;
+            let outcome = send(&first.payload, limit.min(left));
+            match judge(&outcome) {
+                Verdict::Delivered => {
+                    self.backoff.succeed();
+                    self.deliver_first();
+                }
+                Verdict::TooLarge { .. } if self.split_first() => {}
+                Verdict::TooLarge { error } => self.refuse_first(DropReason::TooLarge, error),
+                Verdict::Refused { status, error } => {
+                    self.refuse_first(DropReason::Refused(status), error);
+                }
+                Verdict::Later {
+                    error,
+                    retry_after,
+                    absent,
+                } => {
+                    let now = Instant::now();
+                    self.backoff.fail(now, retry_after);
+                    diagnostics::warn("delivery failed", || {
+                        format!("can't deliver, will try again: {error}")
+                    });
+                    self.account.error(error);
+                    let until = self.backoff.wait_until(now).unwrap_or(now);
+                    if pass.occasion != Occasion::Shutdown || absent {
+                        return Some(until);
+                    }
+                    thread::sleep(until.min(pass.deadline).saturating_duration_since(now));
+                }
+            }
+        }
+    }
+
+    /// Drops everything as [`DropReason::Shutdown`].
+    pub fn close(&mut self) {
+        while !self.waiting.is_empty() {
+            self.give_up_first(DropReason::Shutdown);
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while self
+            .waiting
+            .front()
+            .is_some_and(|first| first.tried && now - first.since > LONGEST_STAY)
+        {
+            self.give_up_first(DropReason::Expired);
+        }
+    }
+
+    /// Puts two halves in the place of the first payload, if it can be halved.
+    fn split_first(&mut self) -> bool {
+        let Some(halves) = self
+            .waiting
+            .front()
+            .and_then(|first| first.payload.halves())
+        else {
+            return false;
+        };
+        let Some(Waiting { payload, since, .. }) = self.waiting.pop_front() else {
+            return false;
+        };
+        self.bytes -= payload.body.len();
+        for half in halves.into_iter().rev() {
+            self.bytes += half.body.len();
+            self.waiting.push_front(Waiting {
+                payload: half,
+                since,
+                tried: false,
+            });
+        }
+        true
+    }
+
+    fn refuse_first(&mut self, reason: DropReason, error: String) {
+        self.backoff.succeed();
+        let items = self.waiting.front().map_or(0, |first| first.payload.items);
+        diagnostics::warn("refused", || format!("{items} items dropped: {error}"));
+        self.account.error(error);
+        self.give_up_first(reason);
+    }
+
+    fn deliver_first(&mut self) {
+        if let Some(payload) = self.take_first() {
+            self.account.deliver(payload.items, payload.body.len());
+        }
+    }
+
+    fn give_up_first(&mut self, reason: DropReason) {
+        if let Some(payload) = self.take_first() {
+            self.account.drop_items(reason, payload.items);
+        }
+    }
+
+    fn take_first(&mut self) -> Option<Payload> {
+        let payload = self.waiting.pop_front()?.payload;
+        self.bytes -= payload.body.len();
+        self.account.pending(-(payload.items as i64));
+        Some(payload)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Headers, Part};
+
+    fn outbox() -> (Outbox, Arc<Account>) {
+        let account = Arc::new(Account::default());
+        (Outbox::new(100, Arc::clone(&account)), account)
+    }
+
+    fn payload(account: &Account, bytes: usize, items: u64) -> Payload {
+        account.accept(items);
+        Payload::new(vec![0; bytes], Headers::new(), items)
+    }
+
+    fn pass(occasion: Occasion, left: Duration) -> Pass {
+        Pass {
+            occasion,
+            deadline: Instant::now() + left,
+        }
+    }
+
+    fn balanced(account: &Account) -> bool {
+        let health = account.snapshot();
+        health.accepted == health.delivered + health.dropped.total() + health.buffered
+    }
+
+    #[test]
+    fn new_payloads_push_out_the_oldest() {
+        let (mut outbox, account) = outbox();
+        for items in 1..=3 {
+            outbox.push(payload(&account, 50, items));
+        }
+        let health = account.snapshot();
+        assert_eq!(
+            (health.buffered, health.dropped.get(DropReason::QueueFull)),
+            (5, 1)
+        );
+        outbox.push(payload(&account, 500, 7));
+        assert_eq!(
+            account.snapshot().buffered,
+            7,
+            "one that is larger than the limit alone still gets its try"
+        );
+        assert!(balanced(&account));
+    }
+
+    #[test]
+    fn a_due_pass_respects_the_back_off_and_a_flush_does_not() {
+        let (mut outbox, account) = outbox();
+        outbox.push(payload(&account, 1, 1));
+        let fail = |_: &Payload, _| Err(SendError::Torn("gone".to_owned()));
+        outbox
+            .backoff
+            .fail(Instant::now(), Some(Duration::from_secs(60)));
+        let again = outbox.deliver(
+            &pass(Occasion::Due, Duration::from_secs(1)),
+            Duration::from_secs(1),
+            fail,
+        );
+        assert!(again.unwrap() > Instant::now() + Duration::from_secs(50));
+        assert_eq!(account.snapshot().requests, 0);
+        outbox.deliver(
+            &pass(Occasion::Flush, Duration::from_secs(1)),
+            Duration::from_secs(1),
+            fail,
+        );
+        assert_eq!(account.snapshot().requests, 1);
+        assert!(balanced(&account));
+    }
+
+    #[test]
+    fn a_shutdown_tries_an_absent_server_once_and_a_broken_one_until_the_deadline() {
+        let (mut outbox, account) = outbox();
+        outbox.push(payload(&account, 1, 1));
+        let limit = Duration::from_secs(1);
+        outbox.deliver(&pass(Occasion::Shutdown, limit), limit, |_, _| {
+            Err(SendError::NotListening(String::new()))
+        });
+        assert_eq!(account.snapshot().requests, 1);
+        outbox.deliver(
+            &pass(Occasion::Shutdown, Duration::from_millis(300)),
+            limit,
+            |_, _| Err(SendError::Torn(String::new())),
+        );
+        let health = account.snapshot();
+        assert!(health.requests > 2, "{health:?}");
+        assert_eq!(health.retries, health.requests - 1);
+        outbox.close();
+        assert_eq!(account.snapshot().dropped.get(DropReason::Shutdown), 1);
+        assert!(balanced(&account));
+    }
+
+    #[test]
+    fn what_is_too_large_is_halved_until_it_fits_or_is_a_single_entry() {
+        fn list(entries: &[(&[u8], u64)]) -> Payload {
+            let body: Vec<u8> = entries
+                .iter()
+                .flat_map(|(entry, _)| entry.to_vec())
+                .collect();
+            let mut start = 0;
+            let parts = entries.iter().map(|(entry, items)| {
+                start += entry.len();
+                Part {
+                    bytes: start - entry.len()..start,
+                    items: *items,
+                }
+            });
+            Payload::list(body, Headers::new(), parts.collect(), list)
+        }
+        let (mut outbox, account) = outbox();
+        account.accept(15);
+        outbox.push(list(&[(b"a", 1), (b"bb", 2), (b"ccccc", 4), (b"d", 8)]));
+        let mut seen = Vec::new();
+        let limit = Duration::from_secs(1);
+        outbox.deliver(&pass(Occasion::Flush, limit), limit, |payload, _| {
+            seen.push(String::from_utf8_lossy(&payload.body).into_owned());
+            let status = if payload.body.len() > 3 { 413 } else { 202 };
+            Ok(Answer::of_status(status))
+        });
+        assert_eq!(seen, ["abbcccccd", "abb", "cccccd", "ccccc", "d"]);
+        let health = account.snapshot();
+        assert_eq!(
+            (health.delivered, health.dropped.get(DropReason::TooLarge)),
+            (11, 4)
+        );
+        assert_eq!(health.retries, 0, "a half is a request of its own");
+        assert!(balanced(&account));
+    }
+
+    #[test]
+    fn a_payload_that_was_tried_expires() {
+        let (mut outbox, account) = outbox();
+        outbox.push(payload(&account, 1, 4));
+        outbox.waiting[0].since -= LONGEST_STAY + Duration::from_secs(1);
+        outbox.expire(Instant::now());
+        assert_eq!(account.snapshot().buffered, 4, "not before it had its try");
+        outbox.waiting[0].tried = true;
+        outbox.expire(Instant::now());
+        assert_eq!(account.snapshot().dropped.get(DropReason::Expired), 4);
+        assert!(balanced(&account));
+    }
+}

@@ -1,0 +1,265 @@
+//! The socket to a DogStatsD server.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::Path;
+use std::time::Duration;
+
+use datadog_config::DogStatsDUrl;
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// The largest datagram over UDP: fits an Ethernet frame with room for tunnels (datadog-go: `statsd/options.go`).
+const UDP_DATAGRAM_BYTES: usize = 1432;
+
+/// The largest datagram over a Unix socket: the server's buffer (datadog-agent: `dogstatsd_buffer_size`).
+const UNIX_DATAGRAM_BYTES: usize = 8192;
+
+/// How long one datagram may wait for room in a Unix socket's buffer (datadog-go: `statsd/options.go`).
+const WRITE_LIMIT: Duration = Duration::from_millis(100);
+
+/// A socket to a DogStatsD server. It connects when it is first used, and again after an error.
+#[derive(Debug)]
+pub struct StatsdSocket {
+    url: DogStatsDUrl,
+    connection: Option<Connection>,
+    /// Device and inode of the socket file that the connection was made to.
+    file: Option<(u64, u64)>,
+}
+
+/// Why a datagram was not taken.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StatsdError {
+    /// Nothing listens at the address or socket path.
+    NotListening(String),
+    /// The server's buffer is full.
+    Full,
+    /// The datagram is larger than the socket takes.
+    TooLarge,
+    /// Anything else.
+    Other(String),
+}
+
+#[derive(Debug)]
+enum Connection {
+    Udp(UdpSocket),
+    Datagram(UnixDatagram),
+    Stream(UnixStream),
+}
+
+impl StatsdSocket {
+    /// A socket to the server at `url`, not connected yet.
+    pub fn new(url: &DogStatsDUrl) -> Self {
+        Self {
+            url: url.clone(),
+            connection: None,
+            file: None,
+        }
+    }
+
+    /// Where it connects to.
+    pub fn url(&self) -> &DogStatsDUrl {
+        &self.url
+    }
+
+    /// Lets go of a Unix socket whose path belongs to another socket by now, so that the next send connects anew.
+    ///
+    /// An agent that restarts replaces its socket file, and what is sent to the old one may vanish without an error
+    /// (datadog-agent: `comp/dogstatsd/listeners/uds_common.go`). To be called before each burst of datagrams.
+    pub fn forget_replaced(&mut self) {
+        if self.connection.is_some() && self.file_now() != self.file {
+            self.connection = None;
+        }
+    }
+
+    /// The most bytes that one datagram should have.
+    pub fn datagram_bytes(&self) -> usize {
+        match self.url {
+            DogStatsDUrl::Udp { .. } => UDP_DATAGRAM_BYTES,
+            _ => UNIX_DATAGRAM_BYTES,
+        }
+    }
+
+    /// Sends one datagram of whole lines. Where the server has gone since the last one, it connects once more and
+    /// sends the same datagram.
+    ///
+    /// # Errors
+    ///
+    /// A [`StatsdError`] where the operating system did not take the datagram. UDP tells of a closed port only
+    /// where the network says so, as loopback does.
+    pub fn send(&mut self, datagram: &[u8]) -> Result<(), StatsdError> {
+        let was_connected = self.connection.is_some();
+        let mut result = self.try_send(datagram);
+        if was_connected && result.as_ref().is_err_and(gone) {
+            result = self.try_send(datagram);
+        }
+        result.map_err(|error| self.explain(&error))
+    }
+
+    fn try_send(&mut self, datagram: &[u8]) -> io::Result<()> {
+        if self.connection.is_none() {
+            // Looked at first: a file replaced meanwhile is then noticed later.
+            self.file = self.file_now();
+        }
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(connect(&self.url)?),
+        };
+        let result = connection.send(datagram);
+        // A stream that took half of a frame can't be used any more; a full datagram socket is still good.
+        if let Err(error) = &result
+            && (gone(error) || matches!(connection, Connection::Stream(_)))
+        {
+            self.connection = None;
+        }
+        result
+    }
+
+    fn file_now(&self) -> Option<(u64, u64)> {
+        let (DogStatsDUrl::Unix(path)
+        | DogStatsDUrl::UnixDatagram(path)
+        | DogStatsDUrl::UnixStream(path)) = &self.url
+        else {
+            return None;
+        };
+        let file = std::fs::metadata(path).ok()?;
+        Some((file.dev(), file.ino()))
+    }
+
+    fn explain(&self, error: &io::Error) -> StatsdError {
+        // EMSGSIZE has no stable `ErrorKind`; it is 90 on Linux and 40 on macOS and the BSDs.
+        let too_large = if cfg!(any(target_os = "linux", target_os = "android")) {
+            90
+        } else {
+            40
+        };
+        match error.kind() {
+            _ if error.raw_os_error() == Some(too_large) => StatsdError::TooLarge,
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+                StatsdError::NotListening(format!("nothing listens on {}: {error}", self.url))
+            }
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => StatsdError::Full,
+            _ => StatsdError::Other(format!("{}: {error}", self.url)),
+        }
+    }
+}
+
+impl Connection {
+    fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Udp(socket) => {
+                retry_interrupted(|| socket.send(datagram))?;
+                // On loopback the kernel knows at once that nobody listens, and says so only when asked.
+                socket.take_error()?.map_or(Ok(()), Err)
+            }
+            Self::Datagram(socket) => retry_interrupted(|| socket.send(datagram)).map(drop),
+            Self::Stream(stream) => {
+                let length =
+                    u32::try_from(datagram.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+                let mut frame = Vec::with_capacity(4 + datagram.len());
+                frame.extend_from_slice(&length.to_le_bytes());
+                frame.extend_from_slice(datagram);
+                stream.write_all(&frame)
+            }
+        }
+    }
+}
+
+fn connect(url: &DogStatsDUrl) -> io::Result<Connection> {
+    match url {
+        DogStatsDUrl::Udp { host, port } => connect_udp(host, *port).map(Connection::Udp),
+        DogStatsDUrl::UnixDatagram(path) => connect_datagram(path).map(Connection::Datagram),
+        DogStatsDUrl::UnixStream(path) => connect_stream(path).map(Connection::Stream),
+        DogStatsDUrl::Unix(path) => {
+            connect_datagram(path)
+                .map(Connection::Datagram)
+                .or_else(|error| {
+                    // EPROTOTYPE: the path is a socket of the other type.
+                    let wrong_type = if cfg!(any(target_os = "linux", target_os = "android")) {
+                        91
+                    } else {
+                        41
+                    };
+                    match error.raw_os_error() {
+                        Some(code) if code == wrong_type => {
+                            connect_stream(path).map(Connection::Stream)
+                        }
+                        _ => Err(error),
+                    }
+                })
+        }
+    }
+}
+
+fn connect_udp(host: &str, port: u16) -> io::Result<UdpSocket> {
+    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+    // A datagram to a name's unused address family vanishes, and servers listen on IPv4 first.
+    let address = addresses
+        .iter()
+        .find(|address| address.is_ipv4())
+        .or_else(|| addresses.first());
+    let address = address.ok_or(io::ErrorKind::NotFound)?;
+    let any: SocketAddr = if address.is_ipv4() {
+        ([0, 0, 0, 0], 0).into()
+    } else {
+        ([0u16; 8], 0).into()
+    };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(address)?;
+    Ok(socket)
+}
+
+fn connect_datagram(path: &Path) -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_write_timeout(Some(WRITE_LIMIT))?;
+    socket.connect(path)?;
+    Ok(socket)
+}
+
+fn connect_stream(path: &Path) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Set first, because it limits the connect too.
+    socket.set_write_timeout(Some(WRITE_LIMIT))?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    Ok(UnixStream::from(std::os::fd::OwnedFd::from(socket)))
+}
+
+fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// Whether the server went away, so that a new connection may help.
+fn gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected, NotFound,
+    };
+    matches!(
+        error.kind(),
+        ConnectionRefused
+            | ConnectionReset
+            | ConnectionAborted
+            | NotConnected
+            | NotFound
+            | BrokenPipe
+    )
+}
+
+impl fmt::Display for StatsdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotListening(text) | Self::Other(text) => f.write_str(text),
+            Self::Full => f.write_str("the DogStatsD server's buffer is full"),
+            Self::TooLarge => f.write_str("the datagram is larger than the socket takes"),
+        }
+    }
+}
+
+impl std::error::Error for StatsdError {}

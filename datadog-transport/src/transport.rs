@@ -1,0 +1,249 @@
+//! A started client's transport: the handle to its worker.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Sender, bounded};
+use datadog_config::{DDConfig, IntakeUrl};
+use parking_lot::Mutex;
+
+use crate::fork::Birthplace;
+use crate::http::HttpClient;
+use crate::worker::{self, Control, Controls, Driven};
+use crate::{
+    Account, AgentClient, FlushReport, Health, IntakeClient, Signal, SignalHealth, SignalKind,
+    TransportError, Waker,
+};
+
+/// How long an interrupted worker gets to count what it could not deliver.
+const INTERRUPTED_GRACE: Duration = Duration::from_millis(100);
+
+/// Collects the signals of one client, which then share a worker thread and the connection to the agent.
+pub struct TransportBuilder {
+    config: DDConfig,
+    sender: Sender<Control>,
+    controls: Controls,
+    agent: Option<Arc<AgentClient>>,
+    http: Vec<HttpClient>,
+    signals: Vec<Driven>,
+}
+
+/// The transport of a running client: flush, shutdown and health. Dropping it shuts it down within
+/// [`DDConfig::shutdown_timeout`].
+pub struct Transport {
+    sender: Sender<Control>,
+    accounts: BTreeMap<SignalKind, Arc<Account>>,
+    http: Vec<HttpClient>,
+    worker: Mutex<Option<JoinHandle<()>>>,
+    birthplace: Birthplace,
+    shutdown_timeout: Duration,
+}
+
+/// What a signal needs to join a client.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Seat {
+    /// The signal's account.
+    pub account: Arc<Account>,
+    /// Wakes the worker for this signal.
+    pub waker: Waker,
+}
+
+impl TransportBuilder {
+    /// An empty transport for a client of this config.
+    pub fn new(config: &DDConfig) -> Self {
+        let (sender, controls) = worker::channel();
+        Self {
+            config: config.clone(),
+            sender,
+            controls,
+            agent: None,
+            http: Vec::new(),
+            signals: Vec::new(),
+        }
+    }
+
+    /// The config of the client.
+    pub fn config(&self) -> &DDConfig {
+        &self.config
+    }
+
+    /// The client's connection to the trace agent, made at the first call and shared by all signals.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::TlsMissing`] for an `https` agent without the feature `tls`.
+    pub fn agent(&mut self) -> Result<Arc<AgentClient>, TransportError> {
+        if let Some(agent) = &self.agent {
+            return Ok(Arc::clone(agent));
+        }
+        let agent = Arc::new(AgentClient::new(&self.config)?);
+        self.http.push(agent.http().clone());
+        self.agent = Some(Arc::clone(&agent));
+        Ok(agent)
+    }
+
+    /// A connection to the intake at `url`.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::TlsMissing`] for an `https` intake without the feature `tls`.
+    pub fn intake(&mut self, url: &IntakeUrl) -> Result<IntakeClient, TransportError> {
+        let intake = IntakeClient::new(&self.config, url)?;
+        self.http.push(intake.http().clone());
+        Ok(intake)
+    }
+
+    /// Adds a signal, made by `make` from its account and waker. `make` returns the worker's half of the signal
+    /// and the callers' half, which this returns.
+    pub fn add<S: Signal + 'static, H>(
+        &mut self,
+        kind: SignalKind,
+        make: impl FnOnce(Seat) -> (S, H),
+    ) -> H {
+        let account = Arc::new(Account::default());
+        let waker = Waker::new(kind, self.sender.clone());
+        let (signal, handle) = make(Seat {
+            account: Arc::clone(&account),
+            waker: waker.clone(),
+        });
+        self.signals
+            .push(Driven::new(kind, Box::new(signal), account, waker));
+        handle
+    }
+
+    /// Starts the worker thread, and logs what is wrong with the environment and the config files.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::Thread`] where the operating system refuses a thread.
+    pub fn start(self) -> Result<Transport, TransportError> {
+        let accounts = self
+            .signals
+            .iter()
+            .map(|driven| (driven.kind, Arc::clone(&driven.account)))
+            .collect();
+        for problem in self.config.problems() {
+            log::warn!(target: "datadog", "{problem}");
+        }
+        let (controls, signals) = (self.controls, self.signals);
+        let worker = thread::Builder::new()
+            .name("datadog".to_owned())
+            .spawn(move || worker::run(&controls, signals))
+            .map_err(TransportError::Thread)?;
+        Ok(Transport {
+            sender: self.sender,
+            accounts,
+            http: self.http,
+            worker: Mutex::new(Some(worker)),
+            birthplace: Birthplace::here(),
+            shutdown_timeout: self.config.shutdown_timeout(),
+        })
+    }
+}
+
+impl Transport {
+    /// Sends everything buffered, and waits for it, at most `timeout`. What the receiver does not take stays
+    /// buffered and is tried again later.
+    pub fn flush(&self, timeout: Duration) -> FlushReport {
+        self.flush_and_wait(None, timeout)
+    }
+
+    /// Like [`Transport::flush`], for one signal.
+    pub fn flush_signal(&self, kind: SignalKind, timeout: Duration) -> FlushReport {
+        self.flush_and_wait(Some(kind), timeout)
+    }
+
+    /// Delivers what is buffered, drops and counts what can't be delivered within `timeout`, and ends the worker.
+    /// Later calls find nothing to do, and so do those in a forked child, whose parent has the worker.
+    pub fn shutdown(&self, timeout: Duration) -> FlushReport {
+        if !self.birthplace.is_here() {
+            return FlushReport::default();
+        }
+        let before = self.health_of(None);
+        let Some(worker) = self.worker.lock().take() else {
+            return self.health_of(None).since(&before, true);
+        };
+        let deadline = Instant::now() + timeout;
+        let (done, finished) = bounded(1);
+        let _ = self
+            .sender
+            .send_deadline(Control::Shutdown { deadline, done }, deadline);
+        let mut complete = finished.recv_deadline(deadline).is_ok();
+        if !complete {
+            self.http.iter().for_each(HttpClient::interrupt);
+            complete = finished.recv_timeout(INTERRUPTED_GRACE).is_ok();
+        }
+        if complete {
+            let _ = worker.join();
+        }
+        self.health_of(None).since(&before, complete)
+    }
+
+    /// The account of every signal.
+    pub fn health(&self) -> Health {
+        Health::new(
+            self.accounts
+                .iter()
+                .map(|(kind, account)| (*kind, account.snapshot())),
+        )
+    }
+
+    fn flush_and_wait(&self, kind: Option<SignalKind>, timeout: Duration) -> FlushReport {
+        if !self.birthplace.is_here() {
+            return FlushReport::default();
+        }
+        let before = self.health_of(kind);
+        let on_the_worker = self
+            .worker
+            .lock()
+            .as_ref()
+            .is_none_or(|worker| worker.thread().id() == thread::current().id());
+        let complete = !on_the_worker && {
+            let deadline = Instant::now() + timeout;
+            let (done, finished) = bounded(1);
+            self.sender
+                .send_deadline(
+                    Control::Flush {
+                        kind,
+                        deadline,
+                        done,
+                    },
+                    deadline,
+                )
+                .is_ok()
+                && finished.recv_deadline(deadline).is_ok()
+        };
+        self.health_of(kind).since(&before, complete)
+    }
+
+    fn health_of(&self, kind: Option<SignalKind>) -> SignalHealth {
+        let health = self.health();
+        kind.map_or_else(|| health.total(), |kind| health.signal(kind))
+    }
+}
+
+impl Drop for Transport {
+    fn drop(&mut self) {
+        self.shutdown(self.shutdown_timeout);
+    }
+}
+
+impl fmt::Debug for TransportBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransportBuilder")
+            .field("signals", &self.signals.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport")
+            .field("signals", &self.accounts.keys())
+            .finish_non_exhaustive()
+    }
+}

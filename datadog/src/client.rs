@@ -1,0 +1,88 @@
+//! The client: its start, its end, and what happened in between.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datadog_config::DDConfig;
+use datadog_transport::{FlushReport, Health, Transport, TransportBuilder, TransportError};
+
+/// The Datadog client. Cheap to clone; clones share everything. When the last clone is dropped, what is buffered
+/// is delivered within [`DDConfig::shutdown_timeout`].
+///
+/// Its methods never block on the network, except those that flush or shut down, and never fail: what can't be
+/// delivered is counted in [`DDClient::health`].
+#[derive(Clone)]
+pub struct DDClient {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: DDConfig,
+    pub(crate) transport: Transport,
+    #[cfg(feature = "metrics")]
+    pub(crate) metrics: datadog_metrics::Metrics,
+    #[cfg(feature = "logs")]
+    pub(crate) logs: datadog_logs::Logs,
+    #[cfg(feature = "tracing")]
+    pub(crate) tracer: datadog_trace::Tracer,
+    #[cfg(feature = "profiling")]
+    pub(crate) profiler: datadog_profiling::Profiler,
+}
+
+impl DDClient {
+    /// Starts a client and its worker thread.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::TlsMissing`] where the config needs `https` and the feature `tls` is not enabled;
+    /// [`TransportError::Thread`] where the operating system refuses a thread.
+    pub fn new(config: DDConfig) -> Result<Self, TransportError> {
+        #[allow(unused_mut, reason = "without any signal there is nothing to add")]
+        let mut transport = TransportBuilder::new(&config);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                #[cfg(feature = "metrics")]
+                metrics: datadog_metrics::Metrics::join(&mut transport)?,
+                #[cfg(feature = "logs")]
+                logs: datadog_logs::Logs::join(&mut transport)?,
+                #[cfg(feature = "tracing")]
+                tracer: datadog_trace::Tracer::join(&mut transport)?,
+                #[cfg(feature = "profiling")]
+                profiler: datadog_profiling::Profiler::join(&mut transport)?,
+                transport: transport.start()?,
+                config,
+            }),
+        })
+    }
+
+    /// The config that the client was made with.
+    pub fn config(&self) -> &DDConfig {
+        &self.inner.config
+    }
+
+    /// Sends everything that is buffered, and waits for it, at most `timeout`. What a receiver does not take
+    /// stays buffered and is tried again later.
+    pub fn flush(&self, timeout: Duration) -> FlushReport {
+        self.inner.transport.flush(timeout)
+    }
+
+    /// Delivers what is buffered, drops and counts what can't be delivered within `timeout`, and stops. Whatever
+    /// reaches the client later, from any clone, is counted as dropped.
+    pub fn shutdown(&self, timeout: Duration) -> FlushReport {
+        self.inner.transport.shutdown(timeout)
+    }
+
+    /// What became of every item so far: accepted = delivered + dropped + buffered. Prints as a table.
+    pub fn health(&self) -> Health {
+        self.inner.transport.health()
+    }
+}
+
+impl fmt::Debug for DDClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DDClient")
+            .field("config", &self.inner.config)
+            .finish_non_exhaustive()
+    }
+}

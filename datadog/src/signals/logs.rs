@@ -1,0 +1,53 @@
+//! Logs.
+
+use std::error::Error;
+
+use datadog_logs::{DDLogHandler, Level, Record};
+use datadog_transport::{FlushReport, SignalKind};
+
+use crate::DDClient;
+
+impl DDClient {
+    /// Writes a log record. Attributes may be added to what this returns; it is taken when that is dropped, so
+    /// a plain `client.log(level, "text");` is complete.
+    pub fn log(&self, level: Level, message: impl AsRef<str>) -> Record {
+        self.inner.logs.log(level, message)
+    }
+
+    /// Writes a log record of level debug; see [`DDClient::log`].
+    pub fn debug(&self, message: impl AsRef<str>) -> Record {
+        self.log(Level::Debug, message)
+    }
+
+    /// Writes a log record of level info; see [`DDClient::log`].
+    pub fn info(&self, message: impl AsRef<str>) -> Record {
+        self.log(Level::Info, message)
+    }
+
+    /// Writes a log record of level warning; see [`DDClient::log`].
+    pub fn warning(&self, message: impl AsRef<str>) -> Record {
+        self.log(Level::Warning, message)
+    }
+
+    /// Writes a log record of level error; see [`DDClient::log`].
+    pub fn error(&self, message: impl AsRef<str>) -> Record {
+        self.log(Level::Error, message)
+    }
+
+    /// Writes a log record of level error with the error's type, message, sources and backtrace.
+    pub fn exception<E: Error + ?Sized>(&self, error: &E) -> Record {
+        self.inner.logs.exception(error)
+    }
+
+    /// A logger for the `log` crate that writes here. It may outlive the client, and then drops what it gets.
+    pub fn log_handler(&self) -> DDLogHandler {
+        self.inner.logs.handler()
+    }
+
+    /// Sends the records that are buffered, and waits at most the shutdown timeout for it.
+    pub fn flush_logs(&self) -> FlushReport {
+        self.inner
+            .transport
+            .flush_signal(SignalKind::Logs, self.inner.config.shutdown_timeout())
+    }
+}
