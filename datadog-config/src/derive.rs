@@ -123,21 +123,18 @@ impl Fact {
 
 /// What the option says, or the tag of `DD_TAGS` that stands in for it. The higher layer wins; in one layer the option does.
 fn named(settings: &Settings, option: &Setting<Option<String>>, tag: &str) -> Option<Fact> {
-    let own = Fact::of(option);
     let ValueSource { origin, place, .. } = &settings.tags.source;
-    if own.as_ref().is_some_and(|own| own.origin >= *origin) {
-        return own;
-    }
-    let (_, value) = settings
-        .tags
-        .value
-        .iter()
-        .find(|(key, value)| key == tag && !value.is_empty())?;
-    Some(Fact {
+    let mut tags = settings.tags.value.iter().rev();
+    let tagged = tags.find(|(key, value)| key == tag && !value.is_empty());
+    let tagged = tagged.map(|(_, value)| Fact {
         value: Some(value.clone()),
         origin: *origin,
         place: place.clone(),
-    })
+    });
+    match (Fact::of(option), tagged) {
+        (Some(own), Some(tagged)) if own.origin < tagged.origin => Some(tagged),
+        (own, tagged) => own.or(tagged),
+    }
 }
 
 fn from_git(git: Option<&Git>, value: fn(&Git) -> Option<String>) -> Option<Fact> {
