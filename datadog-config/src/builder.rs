@@ -104,8 +104,8 @@ impl DDConfigBuilder {
             path.map(|path| file::read(&path, origin))
                 .unwrap_or_default()
         };
-        let (fleet, fleet_problems) = file(self.fleet_file, file::FLEET, Origin::FleetFile);
-        let (local, local_problems) = file(self.local_file, file::LOCAL, Origin::LocalFile);
+        let (fleet, fleet_problems) = file(self.fleet_file, file::HERE.fleet, Origin::FleetFile);
+        let (local, local_problems) = file(self.local_file, file::HERE.local, Origin::LocalFile);
         let otel = otel::translate(&environment);
         let variables = environment.values();
         let mut problems = [
