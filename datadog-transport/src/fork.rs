@@ -15,6 +15,12 @@ pub(crate) struct Birthplace {
     forks: u32,
 }
 
+impl Default for Birthplace {
+    fn default() -> Self {
+        Self::here()
+    }
+}
+
 impl Birthplace {
     pub(crate) fn here() -> Self {
         static WATCH: Once = Once::new();
