@@ -19,7 +19,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build()?;
     let logs = Logs::start(&config)?;
 
-    logs.log(Level::Info, "the kitchen is open").with("guests", 4);
+    logs.log(Level::Info, "the kitchen is open")
+        .with("guests", 4);
     if let Err(error) = "three".parse::<u32>() {
         logs.exception(&error).with("recipe", "pancakes");
     }

@@ -1,7 +1,6 @@
 //! One entry while it is written.
 
 use std::cell::Cell;
-use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use datadog_transport::context::ActiveSpan;
@@ -23,7 +22,7 @@ const MAX_KEPT: usize = 64 * 1024;
 const MAX_CUTS: usize = 16;
 
 /// The JSON of an entry, from the opening brace on.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Draft {
     json: Vec<u8>,
     /// The message first, then the attributes in order; they reach to the end of the JSON.
@@ -68,7 +67,7 @@ impl Draft {
         level: Level,
         preamble: &[u8],
         span: Option<(ActiveSpan, TraceIdForm)>,
-        message: fmt::Arguments<'_>,
+        message: impl FnOnce(&mut Vec<u8>),
     ) {
         let since_epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -82,7 +81,7 @@ impl Draft {
         if let Some((span, form)) = span {
             self.ids(span, form);
         }
-        self.field("message", |json| encode::display(json, message));
+        self.field("message", message);
     }
 
     /// Adds an attribute. One of the same key is replaced; a reserved key gets a prefix.
@@ -97,6 +96,18 @@ impl Draft {
             self.field(key, write);
         }
         self.remove_earlier();
+    }
+
+    /// Adds the attributes of a draft that has nothing else.
+    pub(crate) fn append(&mut self, attributes: &Self) {
+        let base = self.json.len();
+        self.json.extend_from_slice(&attributes.json);
+        let moved = |field: &Field| Field {
+            start: base + field.start,
+            value: base + field.value,
+            end: base + field.end,
+        };
+        self.fields.extend(attributes.fields.iter().map(moved));
     }
 
     /// The finished entry, cut to [`MAX_ENTRY`]; `None` where that is impossible.
@@ -223,7 +234,12 @@ fn is_reserved(key: &str) -> bool {
 
 fn hex(id: u128) -> [u8; 32] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    std::array::from_fn(|at| DIGITS[(id >> (124 - 4 * at)) as usize & 15])
+    let bytes = id.to_be_bytes();
+    std::array::from_fn(|at| {
+        let byte = bytes[at / 2];
+        let digit = if at % 2 == 0 { byte >> 4 } else { byte & 15 };
+        DIGITS[usize::from(digit)]
+    })
 }
 
 /// The longest beginning of an escaped text of at most `limit` bytes that ends between characters and escapes.
@@ -257,7 +273,7 @@ mod tests {
 
     fn entry(message: &str, attributes: &[(&str, Value<'_>)]) -> Json {
         let mut draft = Draft::default();
-        draft.begin(Level::Info, b"", None, format_args!("{message}"));
+        draft.begin(Level::Info, b"", None, |json| encode::text(json, message));
         for (key, value) in attributes {
             draft.attribute(key, value);
         }
@@ -346,7 +362,7 @@ mod tests {
         let keys: Vec<String> = (0..200_000).map(|number| format!("key{number}")).collect();
         let attributes: Vec<_> = keys.iter().map(|key| (key.as_str(), 1.into())).collect();
         let mut draft = Draft::default();
-        draft.begin(Level::Info, b"", None, format_args!("stays"));
+        draft.begin(Level::Info, b"", None, |json| encode::text(json, "stays"));
         // One by one would look for the key each time.
         for (key, value) in &attributes {
             draft.field(key, |json| encode::value(json, value));
@@ -365,7 +381,9 @@ mod tests {
     fn a_preamble_that_leaves_no_room_is_not_sent() {
         let mut draft = Draft::default();
         let preamble = format!(",\"service\":\"{}\"", "x".repeat(MAX_ENTRY));
-        draft.begin(Level::Info, preamble.as_bytes(), None, format_args!("m"));
+        draft.begin(Level::Info, preamble.as_bytes(), None, |json| {
+            encode::text(json, "m")
+        });
         assert!(draft.close().is_none());
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use datadog_transport::on_worker;
 use log::{LevelFilter, Log, Metadata, SetLoggerError};
 
-use crate::{Level, Logs};
+use crate::{Level, Logs, encode};
 
 /// A logger for the `log` crate that sends what it gets to Datadog, and on to another logger if there is one.
 ///
@@ -64,7 +64,9 @@ impl DDLogHandler {
         let target = record.target();
         let mut entry = self
             .logs
-            .write(Level::from(record.level()), *record.args())
+            .write(Level::from(record.level()), |json| {
+                encode::display(json, *record.args());
+            })
             .with("logger.name", target);
         if let Some(module) = record.module_path().filter(|module| *module != target) {
             entry = entry.with("code.namespace", module);
@@ -75,10 +77,7 @@ impl DDLogHandler {
         if let Some(line) = record.line() {
             entry = entry.with("code.line.number", line);
         }
-        if let Some(name) = std::thread::current().name() {
-            entry = entry.with("logger.thread_name", name);
-        }
-        drop(entry);
+        drop(entry.with_thread_name());
     }
 }
 

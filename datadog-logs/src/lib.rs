@@ -29,7 +29,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Records of the `log` macros are taken by a [`DDLogHandler`]: `logs.handler().install()?`.
+//! A [`Logger`] from [`Logs::get_logger`] has a name, attributes and a level of its own. Records of the `log` macros
+//! are taken by a [`DDLogHandler`]: `logs.handler().install()?`. Panics are logged after [`Logs::log_panics`].
 //!
 //! # What a record looks like
 //!
@@ -46,11 +47,14 @@
 //! No key occurs twice: a later attribute replaces an earlier one of the same key, and an attribute that has a
 //! reserved name gets the prefix `custom.` instead of replacing what the client knows.
 
+mod buffer;
 mod draft;
 mod encode;
 mod handler;
 mod level;
+mod logger;
 mod logs;
+mod panic;
 mod preamble;
 mod record;
 mod sink;
@@ -58,6 +62,7 @@ mod value;
 
 pub use handler::DDLogHandler;
 pub use level::Level;
+pub use logger::Logger;
 pub use logs::Logs;
 pub use record::Record;
 pub use value::Value;

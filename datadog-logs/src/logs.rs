@@ -1,21 +1,21 @@
 //! The handle: where records start, and where finished ones are handed to the worker.
 
 use std::error::Error;
-use std::fmt;
 use std::sync::Arc;
 
 use datadog_config::DDConfig;
 use datadog_transport::{
-    Account, DropReason, ErrorReport, Queue, SignalKind, Standalone, TransportBuilder,
+    Account, DropReason, ErrorReport, Seat, SignalKind, Standalone, TransportBuilder,
     TransportError, Waker, context,
 };
 
+use crate::buffer::Buffer;
 use crate::draft::{Draft, TraceIdForm};
 use crate::sink::{Idle, IntakeSink};
-use crate::{DDLogHandler, Level, Record, preamble};
+use crate::{DDLogHandler, Level, Logger, Record, encode, panic, preamble};
 
 /// The most bytes of records that wait for the worker.
-const QUEUE_BYTES: usize = 8 << 20;
+const BUFFER_BYTES: usize = 8 << 20;
 
 /// Writes log records. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct Shared {
     account: Arc<Account>,
     waker: Waker,
     /// `None` where there is no receiver.
-    queue: Option<Arc<Queue<Box<[u8]>>>>,
+    buffer: Option<Arc<Buffer>>,
 }
 
 impl Logs {
@@ -63,34 +63,19 @@ impl Logs {
                 None
             }
         };
-        let shared = |account, waker, queue| {
-            let form = if config.trace_id_128_bit_logging_enabled() {
-                TraceIdForm::Whole
-            } else {
-                TraceIdForm::Low
-            };
-            Shared {
-                preamble: preamble::of(&config),
-                trace_ids: config.logs_injection().then_some(form),
-                account,
-                waker,
-                queue,
-            }
-        };
         let shared = match intake {
             Some(intake) => transport.add(SignalKind::Logs, |seat| {
-                let queue = Arc::new(Queue::new(
-                    QUEUE_BYTES,
-                    Arc::clone(&seat.account),
+                let account = Arc::clone(&seat.account);
+                let buffer = Arc::new(Buffer::new(
+                    BUFFER_BYTES,
+                    Arc::clone(&account),
                     seat.waker.clone(),
                 ));
-                (
-                    IntakeSink::new(intake, Arc::clone(&queue), Arc::clone(&seat.account)),
-                    shared(seat.account, seat.waker, Some(queue)),
-                )
+                let sink = IntakeSink::new(intake, Arc::clone(&buffer), account);
+                (sink, Shared::new(&config, seat, Some(buffer)))
             }),
             None => transport.add(SignalKind::Logs, |seat| {
-                (Idle, shared(seat.account, seat.waker, None))
+                (Idle, Shared::new(&config, seat, None))
             }),
         };
         Ok(Self {
@@ -101,7 +86,7 @@ impl Logs {
     /// Starts a record. Attributes may be added to what this returns; the record is taken when that is dropped,
     /// so a plain `logs.log(level, "text");` is complete.
     pub fn log(&self, level: Level, message: impl AsRef<str>) -> Record {
-        self.write(level, format_args!("{}", message.as_ref()))
+        self.write(level, |json| encode::text(json, message.as_ref()))
     }
 
     /// Starts a record of level error with what `error` displays as its message, and the attributes of
@@ -111,15 +96,30 @@ impl Logs {
         self.log(Level::Error, &report.message).with_report(&report)
     }
 
+    /// A logger with a name, to which attributes and a level may be given.
+    pub fn get_logger(&self, name: impl AsRef<str>) -> Logger {
+        Logger::new(self.clone(), name.as_ref())
+    }
+
+    /// Logs every panic of the program from now on, as a record of level critical with `error.kind` `panic`, the
+    /// panic's message and place, and a backtrace where `RUST_BACKTRACE` asks for one. The hook that is there
+    /// before is called as well.
+    ///
+    /// The record is only buffered, as any other: a program that is built with `panic = "abort"` ends before it
+    /// is sent.
+    pub fn log_panics(&self) {
+        panic::install(self.clone());
+    }
+
     /// A logger for the `log` crate that writes here. It may outlive the client, and then drops what it gets.
     pub fn handler(&self) -> DDLogHandler {
         DDLogHandler::new(self.clone())
     }
 
-    /// Starts a record whose message is not a text yet.
-    pub(crate) fn write(&self, level: Level, message: fmt::Arguments<'_>) -> Record {
+    /// Starts a record whose message `message` writes as a JSON text.
+    pub(crate) fn write(&self, level: Level, message: impl FnOnce(&mut Vec<u8>)) -> Record {
         let shared = &self.shared;
-        if shared.queue.is_none() {
+        if shared.buffer.is_none() {
             shared.account.accept(1);
             shared.account.drop_items(DropReason::NoReceiver, 1);
             return Record::none();
@@ -139,10 +139,25 @@ impl Logs {
 }
 
 impl Shared {
+    fn new(config: &DDConfig, seat: Seat, buffer: Option<Arc<Buffer>>) -> Self {
+        let form = if config.trace_id_128_bit_logging_enabled() {
+            TraceIdForm::Whole
+        } else {
+            TraceIdForm::Low
+        };
+        Self {
+            preamble: preamble::of(config),
+            trace_ids: config.logs_injection().then_some(form),
+            account: seat.account,
+            waker: seat.waker,
+            buffer,
+        }
+    }
+
     /// Takes a finished record.
     pub(crate) fn hand_over(&self, mut draft: Box<Draft>) {
-        match (draft.close(), &self.queue) {
-            (Some(entry), Some(queue)) => queue.push(Box::from(entry), 1, entry.len()),
+        match (draft.close(), &self.buffer) {
+            (Some(entry), Some(buffer)) => buffer.push(entry),
             _ => {
                 self.account.accept(1);
                 self.account.drop_items(DropReason::TooLarge, 1);

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::thread;
 
 use datadog_transport::ErrorReport;
 
@@ -50,6 +51,25 @@ impl Record {
             return self;
         }
         self.with_report(&ErrorReport::of(error))
+    }
+
+    /// Adds the attributes of a logger.
+    pub(crate) fn with_all(mut self, attributes: &Draft) -> Self {
+        if let Some(open) = &mut self.open {
+            open.draft.append(attributes);
+        }
+        self
+    }
+
+    /// Adds the name of this thread, if it has one.
+    pub(crate) fn with_thread_name(self) -> Self {
+        if self.open.is_none() {
+            return self;
+        }
+        match thread::current().name() {
+            Some(name) => self.with("logger.thread_name", name),
+            None => self,
+        }
     }
 
     pub(crate) fn with_report(self, report: &ErrorReport) -> Self {

@@ -11,7 +11,7 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 
 /// The process that something was made in. To ask costs one load, on paths where `getpid` would be half the cost.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Birthplace {
+pub struct Birthplace {
     forks: u32,
 }
 
@@ -22,7 +22,8 @@ impl Default for Birthplace {
 }
 
 impl Birthplace {
-    pub(crate) fn here() -> Self {
+    /// This process.
+    pub fn here() -> Self {
         static WATCH: Once = Once::new();
         WATCH.call_once(watch);
         Self {
@@ -30,7 +31,8 @@ impl Birthplace {
         }
     }
 
-    pub(crate) fn is_here(self) -> bool {
+    /// Whether this is the process that it names, and not one forked from that.
+    pub fn is_here(self) -> bool {
         self.forks == FORKS.load(Ordering::Relaxed)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
@@ -43,6 +44,8 @@ pub enum DropReason {
     NoReceiver,
     /// The process is a fork of the one that made the client. It can make a client of its own.
     Forked,
+    /// There were too many distinct combinations of name and tags.
+    Cardinality,
 }
 
 /// Items given up, by reason.
@@ -123,6 +126,15 @@ pub struct Account {
     retries: AtomicU64,
     rare: Mutex<Rare>,
     birthplace: Birthplace,
+    refresh: OnceLock<Refresh>,
+}
+
+struct Refresh(Box<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Refresh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refresh").finish_non_exhaustive()
+    }
 }
 
 /// What only the worker writes.
@@ -142,9 +154,16 @@ struct DropCounters {
     shutdown: AtomicU64,
     no_receiver: AtomicU64,
     forked: AtomicU64,
+    cardinality: AtomicU64,
 }
 
 impl Account {
+    /// Calls `refresh` before each look at the account: for a signal whose callers count elsewhere, because even
+    /// one shared counter would cost them too much. Only the first call of this has an effect.
+    pub fn refresh_with(&self, refresh: impl Fn() + Send + Sync + 'static) {
+        let _ = self.refresh.set(Refresh(Box::new(refresh)));
+    }
+
     /// Counts `items` as taken from a caller.
     pub fn accept(&self, items: u64) {
         self.accepted.fetch_add(items, Ordering::Relaxed);
@@ -201,6 +220,9 @@ impl Account {
 
     /// The account as it stands.
     pub fn snapshot(&self) -> SignalHealth {
+        if let Some(Refresh(refresh)) = self.refresh.get() {
+            refresh();
+        }
         let buffered = self
             .queued
             .load(Ordering::Relaxed)
@@ -242,14 +264,24 @@ impl DropCounters {
             DropReason::Shutdown => Some(&self.shutdown),
             DropReason::NoReceiver => Some(&self.no_receiver),
             DropReason::Forked => Some(&self.forked),
+            DropReason::Cardinality => Some(&self.cardinality),
             DropReason::Refused(_) => None,
         }
     }
 
     fn snapshot(&self, refused: BTreeMap<u16, u64>) -> Drops {
-        use DropReason::{Expired, Forked, Invalid, NoReceiver, QueueFull, Shutdown, TooLarge};
+        use DropReason::{
+            Cardinality, Expired, Forked, Invalid, NoReceiver, QueueFull, Shutdown, TooLarge,
+        };
         let reasons = [
-            QueueFull, TooLarge, Invalid, Expired, Shutdown, NoReceiver, Forked,
+            QueueFull,
+            TooLarge,
+            Invalid,
+            Expired,
+            Shutdown,
+            NoReceiver,
+            Forked,
+            Cardinality,
         ];
         let counted = reasons
             .into_iter()
@@ -375,6 +407,7 @@ impl fmt::Display for DropReason {
             Self::Shutdown => f.write_str("shutdown"),
             Self::NoReceiver => f.write_str("no receiver"),
             Self::Forked => f.write_str("forked"),
+            Self::Cardinality => f.write_str("cardinality"),
         }
     }
 }

@@ -21,10 +21,7 @@ const TOTALS: &str = "totals: ";
 /// How long what was sent over UDP may take to arrive.
 const ARRIVAL_LIMIT: Duration = Duration::from_secs(5);
 
-pub(crate) fn run(args: &[String]) -> Outcome {
-    if !args.is_empty() {
-        return Err("takes no arguments".into());
-    }
+pub(crate) fn run() -> Outcome {
     eprintln!("{} datadog/examples/{EXAMPLE}.rs", style::step("building"));
     let program = build_example()?;
     let agent = LocalAgent::builder().api_key(API_KEY).start()?;

@@ -5,4 +5,5 @@
 mod batches;
 mod delivery;
 mod handler;
+mod logger;
 mod support;
