@@ -56,6 +56,11 @@ impl Payload {
         self.body.len()
     }
 
+    /// The bytes that it occupies in memory, but for its few headers.
+    pub(crate) fn memory(&self) -> usize {
+        self.body.capacity() + self.parts.capacity() * size_of::<Part>()
+    }
+
     /// Both halves of a list of two entries or more.
     pub(crate) fn halves(&self) -> Option<[Self; 2]> {
         let frame = self.frame.filter(|_| self.parts.len() > 1)?;
