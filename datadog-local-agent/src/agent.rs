@@ -15,6 +15,7 @@ use crate::logs::LogEntry;
 use crate::metric::{Event, Metric, ServiceCheck};
 use crate::profile::Profile;
 use crate::received::{Received, WaitError};
+use crate::report::Report;
 use crate::request::{Refusal, Request};
 use crate::sockets::{Places, Sockets, StartError};
 use crate::thread::{Command, Shared, Thread};
@@ -167,6 +168,11 @@ impl LocalAgent {
         done: impl FnMut(&Received) -> bool,
     ) -> Result<(), WaitError> {
         self.shared.store.wait_for(limit, done)
+    }
+
+    /// What was received so far, in a form for people.
+    pub fn report(&self) -> Report {
+        Report::new(self.received(), self.lost_datagrams())
     }
 
     /// Forgets everything received and refused. Faults stay.

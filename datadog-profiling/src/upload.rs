@@ -71,11 +71,7 @@ impl Uploads {
                 env!("CARGO_PKG_VERSION").to_owned(),
             ),
         ];
-        Ok(Payload {
-            body: form.close(),
-            headers,
-            items: 1,
-        })
+        Ok(Payload::new(form.close(), headers, 1))
     }
 
     /// The comma list `tags_profiler`. `env` is left out where it is not set: the agent has a default for it.

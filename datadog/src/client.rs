@@ -38,15 +38,7 @@ impl DDClient {
     /// [`TransportError::TlsMissing`] where the config needs `https` and the feature `tls` is not enabled;
     /// [`TransportError::Thread`] where the operating system refuses a thread.
     pub fn new(config: DDConfig) -> Result<Self, TransportError> {
-        #[cfg_attr(
-            not(any(
-                feature = "metrics",
-                feature = "logs",
-                feature = "tracing",
-                feature = "profiling"
-            )),
-            expect(unused_mut)
-        )]
+        #[allow(unused_mut, reason = "without any signal there is nothing to add")]
         let mut transport = TransportBuilder::new(&config);
         Ok(Self {
             inner: Arc::new(Inner {

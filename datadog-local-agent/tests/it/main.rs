@@ -3,4 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod client;
+mod faults;
+mod intake;
+mod profiles;
+mod program;
+mod report;
 mod smoke;
+mod traces;
