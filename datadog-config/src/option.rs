@@ -111,6 +111,8 @@ macro_rules! option_table {
             stats_computation_enabled: Flag = "DD_TRACE_STATS_COMPUTATION_ENABLED" | "DD_TRACE_COMPUTE_STATS", Traces, default "true";
             /// Longest `x-datadog-tags` header that is read or written, in bytes.
             x_datadog_tags_max_length: TagsLength = "DD_TRACE_X_DATADOG_TAGS_MAX_LENGTH", Traces, default "512";
+            /// Where logs go: to the logs intake, or as lines of JSON to the standard output, a file or the Agent's log port.
+            logs_output: Output = "DD_LOGS_OUTPUT", Logs, default "intake";
             /// Whether logs carry the ids of the active span.
             logs_injection: Flag = "DD_LOGS_INJECTION", Logs, default "true";
             /// Whether metrics of the process itself are sent.
