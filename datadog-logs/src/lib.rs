@@ -32,6 +32,12 @@
 //! A [`Logger`] from [`Logs::get_logger`] has a name, attributes and a level of its own. Records of the `log` macros
 //! are taken by a [`DDLogHandler`]: `logs.handler().install()?`. Panics are logged after [`Logs::log_panics`].
 //!
+//! # Where records go
+//!
+//! To the logs intake; or, as `DD_LOGS_OUTPUT` says, as lines of JSON to the standard output, to a file that the agent
+//! tails (it is opened anew when a log rotation has moved it), or to a TCP or UDP port of the agent. The intake
+//! acknowledges what it takes; elsewhere a record counts as delivered when the operating system has taken it.
+//!
 //! # What a record looks like
 //!
 //! A [`Record`] is one flat JSON object, written once, on the caller's thread:
@@ -48,11 +54,13 @@
 //! reserved name gets the prefix `custom.` instead of replacing what the client knows.
 
 mod buffer;
+mod destination;
 mod draft;
 mod encode;
 mod handler;
 mod kv;
 mod level;
+mod lines;
 mod logger;
 mod logs;
 mod panic;
