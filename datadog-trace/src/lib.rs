@@ -25,17 +25,36 @@
 //! A span is active on its thread from [`Tracer::trace`] until it is finished or dropped; spans that start
 //! meanwhile on the same thread become its children. When the last open span of a trace is finished, the whole
 //! trace is handed to the worker thread, which encodes it and posts it to the agent.
+//!
+//! To leave the thread, [detach](Span::detach) a span, start children from its [context](Span::context), or put a
+//! future [into it](FutureExt::in_span).
 
-mod active;
+mod carried;
+mod context;
+mod detached;
 mod encode;
+mod event;
 mod id;
+mod kind;
+mod link;
+mod local;
 mod msgpack;
+mod parked;
+mod pool;
+mod sample;
 mod sink;
 mod span;
+mod span_data;
 mod tag;
+mod tags;
 mod trace;
 mod tracer;
 
+pub use context::SpanContext;
+pub use detached::{DetachedSpan, FutureExt, InSpan};
+pub use event::{EventValue, SpanEvent};
+pub use kind::SpanKind;
+pub use link::SpanLink;
 pub use span::Span;
 pub use tag::TagValue;
 pub use tracer::Tracer;

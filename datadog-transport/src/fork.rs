@@ -15,6 +15,12 @@ pub struct Birthplace {
     forks: u32,
 }
 
+impl Default for Birthplace {
+    fn default() -> Self {
+        Self::here()
+    }
+}
+
 impl Birthplace {
     /// This process.
     pub fn here() -> Self {

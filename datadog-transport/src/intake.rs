@@ -1,5 +1,6 @@
 //! The client of a Datadog intake, which is sent to without an agent.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use datadog_config::{DDConfig, IntakeUrl};
@@ -24,8 +25,9 @@ impl IntakeClient {
             headers.push(("DD-API-KEY", key.expose().to_owned()));
         }
         // An intake is on the Internet, and so behind the proxy that the environment names.
+        let proxy = (!is_local(url.host())).then(Proxy::try_from_env).flatten();
         Ok(Self {
-            http: HttpClient::tcp(url.to_string(), headers, Proxy::try_from_env())?,
+            http: HttpClient::tcp(url.to_string(), headers, proxy)?,
         })
     }
 
@@ -74,6 +76,11 @@ impl IntakeClient {
     pub(crate) fn http(&self) -> &HttpClient {
         &self.http
     }
+}
+
+fn is_local(host: &str) -> bool {
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse();
+    host == "localhost" || ip.is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
 #[cfg(feature = "gzip")]

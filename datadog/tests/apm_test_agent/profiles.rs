@@ -23,13 +23,15 @@ fn a_profile_names_the_hot_function() {
 fn a_profile_arrives(session: &Session, agent_url: &str) {
     let client = session.client(agent_url, |config| config);
     client.profiling_start();
+    // The worker starts the sampler before it answers this.
+    client.flush_profiles();
     the_hot_function_of_this_test(Duration::from_secs(1));
     client.profiling_stop();
     let report = client.flush(LIMIT);
     assert_eq!(
         (report.delivered, report.dropped.total()),
         (1, 0),
-        "{report}"
+        "{agent_url}: {report}"
     );
 
     let requests = session.requests();
