@@ -52,6 +52,9 @@
 //!
 //! No key occurs twice: a later attribute replaces an earlier one of the same key, and an attribute that has a
 //! reserved name gets the prefix `custom.` instead of replacing what the client knows.
+//!
+//! The values of keys such as `password`, `authorization` or `api_key` are replaced by `[redacted]`, nested ones and
+//! those of the `log` macros too; `DD_LOGS_REDACTED_KEYS` has the list. Texts are not searched for secrets.
 
 mod buffer;
 mod destination;
@@ -66,6 +69,7 @@ mod logs;
 mod panic;
 mod preamble;
 mod record;
+mod redact;
 mod sink;
 mod value;
 

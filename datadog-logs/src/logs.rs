@@ -13,6 +13,7 @@ use crate::buffer::Buffer;
 use crate::destination::Destination;
 use crate::draft::{Draft, TraceIdForm};
 use crate::lines::LinesSink;
+use crate::redact::Redaction;
 use crate::sink::{Idle, IntakeSink};
 use crate::{DDLogHandler, Level, Logger, Record, encode, panic, preamble};
 
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     preamble: Vec<u8>,
     /// `None` with `DD_LOGS_INJECTION` off.
     trace_ids: Option<TraceIdForm>,
+    pub(crate) redaction: Redaction,
     account: Arc<Account>,
     waker: Waker,
     /// `None` where there is no receiver.
@@ -127,6 +129,10 @@ impl Logs {
         Record::new(Arc::clone(shared), draft)
     }
 
+    pub(crate) fn redaction(&self) -> &Redaction {
+        &self.shared.redaction
+    }
+
     /// Asks the worker to send soon.
     pub(crate) fn wake(&self) {
         self.shared.waker.wake();
@@ -158,6 +164,7 @@ impl Shared {
         Self {
             preamble: preamble::of(config),
             trace_ids: config.logs_injection().then_some(form),
+            redaction: Redaction::of(config.logs_redacted_keys()),
             account: seat.account,
             waker: seat.waker,
             buffer,
