@@ -327,6 +327,13 @@ mod tests {
         (Intake, $other:expr, $file:expr) => {
             ("https://a", "https://a:443", Some("a"))
         };
+        (Output, $other:expr, $file:expr) => {
+            (
+                "tcp://[::1]:10518/",
+                "tcp://[::1]:10518",
+                Some("tcp://agent"),
+            )
+        };
         (CardinalityName, $other:expr, $file:expr) => {
             ("low", Cardinality::Low, Some("some"))
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::choice::{Cardinality, ExtractBehavior, LogLevel, PropagationStyle};
 use crate::endpoint::{self, AgentUrl, DogStatsDUrl, IntakeUrl};
 use crate::error::Invalid;
+use crate::logs_output::LogsOutput;
 use crate::sampling::{self, SamplingRule, SpanSamplingRule};
 use crate::secret::ApiKey;
 use crate::{site, tags};
@@ -108,6 +109,8 @@ kinds! {
     StatsUrl -> Option<DogStatsDUrl>, DogStatsDUrl::EXPECTS, from_str;
     /// An address of an intake.
     Intake -> Option<IntakeUrl>, IntakeUrl::EXPECTS, from_str;
+    /// Where logs go.
+    Output -> LogsOutput, LogsOutput::EXPECTS, |text| text.parse().ok();
     /// How much detail origin detection may add.
     CardinalityName -> Option<Cardinality>, Cardinality::EXPECTS, from_str;
     /// What to do with the context of a caller.

@@ -111,6 +111,11 @@ macro_rules! option_table {
             stats_computation_enabled: Flag = "DD_TRACE_STATS_COMPUTATION_ENABLED" | "DD_TRACE_COMPUTE_STATS", Traces, default "true";
             /// Longest `x-datadog-tags` header that is read or written, in bytes.
             x_datadog_tags_max_length: TagsLength = "DD_TRACE_X_DATADOG_TAGS_MAX_LENGTH", Traces, default "512";
+            /// Where logs go: to the logs intake, or as lines of JSON to the standard output, a file or the Agent's log port.
+            logs_output: Output = "DD_LOGS_OUTPUT", Logs, default "intake";
+            /// Attributes of logs whose values are not sent: the last parts of their keys. Case, `_` and `-` make no difference.
+            logs_redacted_keys: List = "DD_LOGS_REDACTED_KEYS", Logs,
+                default "access_token,api_key,app_key,application_key,auth_token,authorization,client_secret,cookie,credentials,credit_card,csrf_token,cvv,jwt,passphrase,passwd,password,private_key,pwd,refresh_token,secret,secret_key,session_id,set_cookie,ssn,token,x_api_key,x_auth_token";
             /// Whether logs carry the ids of the active span.
             logs_injection: Flag = "DD_LOGS_INJECTION", Logs, default "true";
             /// Whether metrics of the process itself are sent.

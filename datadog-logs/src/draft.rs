@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use datadog_transport::context::ActiveSpan;
 
 use crate::encode::{self, MARK};
+use crate::redact::{REDACTED, Redaction};
 use crate::{Level, Value};
 
 /// The largest entry, in bytes. The intake cuts longer ones without a mark
@@ -84,12 +85,19 @@ impl Draft {
         self.field("message", message);
     }
 
-    /// Adds an attribute. One of the same key is replaced; a reserved key gets a prefix.
-    pub(crate) fn attribute(&mut self, key: &str, value: &Value<'_>) {
+    /// Adds an attribute, without what `redaction` hides. One of the same key is replaced; a reserved key gets a
+    /// prefix.
+    pub(crate) fn attribute(&mut self, key: &str, value: &Value<'_>, redaction: &Redaction) {
         if self.json.len() > MAX_DRAFT {
             return;
         }
-        let write = |json: &mut Vec<u8>| encode::value(json, value);
+        let write = |json: &mut Vec<u8>| {
+            if redaction.hides(key) {
+                encode::text(json, REDACTED);
+            } else {
+                encode::value(json, value, redaction);
+            }
+        };
         if is_reserved(key) {
             self.field(&format!("custom.{key}"), write);
         } else {
@@ -275,7 +283,7 @@ mod tests {
         let mut draft = Draft::default();
         draft.begin(Level::Info, b"", None, |json| encode::text(json, message));
         for (key, value) in attributes {
-            draft.attribute(key, value);
+            draft.attribute(key, value, &Redaction::default());
         }
         read(&mut draft)
     }
@@ -365,7 +373,9 @@ mod tests {
         draft.begin(Level::Info, b"", None, |json| encode::text(json, "stays"));
         // One by one would look for the key each time.
         for (key, value) in &attributes {
-            draft.field(key, |json| encode::value(json, value));
+            draft.field(key, |json| {
+                encode::value(json, value, &Redaction::default())
+            });
         }
         let json = draft.close().unwrap();
         assert!(json.len() > MAX_ENTRY - 20);

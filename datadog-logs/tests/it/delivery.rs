@@ -8,7 +8,7 @@ use datadog_transport::DropReason;
 use datadog_transport::context::{self, ActiveSpan};
 use serde_json::json;
 
-use crate::support::{SOON, account, config_of, hermetic, logs_to, receiver};
+use crate::support::{SOON, account, body, config_of, hermetic, logs_to, receiver};
 
 #[test]
 fn a_record_arrives_with_everything_that_belongs_to_it() {
@@ -267,4 +267,36 @@ fn records_from_many_threads_all_arrive() {
             .collect();
         assert_eq!(numbers, (0..500).collect::<Vec<_>>(), "in order");
     }
+}
+
+#[test]
+fn values_of_sensitive_keys_are_not_sent() {
+    let agent = receiver();
+    let logs = logs_to(&agent);
+    let logger = logs.get_logger("shop").with("db.password", "hunter2");
+    logger
+        .info("signed in")
+        .with("Api-Key", vec!["hunter2"])
+        .with("user", Value::map([("name", "ann"), ("passwd", "hunter2")]))
+        .with("tokens", 3);
+    logs.flush(SOON);
+    let body = String::from_utf8(body(&agent.requests()[0])).unwrap();
+    assert!(!body.contains("hunter2"), "{body}");
+    let entry = &agent.logs()[0];
+    assert_eq!(entry.attribute("db.password"), Some(&json!("[redacted]")));
+    assert_eq!(
+        entry.attribute("user"),
+        Some(&json!({"name": "ann", "passwd": "[redacted]"}))
+    );
+    assert_eq!(entry.attribute("tokens"), Some(&json!(3)));
+
+    let config = config_of(&agent).logs_redacted_keys(["name"]);
+    let logs = Logs::start(&config.build().unwrap()).unwrap();
+    logs.log(Level::Info, "other names")
+        .with("password", "sent")
+        .with("user.name", "hidden");
+    logs.flush(SOON);
+    let entry = &agent.logs()[1];
+    assert_eq!(entry.attribute("password"), Some(&json!("sent")));
+    assert_eq!(entry.attribute("user.name"), Some(&json!("[redacted]")));
 }
