@@ -1,5 +1,6 @@
 //! A context: one kind, name and set of tags, with everything submitted to it that is not delivered yet.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -11,6 +12,9 @@ use crate::cell::Cell;
 use crate::samples::{Budget, Samples};
 use crate::slot::Slot;
 
+/// The most members of one set between two flushes.
+const MOST_MEMBERS: usize = 8192;
+
 /// What a context's values mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
@@ -19,6 +23,7 @@ pub(crate) enum Kind {
     Histogram,
     Distribution,
     Timing,
+    Set,
 }
 
 /// One submitted value.
@@ -53,6 +58,8 @@ struct State {
     direct: u64,
     /// Values that are no numbers, and are not in the account yet.
     invalid: u64,
+    /// Members of a set that there was no room for, and are not in the account yet.
+    refused: u64,
     owed: Owed,
     used: Instant,
     retired: bool,
@@ -75,6 +82,8 @@ pub(crate) struct Owed {
     pub(crate) sum: i64,
     /// The samples among them.
     pub(crate) samples: Samples,
+    /// The members of a set, each with how often it was submitted.
+    pub(crate) members: BTreeMap<Box<str>, u64>,
 }
 
 impl Kind {
@@ -86,6 +95,7 @@ impl Kind {
             Self::Histogram => "h",
             Self::Distribution => "d",
             Self::Timing => "ms",
+            Self::Set => "s",
         }
     }
 
@@ -109,6 +119,7 @@ impl Context {
                 cells: Vec::new(),
                 direct: 0,
                 invalid: 0,
+                refused: 0,
                 owed: Owed::default(),
                 used: Instant::now(),
                 retired: false,
@@ -173,7 +184,25 @@ impl Context {
         }
     }
 
-    /// Counts a value that is not a number as dropped.
+    /// Adds a member to a set.
+    pub(crate) fn add_member(&self, member: &str) {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        if let Some(times) = state.owed.members.get_mut(member) {
+            *times += 1;
+        } else if member.is_empty() {
+            state.invalid += 1;
+            return;
+        } else if state.owed.members.len() >= MOST_MEMBERS {
+            state.refused += 1;
+            return;
+        } else {
+            state.owed.members.insert(member.into(), 1);
+        }
+        state.direct += 1;
+    }
+
+    /// Counts a value that can't be sent as dropped.
     #[cold]
     pub(crate) fn write_invalid(&self) {
         self.state.lock().invalid += 1;
@@ -216,8 +245,9 @@ impl Context {
         if new > 0 {
             state.used = Instant::now();
         }
-        account.accept(new + state.invalid);
+        account.accept(new + state.invalid + state.refused);
         account.drop_items(DropReason::Invalid, std::mem::take(&mut state.invalid));
+        account.drop_items(DropReason::QueueFull, std::mem::take(&mut state.refused));
         let discard = self
             .discard
             .or_else(|| closed.then_some(DropReason::Shutdown));
@@ -242,6 +272,9 @@ impl Context {
         let mut state = self.state.lock();
         state.owed.items += owed.items;
         state.owed.sum = state.owed.sum.wrapping_add(owed.sum);
+        for (member, times) in owed.members {
+            *state.owed.members.entry(member).or_default() += times;
+        }
         if self.kind.has_samples() {
             state.owed.samples.merge(owed.samples, &self.budget);
         }
@@ -257,7 +290,7 @@ impl Context {
         let counted = |counted: &Counted| counted.cell.hits() == counted.hits;
         state.used < since
             && state.direct == 0
-            && state.invalid == 0
+            && state.invalid + state.refused == 0
             && state.owed.items == 0
             && state.cells.iter().all(counted)
     }
@@ -305,6 +338,7 @@ impl Owed {
             items: std::mem::take(&mut self.items),
             sum: std::mem::take(&mut self.sum),
             samples: self.samples.take(budget),
+            members: std::mem::take(&mut self.members),
         }
     }
 
@@ -320,8 +354,20 @@ impl Owed {
         self.items -= items;
         Self {
             items,
-            sum: 0,
             samples,
+            ..Self::default()
         }
+    }
+
+    /// Splits off one member of a set.
+    pub(crate) fn split_first_member(&mut self) -> Option<(Box<str>, Self)> {
+        let (member, times) = self.members.pop_first()?;
+        self.items -= times;
+        let part = Self {
+            items: times,
+            members: BTreeMap::from([(member.clone(), times)]),
+            ..Self::default()
+        };
+        Some((member, part))
     }
 }

@@ -1,13 +1,14 @@
 //! Where metrics are made.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use datadog_config::DDConfig;
 use datadog_transport::{SignalKind, Standalone, TransportBuilder, TransportError};
 use hashbrown::DefaultHashBuilder;
 
 use crate::context::{Context, Kind, Value};
+use crate::event::{Event, ServiceCheck};
 use crate::handle::{Counter, Distribution, Gauge, Histogram, Timing};
 use crate::shared::Shared;
 use crate::sink::MetricsSink;
@@ -45,7 +46,7 @@ impl Metrics {
     pub fn join(transport: &mut TransportBuilder) -> Result<Self, TransportError> {
         let config = transport.config().clone();
         let shared = transport.add(SignalKind::Metrics, |seat| {
-            let shared = Shared::new(&config, seat.account);
+            let shared = Shared::new(&config, seat);
             (MetricsSink::new(&config, Arc::clone(&shared)), shared)
         });
         Ok(Self {
@@ -110,6 +111,35 @@ impl Metrics {
         local::submit(self, Kind::Timing, name, &tags, Value::Sample(millis));
     }
 
+    /// Adds a member to a set: what counts is the number of different members.
+    pub fn set(&self, name: &str, member: impl AsRef<str>, tags: impl Tags) {
+        local::find(self, Kind::Set, name, &tags).add_member(member.as_ref());
+    }
+
+    /// Adds `value` to a count of the past, at most an hour back. It is not summed up with others: Datadog keeps the last
+    /// one of each name, tags and second (Agent 7.40 and later).
+    pub fn count_at(&self, name: &str, value: i64, at: SystemTime, tags: impl Tags) {
+        self.send_at(Kind::Count, name, Some(value.to_string()), at, &tags);
+    }
+
+    /// Sets a gauge at a time in the past, at most an hour back (Agent 7.40 and later).
+    pub fn gauge_at(&self, name: &str, value: f64, at: SystemTime, tags: impl Tags) {
+        let value = value.is_finite().then(|| encode::float(value));
+        self.send_at(Kind::Gauge, name, value, at, &tags);
+    }
+
+    /// Sends an event.
+    pub fn event(&self, event: &Event<'_>, tags: impl Tags) {
+        self.shared
+            .send_line(event.line(&self.shared.template.tail(&tags)));
+    }
+
+    /// Sends what a check of a service found.
+    pub fn service_check(&self, check: &ServiceCheck<'_>, tags: impl Tags) {
+        self.shared
+            .send_line(check.line(&self.shared.template.tail(&tags)));
+    }
+
     /// Measures the time until the guard is dropped, in seconds, as a distribution.
     pub fn measure(&self, name: &str, tags: impl Tags) -> Timer {
         Timer::start(self.distribution_handle(name, tags))
@@ -165,6 +195,22 @@ impl Metrics {
         } else {
             self.shared.registry.invalid().write_invalid();
         }
+    }
+
+    fn send_at(
+        &self,
+        kind: Kind,
+        name: &str,
+        value: Option<String>,
+        at: SystemTime,
+        tags: &impl Tags,
+    ) {
+        let head = encode::head(&self.namespace, name);
+        let tail = self.shared.template.tail(tags);
+        let line = value
+            .filter(|_| head != encode::NO_NAME)
+            .map(|value| encode::line_at(&head, &value, kind, &tail, at));
+        self.shared.send_line(line);
     }
 
     pub(crate) fn scope(&self) -> u64 {
