@@ -11,12 +11,13 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 
 /// The process that something was made in. To ask costs one load, on paths where `getpid` would be half the cost.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Birthplace {
+pub struct Birthplace {
     forks: u32,
 }
 
 impl Birthplace {
-    pub(crate) fn here() -> Self {
+    /// This process.
+    pub fn here() -> Self {
         static WATCH: Once = Once::new();
         WATCH.call_once(watch);
         Self {
@@ -24,7 +25,9 @@ impl Birthplace {
         }
     }
 
-    pub(crate) fn is_here(self) -> bool {
+    /// Whether this is still that process, and not a fork of it.
+    #[inline]
+    pub fn is_here(self) -> bool {
         self.forks == FORKS.load(Ordering::Relaxed)
     }
 }

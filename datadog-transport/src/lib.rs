@@ -38,6 +38,7 @@ pub use agent::AgentClient;
 pub use clock::Clock;
 pub use error::TransportError;
 pub use error_report::ErrorReport;
+pub use fork::Birthplace;
 pub use health::{
     Account, DropReason, Drops, FlushReport, Health, LastError, SignalHealth, SignalKind,
 };
