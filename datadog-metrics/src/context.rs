@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use datadog_transport::{Account, DropReason};
+use datadog_transport::{Account, Birthplace, DropReason};
 use parking_lot::Mutex;
 
 use crate::cell::Cell;
@@ -47,8 +47,16 @@ pub(crate) struct Context {
     /// The last value of a gauge, as bits. Shared by all threads, because the last one counts.
     last: AtomicU64,
     slot: OnceLock<Slot>,
-    budget: Budget,
+    home: Home,
     state: Mutex<State>,
+}
+
+/// What all contexts of a client have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Home {
+    pub(crate) account: Arc<Account>,
+    pub(crate) budget: Budget,
+    pub(crate) birthplace: Birthplace,
 }
 
 #[derive(Debug)]
@@ -106,7 +114,7 @@ impl Kind {
 
 /// What callers do.
 impl Context {
-    pub(crate) fn new(kind: Kind, head: &str, tail: &str, budget: &Budget) -> Self {
+    pub(crate) fn new(kind: Kind, head: &str, tail: &str, home: &Home) -> Self {
         Self {
             kind,
             discard: None,
@@ -114,7 +122,7 @@ impl Context {
             tail: tail.into(),
             last: AtomicU64::new(0),
             slot: OnceLock::new(),
-            budget: budget.clone(),
+            home: home.clone(),
             state: Mutex::new(State {
                 cells: Vec::new(),
                 direct: 0,
@@ -128,10 +136,10 @@ impl Context {
     }
 
     /// A context that drops its values for this reason.
-    pub(crate) fn discarding(reason: DropReason, budget: &Budget) -> Self {
+    pub(crate) fn discarding(reason: DropReason, home: &Home) -> Self {
         Self {
             discard: Some(reason),
-            ..Self::new(Kind::Count, "", "", budget)
+            ..Self::new(Kind::Count, "", "", home)
         }
     }
 
@@ -180,12 +188,15 @@ impl Context {
             Value::Count(value) => state.owed.sum = state.owed.sum.wrapping_add(value),
             Value::Gauge(value) => self.set_last(value),
             Value::GaugeChange(change) => self.change_last(change),
-            Value::Sample(value) => state.owed.samples.push(value, &self.budget),
+            Value::Sample(value) => state.owed.samples.push(value, &self.home.budget),
         }
     }
 
     /// Adds a member to a set.
     pub(crate) fn add_member(&self, member: &str) {
+        if !self.home.is_here() {
+            return self.home.drop_forked();
+        }
         let mut state = self.state.lock();
         let state = &mut *state;
         if let Some(times) = state.owed.members.get_mut(member) {
@@ -205,7 +216,15 @@ impl Context {
     /// Counts a value that can't be sent as dropped.
     #[cold]
     pub(crate) fn write_invalid(&self) {
+        if !self.home.is_here() {
+            return self.home.drop_forked();
+        }
         self.state.lock().invalid += 1;
+    }
+
+    #[inline]
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
     }
 
     /// The place of this context in each thread's list of cells.
@@ -231,17 +250,18 @@ impl Context {
     fn make_room(&self, cell: &Cell) {
         let mut state = self.state.lock();
         let samples = &mut state.owed.samples;
-        cell.fold(cell.hits(), |value| samples.push(value, &self.budget));
+        cell.fold(cell.hits(), |value| samples.push(value, &self.home.budget));
     }
 }
 
 /// What the worker does, and who asks for the account.
 impl Context {
     /// Brings the account up to date. With `closed`, what is new is dropped.
-    pub(crate) fn count(&self, account: &Account, closed: bool) {
+    pub(crate) fn count(&self, closed: bool) {
+        let account = &self.home.account;
         let mut state = self.state.lock();
         let state = &mut *state;
-        let new = state.collect(&self.budget);
+        let new = state.collect(&self.home.budget);
         if new > 0 {
             state.used = Instant::now();
         }
@@ -252,7 +272,7 @@ impl Context {
             .discard
             .or_else(|| closed.then_some(DropReason::Shutdown));
         if let Some(reason) = discard {
-            let queued = state.owed.take(&self.budget).items;
+            let queued = state.owed.take(&self.home.budget).items;
             account.queued(-(queued as i64));
             account.drop_items(reason, queued + new);
         } else {
@@ -264,7 +284,7 @@ impl Context {
     /// Takes out what is owed, if anything is.
     pub(crate) fn take(&self) -> Option<Owed> {
         let mut state = self.state.lock();
-        (state.owed.items > 0).then(|| state.owed.take(&self.budget))
+        (state.owed.items > 0).then(|| state.owed.take(&self.home.budget))
     }
 
     /// Takes back what the socket did not take.
@@ -276,7 +296,7 @@ impl Context {
             *state.owed.members.entry(member).or_default() += times;
         }
         if self.kind.has_samples() {
-            state.owed.samples.merge(owed.samples, &self.budget);
+            state.owed.samples.merge(owed.samples, &self.home.budget);
         }
     }
 
@@ -306,6 +326,21 @@ impl Context {
     pub(crate) fn release_threads(&self) {
         let state = self.state.lock();
         state.cells.iter().for_each(|counted| counted.cell.retire());
+    }
+}
+
+impl Home {
+    /// Whether this is not a forked child, where the locks of contexts are as other threads happened to leave them.
+    #[inline]
+    pub(crate) fn is_here(&self) -> bool {
+        self.birthplace.is_here()
+    }
+
+    /// Counts a value of a forked child, which has no worker.
+    #[cold]
+    pub(crate) fn drop_forked(&self) {
+        self.account.accept(1);
+        self.account.drop_items(DropReason::Forked, 1);
     }
 }
 

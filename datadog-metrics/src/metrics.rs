@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use datadog_config::DDConfig;
-use datadog_transport::{SignalKind, Standalone, TransportBuilder, TransportError};
+use datadog_transport::{SignalKind, Standalone, TransportBuilder, TransportError, context};
 use hashbrown::DefaultHashBuilder;
 
-use crate::context::{Context, Kind, Value};
+use crate::context::{Context, Home, Kind, Value};
 use crate::event::{Event, ServiceCheck};
 use crate::handle::{Counter, Distribution, Gauge, Histogram, Timing};
 use crate::shared::Shared;
@@ -20,6 +20,9 @@ use crate::{Tags, encode, local};
 /// No method blocks, fails or panics. A name or tag that DogStatsD could misread is changed as Datadog itself changes
 /// it: a name is cut to its first letter, and what is not a letter, digit, `.` or `_` in it becomes `_`; a tag is cut to
 /// its first letter too, and commas, pipes and control characters in it become `_`. Both are at most 200 characters.
+///
+/// Every metric carries the unified service tags `service`, `env` and `version` and the tags of the config, inside and
+/// outside of spans; a call's own tag takes the place of those with the same key.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     shared: Arc<Shared>,
@@ -68,9 +71,13 @@ impl Metrics {
 
 /// By name and tags.
 impl Metrics {
-    /// Adds `value` to a count.
+    /// Adds `value` to a count. Without a name, it is the count `<span name>.count` of the span that is active on
+    /// this thread; where none is, the value is dropped as [`Invalid`](datadog_transport::DropReason::Invalid).
     #[inline]
     pub fn count(&self, name: &str, value: i64, tags: impl Tags) {
+        if name.is_empty() {
+            return self.count_of_span(value, &tags);
+        }
         local::submit(self, Kind::Count, name, &tags, Value::Count(value));
     }
 
@@ -181,6 +188,13 @@ impl Metrics {
 }
 
 impl Metrics {
+    #[cold]
+    fn count_of_span(&self, value: i64, tags: &impl Tags) {
+        let name = context::active_name().map(|span| format!("{span}.count"));
+        let name = name.unwrap_or_default();
+        local::submit(self, Kind::Count, &name, tags, Value::Count(value));
+    }
+
     #[inline]
     fn submit_finite(
         &self,
@@ -217,6 +231,12 @@ impl Metrics {
         self.scope
     }
 
+    #[inline]
+    pub(crate) fn home(&self) -> &Home {
+        self.shared.registry.home()
+    }
+
+    #[inline]
     pub(crate) fn hasher(&self) -> &DefaultHashBuilder {
         self.shared.registry.hasher()
     }

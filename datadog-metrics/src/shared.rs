@@ -30,7 +30,7 @@ impl Shared {
     pub(crate) fn new(config: &DDConfig, seat: Seat) -> Arc<Self> {
         let Seat { account, waker, .. } = seat;
         let shared = Arc::new(Self {
-            registry: Registry::new(Limits::default()),
+            registry: Registry::new(Limits::default(), Arc::clone(&account)),
             template: Template::new(config),
             lines: Queue::new(QUEUE_BYTES, Arc::clone(&account), waker),
             account,
@@ -68,9 +68,12 @@ impl Shared {
 
     /// Brings the account up to date.
     pub(crate) fn count(&self) {
+        if !self.registry.home().is_here() {
+            return;
+        }
         let closed = self.closed.load(Ordering::Acquire);
         for context in self.registry.all() {
-            context.count(&self.account, closed);
+            context.count(closed);
         }
     }
 
