@@ -51,6 +51,7 @@ mod buffer;
 mod draft;
 mod encode;
 mod handler;
+mod kv;
 mod level;
 mod logger;
 mod logs;

@@ -38,9 +38,7 @@ impl Record {
     /// `status`, `timestamp`, `service`, `hostname`, `ddsource`, `ddtags`, `dd` and `dd.…`) gets the prefix
     /// `custom.`. Texts are cut and attributes left out where the record would be larger than 1 MB.
     pub fn with<'v>(mut self, key: &str, value: impl Into<Value<'v>>) -> Self {
-        if let Some(open) = &mut self.open {
-            open.draft.attribute(key, &value.into());
-        }
+        self.set(key, value);
         self
     }
 
@@ -51,6 +49,13 @@ impl Record {
             return self;
         }
         self.with_report(&ErrorReport::of(error))
+    }
+
+    /// [`Record::with`] in place.
+    pub(crate) fn set<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
+        if let Some(open) = &mut self.open {
+            open.draft.attribute(key, &value.into());
+        }
     }
 
     /// Adds the attributes of a logger.

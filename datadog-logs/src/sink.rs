@@ -131,7 +131,7 @@ impl Signal for IntakeSink {
                 .for_each(|payload| self.outbox.push(payload));
             let intake = &self.intake;
             let again = self.outbox.deliver(pass, intake.limit(), |payload, limit| {
-                intake.post(PATH, payload, limit)
+                intake.post_compressed(PATH, payload, limit)
             });
             if !more {
                 return again;

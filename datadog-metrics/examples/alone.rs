@@ -22,7 +22,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for guests in 1..=4 {
         plates.increment(3);
         metrics.gauge("guests", f64::from(guests), ());
-        metrics.measure_fn("soup.ladled", ["course:first"], || std::hint::black_box(guests));
+        metrics.measure_fn("soup.ladled", ["course:first"], || {
+            std::hint::black_box(guests)
+        });
     }
 
     let report = metrics.flush(Duration::from_secs(5));

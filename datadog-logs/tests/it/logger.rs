@@ -1,7 +1,7 @@
 use datadog_logs::Level;
 use serde_json::json;
 
-use crate::support::{SOON, account, logs_to, receiver};
+use crate::support::{SOON, account, body, logs_to, receiver};
 
 #[test]
 fn a_logger_gives_its_attributes_to_its_records() {
@@ -34,7 +34,7 @@ fn a_logger_gives_its_attributes_to_its_records() {
         );
     }
     // A key that occurs twice would be one after reading.
-    let body = String::from_utf8(agent.requests()[0].body.to_vec()).unwrap();
+    let body = String::from_utf8(body(&agent.requests()[0])).unwrap();
     assert_eq!(body.matches("\"error.kind\"").count(), 1);
     assert_eq!(
         second.attribute("error.kind"),

@@ -100,6 +100,8 @@ impl DDClient {
     /// Sends the metrics that are buffered, and waits at most the shutdown timeout for it.
     pub fn flush_metrics(&self) -> FlushReport {
         let limit = self.inner.config.shutdown_timeout();
-        self.inner.transport.flush_signal(SignalKind::Metrics, limit)
+        self.inner
+            .transport
+            .flush_signal(SignalKind::Metrics, limit)
     }
 }

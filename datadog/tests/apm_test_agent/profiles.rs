@@ -29,7 +29,7 @@ fn a_profile_arrives(session: &Session, agent_url: &str) {
     assert_eq!(
         (report.delivered, report.dropped.total()),
         (1, 0),
-        "{report}"
+        "{agent_url}: {report}"
     );
 
     let requests = session.requests();
