@@ -41,7 +41,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// One request of the service: the first span of a trace.
 fn handle(client: &DDClient, order: &str) {
     let mut span = client.trace("web.request");
-    span.set_resource("POST /orders").set_type("web").set_tag("order.id", order);
+    span.set_resource("POST /orders")
+        .set_type("web")
+        .set_tag("order.id", order);
     client.count("orders.received", 1, [("shop", "main")]);
     let _timer = client.measure("orders.duration", [("shop", "main")]);
 
@@ -71,7 +73,9 @@ fn quantity(client: &DDClient, order: &str) -> Result<u32, std::num::ParseIntErr
 
 fn store(client: &DDClient) {
     let mut span = client.trace("postgres.query");
-    span.set_service("image-db").set_resource("INSERT INTO images VALUES ($1)").set_type("sql");
+    span.set_service("image-db")
+        .set_resource("INSERT INTO images VALUES ($1)")
+        .set_type("sql");
     thread::sleep(Duration::from_millis(20));
     client.warning("slow insert").with("db.rows", 1);
 }
