@@ -15,6 +15,7 @@ use crate::draft::{Draft, TraceIdForm};
 use crate::lines::LinesSink;
 use crate::redact::Redaction;
 use crate::sink::{Idle, IntakeSink};
+use crate::throttle::Throttle;
 use crate::{DDLogHandler, Level, Logger, Record, encode, panic, preamble};
 
 /// The most bytes of records that wait for the worker.
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     /// `None` with `DD_LOGS_INJECTION` off.
     trace_ids: Option<TraceIdForm>,
     pub(crate) redaction: Redaction,
+    throttle: Throttle,
     account: Arc<Account>,
     waker: Waker,
     /// `None` where there is no receiver.
@@ -116,14 +118,17 @@ impl Logs {
     /// Starts a record whose message `message` writes as a JSON text.
     pub(crate) fn write(&self, level: Level, message: impl FnOnce(&mut Vec<u8>)) -> Record {
         let shared = &self.shared;
-        if shared.buffer.is_none() {
+        let span = context::active();
+        let left_out = match shared.buffer {
+            Some(_) => shared.throttle.leaves_out(level, span),
+            None => Some(DropReason::NoReceiver),
+        };
+        if let Some(reason) = left_out {
             shared.account.accept(1);
-            shared.account.drop_items(DropReason::NoReceiver, 1);
+            shared.account.drop_items(reason, 1);
             return Record::none();
         }
-        let span = shared
-            .trace_ids
-            .and_then(|form| Some((context::active()?, form)));
+        let span = span.zip(shared.trace_ids);
         let mut draft = Draft::take();
         draft.begin(level, &shared.preamble, span, message);
         Record::new(Arc::clone(shared), draft)
@@ -165,6 +170,7 @@ impl Shared {
             preamble: preamble::of(config),
             trace_ids: config.logs_injection().then_some(form),
             redaction: Redaction::of(config.logs_redacted_keys()),
+            throttle: Throttle::of(config),
             account: seat.account,
             waker: seat.waker,
             buffer,

@@ -300,3 +300,36 @@ fn values_of_sensitive_keys_are_not_sent() {
     assert_eq!(entry.attribute("password"), Some(&json!("sent")));
     assert_eq!(entry.attribute("user.name"), Some(&json!("[redacted]")));
 }
+
+#[test]
+fn what_is_left_out_on_purpose_is_counted() {
+    let agent = receiver();
+    let config = config_of(&agent)
+        .logs_sample_rates([("debug", 0.0), ("warn", 0.5)])
+        .logs_rate_limits([("info", 10.0)]);
+    let logs = Logs::start(&config.build().unwrap()).unwrap();
+    let start = Instant::now();
+    for _ in 0..1000 {
+        logs.log(Level::Debug, "none");
+        logs.log(Level::Info, "some");
+        logs.log(Level::Warning, "half");
+        logs.log(Level::Error, "all");
+    }
+    let seconds = start.elapsed().as_secs() as usize + 2;
+    logs.flush(SOON);
+    let health = account(&logs);
+    let got = agent.logs();
+    let arrived = |message: &str| got.iter().filter(|entry| entry.message == message).count();
+    assert_eq!((arrived("none"), arrived("all")), (0, 1000));
+    assert!((10..=10 * seconds).contains(&arrived("some")));
+    assert!((350..650).contains(&arrived("half")));
+    assert_eq!(health.accepted, 4000);
+    assert_eq!(
+        health.dropped.get(DropReason::Sampled) as usize,
+        1000 + 1000 - arrived("half")
+    );
+    assert_eq!(
+        health.dropped.get(DropReason::RateLimited) as usize,
+        1000 - arrived("some")
+    );
+}
