@@ -60,6 +60,7 @@
 //! those of the `log` macros too; `DD_LOGS_REDACTED_KEYS` has the list. Texts are not searched for secrets.
 
 mod buffer;
+mod correlation;
 mod destination;
 mod draft;
 mod encode;
@@ -77,6 +78,7 @@ mod sink;
 mod throttle;
 mod value;
 
+pub use correlation::Correlation;
 pub use handler::DDLogHandler;
 pub use level::Level;
 pub use logger::Logger;

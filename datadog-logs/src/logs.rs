@@ -10,8 +10,9 @@ use datadog_transport::{
 };
 
 use crate::buffer::Buffer;
+use crate::correlation::{self, Correlation, TraceIdForm};
 use crate::destination::Destination;
-use crate::draft::{Draft, TraceIdForm};
+use crate::draft::Draft;
 use crate::lines::LinesSink;
 use crate::redact::Redaction;
 use crate::sink::{Idle, IntakeSink};
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     preamble: Vec<u8>,
     /// `None` with `DD_LOGS_INJECTION` off.
     trace_ids: Option<TraceIdForm>,
+    /// For loggers of plain text.
+    labels: String,
     pub(crate) redaction: Redaction,
     throttle: Throttle,
     account: Arc<Account>,
@@ -115,6 +118,15 @@ impl Logs {
         DDLogHandler::new(self.clone())
     }
 
+    /// What a logger of plain text adds to a line written now on this thread, so that Datadog can tie it to the trace.
+    pub fn correlation(&self) -> Correlation<'_> {
+        Correlation {
+            labels: &self.shared.labels,
+            form: self.shared.trace_ids,
+            span: context::active(),
+        }
+    }
+
     /// Starts a record whose message `message` writes as a JSON text.
     pub(crate) fn write(&self, level: Level, message: impl FnOnce(&mut Vec<u8>)) -> Record {
         let shared = &self.shared;
@@ -161,14 +173,10 @@ fn add<S: Signal + 'static>(
 
 impl Shared {
     fn new(config: &DDConfig, seat: Seat, buffer: Option<Arc<Buffer>>) -> Self {
-        let form = if config.trace_id_128_bit_logging_enabled() {
-            TraceIdForm::Whole
-        } else {
-            TraceIdForm::Low
-        };
         Self {
             preamble: preamble::of(config),
-            trace_ids: config.logs_injection().then_some(form),
+            trace_ids: TraceIdForm::of(config),
+            labels: correlation::labels(config),
             redaction: Redaction::of(config.logs_redacted_keys()),
             throttle: Throttle::of(config),
             account: seat.account,

@@ -333,3 +333,32 @@ fn what_is_left_out_on_purpose_is_counted() {
         1000 - arrived("some")
     );
 }
+
+#[test]
+fn a_line_of_text_can_say_which_trace_it_belongs_to() {
+    let logs = Logs::start(&hermetic().build().unwrap()).unwrap();
+    assert_eq!(
+        logs.correlation().to_string(),
+        "dd.service=shop dd.env=test dd.version=1.2 dd.trace_id=0 dd.span_id=0"
+    );
+    let span = ActiveSpan {
+        trace_id: (0xab << 64) | 0xcd,
+        span_id: 7,
+        local_root_id: 7,
+    };
+    let outer = context::replace(Some(span));
+    let whole = logs.correlation().to_string();
+    let narrow = hermetic().trace_id_128_bit_logging_enabled(false);
+    let narrow = Logs::start(&narrow.build().unwrap()).unwrap();
+    let off = hermetic().logs_injection(false).build().unwrap();
+    let off = Logs::start(&off).unwrap();
+    assert!(whole.ends_with(" dd.trace_id=00000000000000ab00000000000000cd dd.span_id=7"));
+    assert!(
+        narrow
+            .correlation()
+            .to_string()
+            .ends_with(" dd.trace_id=205 dd.span_id=7")
+    );
+    assert_eq!(off.correlation().to_string(), "");
+    context::replace(outer);
+}
