@@ -256,8 +256,8 @@ impl Context {
 
 /// What the worker does, and who asks for the account.
 impl Context {
-    /// Brings the account up to date. With `closed`, what is new is dropped.
-    pub(crate) fn count(&self, closed: bool) {
+    /// Brings the account up to date, and returns how many values are new. With `closed`, they are dropped.
+    pub(crate) fn count(&self, closed: bool) -> u64 {
         let account = &self.home.account;
         let mut state = self.state.lock();
         let state = &mut *state;
@@ -279,6 +279,7 @@ impl Context {
             account.queued(new as i64);
             state.owed.items += new;
         }
+        new
     }
 
     /// Takes out what is owed, if anything is.

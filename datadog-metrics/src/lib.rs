@@ -33,6 +33,7 @@
 //! A submitted value goes into a cell of its thread, without a lock, a shared counter or an allocation. Every 2 seconds
 //! the worker reads the cells of all threads, writes one line for each context (kind, name and tags), and
 //! packs the lines into datagrams. What the server's socket does not take stays owed: the next line contains it.
+//! Every 10 seconds it adds the official clients' metrics about the client itself, `datadog.dogstatsd.client.*`.
 
 mod cell;
 mod context;
@@ -47,6 +48,7 @@ mod shared;
 mod sink;
 mod slot;
 mod tags;
+mod telemetry;
 mod timer;
 
 pub use event::{AlertType, Event, Priority, ServiceCheck, Status};

@@ -12,6 +12,7 @@ use crate::event::{Event, ServiceCheck};
 use crate::handle::{Counter, Distribution, Gauge, Histogram, Timing};
 use crate::shared::Shared;
 use crate::sink::MetricsSink;
+use crate::telemetry::Tally;
 use crate::timer::Timer;
 use crate::{Tags, encode, local};
 
@@ -137,12 +138,14 @@ impl Metrics {
 
     /// Sends an event.
     pub fn event(&self, event: &Event<'_>, tags: impl Tags) {
+        Tally::add(&self.shared.tally.events, 1);
         self.shared
             .send_line(event.line(&self.shared.template.tail(&tags)));
     }
 
     /// Sends what a check of a service found.
     pub fn service_check(&self, check: &ServiceCheck<'_>, tags: impl Tags) {
+        Tally::add(&self.shared.tally.service_checks, 1);
         self.shared
             .send_line(check.line(&self.shared.template.tail(&tags)));
     }
@@ -221,6 +224,7 @@ impl Metrics {
     ) {
         let head = encode::head(&self.namespace, name);
         let tail = self.shared.template.tail(tags);
+        Tally::add(&self.shared.tally.values[kind as usize], 1);
         let line = value
             .filter(|_| head != encode::NO_NAME)
             .map(|value| encode::line_at(&head, &value, kind, &tail, at));
