@@ -222,7 +222,6 @@ impl Context {
         self.state.lock().invalid += 1;
     }
 
-    #[inline]
     pub(crate) fn home(&self) -> &Home {
         &self.home
     }

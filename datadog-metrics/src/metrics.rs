@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use datadog_config::DDConfig;
-use datadog_transport::{SignalKind, Standalone, TransportBuilder, TransportError, context};
+use datadog_transport::{
+    Birthplace, SignalKind, Standalone, TransportBuilder, TransportError, context,
+};
 use hashbrown::DefaultHashBuilder;
 
 use crate::context::{Context, Home, Kind, Value};
@@ -30,6 +32,7 @@ pub struct Metrics {
     /// Tells contexts of this client and namespace from those of others in each thread's table.
     scope: u64,
     namespace: Arc<str>,
+    birthplace: Birthplace,
 }
 
 impl Metrics {
@@ -57,6 +60,7 @@ impl Metrics {
             scope: shared.new_scope(),
             shared,
             namespace: Arc::from(""),
+            birthplace: Birthplace::here(),
         })
     }
 
@@ -66,6 +70,7 @@ impl Metrics {
             shared: Arc::clone(&self.shared),
             scope: self.shared.new_scope(),
             namespace: format!("{}{namespace}.", self.namespace).into(),
+            birthplace: self.birthplace,
         }
     }
 }
@@ -235,7 +240,12 @@ impl Metrics {
         self.scope
     }
 
+    /// Whether this is not a forked child.
     #[inline]
+    pub(crate) fn is_here(&self) -> bool {
+        self.birthplace.is_here()
+    }
+
     pub(crate) fn home(&self) -> &Home {
         self.shared.registry.home()
     }

@@ -72,7 +72,6 @@ impl Registry {
         }
     }
 
-    #[inline]
     pub(crate) fn home(&self) -> &Home {
         &self.home
     }
