@@ -159,7 +159,7 @@ impl Context {
     }
 
     /// Writes a value to a cell of this context.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&self, cell: &Cell, value: Value) {
         match value {
             Value::Count(value) => cell.add(value),
@@ -181,6 +181,7 @@ impl Context {
 
     /// Writes a value without a cell, on a thread that has none: its thread-locals are gone, or in use further up
     /// the stack.
+    #[cold]
     pub(crate) fn write_direct(&self, value: Value) {
         let mut state = self.state.lock();
         state.direct += 1;

@@ -120,7 +120,8 @@ impl Handle {
         }
     }
 
-    #[inline]
+    // Small once the value's kind is known, which it is where this is called from.
+    #[inline(always)]
     fn write(&self, value: Value) {
         if self.birthplace.is_here() {
             local::write(&self.context, self.index, self.serial, value);
@@ -129,7 +130,7 @@ impl Handle {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn write_finite(&self, value: f64, wrap: impl FnOnce(f64) -> Value) {
         if value.is_finite() {
             self.write(wrap(value));

@@ -35,6 +35,7 @@
 //! packs the lines into datagrams. What the server's socket does not take stays owed: the next line contains it.
 //! Every 10 seconds it adds the official clients' metrics about the client itself, `datadog.dogstatsd.client.*`.
 
+mod call_site;
 mod cell;
 mod context;
 mod encode;
@@ -51,6 +52,7 @@ mod tags;
 mod telemetry;
 mod timer;
 
+pub use call_site::CallSite;
 pub use event::{AlertType, Event, Priority, ServiceCheck, Status};
 pub use handle::{Counter, Distribution, Gauge, Histogram, Timing};
 pub use metrics::Metrics;

@@ -49,7 +49,7 @@ const END: u8 = 0xFF;
 const PAIR: u8 = 0xFE;
 
 /// Submits a value by name and tags.
-#[inline]
+#[inline(always)]
 pub(crate) fn submit(metrics: &Metrics, kind: Kind, name: &str, tags: &impl Tags, value: Value) {
     if !metrics.is_here() {
         return metrics.home().drop_forked();
@@ -84,7 +84,7 @@ pub(crate) fn find(metrics: &Metrics, kind: Kind, name: &str, tags: &impl Tags) 
 }
 
 /// Submits a value to a context, whose slot is `index` and `serial`.
-#[inline]
+#[inline(always)]
 pub(crate) fn write(context: &Context, index: usize, serial: u64, value: Value) {
     let done = LOCAL.try_with(|local| {
         let Ok(mut local) = local.try_borrow_mut() else {
