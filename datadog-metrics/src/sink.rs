@@ -56,6 +56,10 @@ impl MetricsSink {
             if let Some(owed) = context.take() {
                 Tally::add(&self.shared.tally.contexts[context.kind as usize], 1);
                 self.add(&context, owed, pass)?;
+                if Instant::now() >= pass.deadline {
+                    self.send(pass)?;
+                    return Err(Stopped);
+                }
             }
         }
         self.send(pass)?;
@@ -188,6 +192,9 @@ impl MetricsSink {
             }
             self.lines.drain(..count);
             self.shared.account.pending(-(count as i64));
+            if Instant::now() >= pass.deadline {
+                return Err(Stopped);
+            }
         }
     }
 
