@@ -7,6 +7,7 @@
 mod ci;
 mod demo;
 mod fuzz;
+mod faults;
 mod help;
 mod options;
 mod style;
@@ -29,7 +30,10 @@ fn main() -> ExitCode {
         ("fuzz", args) => fuzz::run(args),
         ("demo", []) => demo::run(),
         ("options", []) => options::run(),
+        ("faults", []) => faults::run(false),
+        ("faults", [long]) if long == "--long" => faults::run(true),
         ("ci", []) => ci::run(),
+        ("faults", _) => Err("takes nothing but --long".into()),
         ("demo" | "options" | "ci", _) => Err("takes no arguments".into()),
         _ => Err("there is no such task; `cargo xtask help` lists them".into()),
     };
