@@ -11,6 +11,9 @@ Tasks of this workspace: cargo xtask TASK
                against Datadog's APM test agent, which it installs under target/ (needs
                python3); ARGS go to `cargo test`
   options      write docs/configuration.md from the table of options
+  bench [CRATE] [ARGS]
+               run the benches of all crates, or of one such as `trace`, and show the
+               results in one table; ARGS go to criterion
   fuzz [SECONDS] [TARGET]
                run each fuzz target, or one, for 60 s or as long as you say (needs a C++
                compiler)
