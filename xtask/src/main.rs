@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "talks to people")]
 
+mod bench;
 mod ci;
 mod demo;
 mod fuzz;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let outcome = match (task.as_str(), args.as_slice()) {
         ("help" | "--help" | "-h", _) => help::run(),
         ("test", args) => test::run(args),
+        ("bench", args) => bench::run(args),
         ("fuzz", args) => fuzz::run(args),
         ("demo", []) => demo::run(),
         ("options", []) => options::run(),
