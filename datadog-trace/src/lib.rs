@@ -29,6 +29,7 @@
 //! To leave the thread, [detach](Span::detach) a span, start children from its [context](Span::context), or put a
 //! future [into it](FutureExt::in_span).
 
+mod batch;
 mod carried;
 mod context;
 mod detached;
