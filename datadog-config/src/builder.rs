@@ -1,44 +1,42 @@
 //! The builder: values from code, and where the other layers are.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::Source;
 use serde_json::Value;
 
 use crate::choice::{Cardinality, ExtractBehavior, LogLevel, PropagationStyle};
-use crate::config::{DDConfig, Fact, Inner, Settings};
-use crate::discover::{self, SOCKETS};
-use crate::endpoint::IntakeUrl;
+use crate::config::{DDConfig, Settings};
+use crate::derive::{Host, derive};
+use crate::environment::Environment;
 use crate::error::{ConfigError, Problem};
-use crate::identity::{self, RuntimeId};
-use crate::layer::{CodeSource, Environment, Layer};
+use crate::layer::{Layer, Values};
 use crate::option::{Id, option_table};
 use crate::origin::Origin;
-use crate::resolve::{Resolver, Setting};
+use crate::resolve::Resolver;
 use crate::sampling::{SamplingRule, SpanSamplingRule};
-use crate::tags;
+use crate::{file, otel, tags};
 
 /// Collects what code sets. Nothing is checked before [`build`](Self::build).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct DDConfigBuilder {
-    code: CodeSource,
+    code: Values,
+    sources: Vec<Box<dyn Source + Send + Sync>>,
     environment: Option<Environment>,
-    sockets: PathBuf,
+    local_file: Option<PathBuf>,
+    fleet_file: Option<PathBuf>,
+    pub(crate) host: Host,
 }
 
 impl DDConfigBuilder {
-    pub(crate) fn new() -> Self {
-        Self {
-            code: CodeSource::default(),
-            environment: None,
-            sockets: PathBuf::from(SOCKETS),
-        }
-    }
-
     /// Uses these variables instead of the process's. For tests, and for programs that keep their own.
+    ///
+    /// The host's configuration files are then only read if [`local_file`](Self::local_file) and
+    /// [`fleet_file`](Self::fleet_file) name them, so that a test depends on nothing but what it says.
     pub fn environment<K, V>(mut self, variables: impl IntoIterator<Item = (K, V)>) -> Self
     where
         K: Into<OsString>,
@@ -51,127 +49,111 @@ impl DDConfigBuilder {
         self
     }
 
-    /// Checks everything and finds out the rest: identity and addresses.
+    /// Reads this file instead of the host's `application_monitoring.yaml`. It need not exist.
+    pub fn local_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.local_file = Some(path.into());
+        self
+    }
+
+    /// Reads this file instead of the `application_monitoring.yaml` of fleet automation. It need not exist.
+    pub fn fleet_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.fleet_file = Some(path.into());
+        self
+    }
+
+    /// Adds a layer of the program's own, such as its settings file read by the `config` crate.
+    ///
+    /// It holds options by the names of their variables, and ranks below the environment and above the host's local file. Of
+    /// several sources the one added last ranks highest. A source that can't be collected is an error of [`build`](Self::build).
+    pub fn source(mut self, source: impl Source + Send + Sync + 'static) -> Self {
+        self.sources.push(Box::new(source));
+        self
+    }
+
+    /// Checks everything and finds out the rest: identity and addresses. Each problem is logged once, by the `log` facade.
     ///
     /// # Errors
     ///
     /// If values from code can't be used; the error lists all of them. Bad values from elsewhere are no errors, see
     /// [`DDConfig::problems`].
     pub fn build(self) -> Result<DDConfig, ConfigError> {
-        let environment = self.environment.unwrap_or_else(Environment::of_process);
-        let mut problems = environment.problems().to_vec();
-        let mut layers = Vec::new();
-        let collected = [
-            (Origin::Code, Layer::collect(Origin::Code, self.code)),
-            (Origin::Env, Layer::collect(Origin::Env, environment)),
-        ];
-        for (origin, layer) in collected {
-            match layer {
-                Ok(layer) => layers.push(layer),
-                Err(error) => problems.push(Problem::of_layer("", origin, &error.to_string())),
-            }
-        }
-        let mut resolver = Resolver::new(layers);
+        let host = self.host.clone();
+        let (mut resolver, mut problems) = self.collect();
         let settings = Settings::resolve(&mut resolver);
-        let (errors, rest): (Vec<_>, Vec<_>) = resolver
+        problems.append(&mut resolver.problems);
+        let mut inner = derive(settings, &host, problems);
+        let (errors, problems): (Vec<_>, Vec<_>) = inner
             .problems
             .into_iter()
             .partition(Problem::is_error_of_code);
         if !errors.is_empty() {
             return Err(ConfigError::new(errors));
         }
-        problems.extend(rest);
-        Ok(DDConfig(Arc::new(derive(
-            settings,
-            problems,
-            &self.sockets,
-        ))))
+        inner.problems = problems;
+        let config = DDConfig(Arc::new(inner));
+        report(&config);
+        Ok(config)
+    }
+
+    /// The layers, high to low. What the remote configuration says will come before all of them.
+    fn collect(self) -> (Resolver, Vec<Problem>) {
+        let is_real = self.environment.is_none();
+        let environment = self.environment.unwrap_or_else(Environment::of_process);
+        let file = |named: Option<PathBuf>, usual: &str, origin| {
+            let path = named.or_else(|| is_real.then(|| PathBuf::from(usual)));
+            path.map(|path| file::read(&path, origin))
+                .unwrap_or_default()
+        };
+        let (fleet, fleet_problems) = file(self.fleet_file, file::HERE.fleet, Origin::FleetFile);
+        let (local, local_problems) = file(self.local_file, file::HERE.local, Origin::LocalFile);
+        let otel = otel::translate(&environment);
+        let variables = environment.values();
+        let mut problems = [
+            fleet_problems,
+            environment.problems,
+            otel.problems,
+            local_problems,
+        ]
+        .concat();
+
+        let mut layers = Vec::new();
+        let mut add = |origin, collected: Result<Layer, config::ConfigError>| match collected {
+            Ok(layer) => layers.push(layer),
+            Err(error) => problems.push(Problem::of_layer(
+                "source",
+                origin,
+                &format!("can't be collected: {error}"),
+            )),
+        };
+        for (origin, values) in [
+            (Origin::Code, self.code),
+            (Origin::FleetFile, fleet),
+            (Origin::Env, variables),
+            (Origin::OtelEnv, otel.values),
+        ] {
+            add(origin, Layer::collect(origin, values));
+        }
+        for source in self.sources.into_iter().rev() {
+            // That the program gave it makes its failure an error of code.
+            add(Origin::Code, Layer::collect(Origin::Source, vec![source]));
+        }
+        add(Origin::LocalFile, Layer::collect(Origin::LocalFile, local));
+        (Resolver::new(layers), problems)
     }
 
     fn set(mut self, id: Id, text: String) -> Self {
-        self.code.set(id.info().name, text);
+        let option = id.info();
+        self.code.insert(option.name, text, option.field);
         self
     }
 }
 
-/// Finds out what no option says.
-fn derive(settings: Settings, problems: Vec<Problem>, sockets: &Path) -> Inner {
-    let tag = |key: &str| {
-        let (_, value) = settings
-            .tags
-            .value
-            .iter()
-            .rev()
-            .find(|(name, value)| name == key && !value.is_empty())?;
-        let source = &settings.tags.source;
-        Some(Fact {
-            value: Some(value.clone()),
-            origin: source.origin,
-            place: source.place.clone(),
-        })
-    };
-    let service = own(&settings.service).or_else(|| tag("service"));
-    let env = own(&settings.env).or_else(|| tag("env"));
-    let version = own(&settings.version).or_else(|| tag("version"));
-    let found = |value, place: &str| Fact {
-        value,
-        origin: Origin::Calculated,
-        place: place.to_owned(),
-    };
-    let identity_keys = ["service", "env", "version"];
-    let tags = settings
-        .tags
-        .value
-        .iter()
-        .filter(|(key, _)| !identity_keys.contains(&key.as_str()))
-        .cloned()
-        .collect();
-    let site = &settings.datadog_site.value;
-    let logs_intake = settings
-        .logs_direct_submission_url
-        .value
-        .clone()
-        .or_else(|| {
-            settings
-                .api_key
-                .value
-                .as_ref()
-                .map(|_| IntakeUrl::https(format!("http-intake.logs.{site}")))
-        });
-    Inner {
-        service: service
-            .unwrap_or_else(|| found(identity::executable_name(), "the executable's name")),
-        env: env.unwrap_or_else(unset),
-        version: version.unwrap_or_else(unset),
-        hostname: own(&settings.hostname)
-            .unwrap_or_else(|| found(identity::system_hostname(), "the system's name")),
-        container_id: unset(),
-        entity_id: own(&settings.entity_id).unwrap_or_else(unset),
-        tags,
-        runtime_id: RuntimeId::new(),
-        trace_agent: discover::trace_agent(&settings, sockets),
-        dogstatsd: discover::dogstatsd(&settings, sockets),
-        logs_intake,
-        problems,
-        settings,
+fn report(config: &DDConfig) {
+    for problem in config.problems() {
+        log::warn!(target: "datadog", "{problem}");
     }
-}
-
-/// What an option says, if anybody set it.
-fn own(setting: &Setting<Option<String>>) -> Option<Fact> {
-    let value = setting.value.clone()?;
-    Some(Fact {
-        value: Some(value),
-        origin: setting.source.origin,
-        place: setting.source.place.clone(),
-    })
-}
-
-fn unset() -> Fact {
-    Fact {
-        value: None,
-        origin: Origin::Default,
-        place: String::new(),
+    if config.startup_logs() {
+        log::info!(target: "datadog", "configuration:\n{}", config.describe());
     }
 }
 
@@ -287,3 +269,178 @@ macro_rules! setter {
 }
 
 option_table!(setters);
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::option::OPTIONS;
+
+    /// Of a kind: a text, the same value as the setter takes it, and a text that is no such value.
+    ///
+    /// `$other` is a bool that is not the option's default, `$file` the path of a file with no rules.
+    macro_rules! example {
+        (Flag, $other:expr, $file:expr) => {
+            (if $other { "yes" } else { "off" }, $other, Some("maybe"))
+        };
+        (Text, $other:expr, $file:expr) => {
+            ($file, $file, Some(" "))
+        };
+        (List, $other:expr, $file:expr) => {
+            ("one, two", ["one", "two"], None)
+        };
+        (Tags, $other:expr, $file:expr) => {
+            ("a:b,c:d", [("a", "b"), ("c", "d")], None)
+        };
+        (Port, $other:expr, $file:expr) => {
+            ("1234", 1234, Some("0"))
+        };
+        (Host, $other:expr, $file:expr) => {
+            ("[::1]", "::1", Some("a:1"))
+        };
+        (Rate, $other:expr, $file:expr) => {
+            ("0.25", 0.25, Some("off"))
+        };
+        (PerSecond, $other:expr, $file:expr) => {
+            ("7.5", 7.5, Some("-1"))
+        };
+        (Count, $other:expr, $file:expr) => {
+            ("7", 7, Some("0"))
+        };
+        (TagsLength, $other:expr, $file:expr) => {
+            ("100", 100, Some("513"))
+        };
+        (Seconds, $other:expr, $file:expr) => {
+            ("1.5", Duration::from_millis(1500), Some("0"))
+        };
+        (PollSeconds, $other:expr, $file:expr) => {
+            ("1.5", Duration::from_millis(1500), Some("6"))
+        };
+        (TraceUrl, $other:expr, $file:expr) => {
+            ("http://agent:1/x", "http://agent:1/x/", Some("ftp://x"))
+        };
+        (StatsUrl, $other:expr, $file:expr) => {
+            ("unixgram:///s", "unixgram:///s", Some("http://x"))
+        };
+        (Intake, $other:expr, $file:expr) => {
+            ("https://a", "https://a:443", Some("a"))
+        };
+        (Output, $other:expr, $file:expr) => {
+            (
+                "tcp://[::1]:10518/",
+                "tcp://[::1]:10518",
+                Some("tcp://agent"),
+            )
+        };
+        (CardinalityName, $other:expr, $file:expr) => {
+            ("low", Cardinality::Low, Some("some"))
+        };
+        (Behavior, $other:expr, $file:expr) => {
+            ("Restart", ExtractBehavior::Restart, Some("go"))
+        };
+        (Level, $other:expr, $file:expr) => {
+            ("WARN", LogLevel::Warn, Some("loud"))
+        };
+        (Styles, $other:expr, $file:expr) => {
+            (
+                "b3, B3Multi",
+                [PropagationStyle::B3, PropagationStyle::B3Multi],
+                Some("b3,xray"),
+            )
+        };
+        (Secret, $other:expr, $file:expr) => {
+            (KEY, KEY, Some("a b"))
+        };
+        (Site, $other:expr, $file:expr) => {
+            ("us5.datadoghq.com", "US5.datadoghq.com", Some("https://x"))
+        };
+        (TraceRules, $other:expr, $file:expr) => {
+            (
+                r#"[{"service": "web", "sample_rate": 0.5}]"#,
+                [SamplingRule::new(0.5).service("web")],
+                Some("{}"),
+            )
+        };
+        (SpanRules, $other:expr, $file:expr) => {
+            (
+                r#"[{"service": "web"}]"#,
+                [SpanSamplingRule::new(1.0).service("web")],
+                Some("[1]"),
+            )
+        };
+    }
+
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+    fn with(variables: &[(&str, &str)]) -> DDConfigBuilder {
+        DDConfig::builder().environment(variables.iter().copied())
+    }
+
+    fn write_yaml(path: &Path, name: &str, value: &str) {
+        let quoted = value.replace('\'', "''");
+        fs::write(
+            path,
+            format!("apm_configuration_default:\n  {name}: '{quoted}'\n"),
+        )
+        .unwrap();
+    }
+
+    macro_rules! check_every_row {
+        ($( $section:ident { $(
+            $(#[doc = $help:literal])+ $field:ident: $kind:ident = $name:literal $(| $alias:literal)*, $signal:ident
+            $(, default $default:literal)? $(, otel $($otel:literal)+)?;
+        )+ } )+) => {
+            #[test]
+            fn every_row_is_parsed_from_everywhere() {
+                let directory = tempfile::tempdir().unwrap();
+                let (rules, yaml) = (directory.path().join("rules.json"), directory.path().join("some.yaml"));
+                fs::write(&rules, "[]").unwrap();
+                let rules = rules.to_str().unwrap();
+                $($(
+                    let option = Id::$field.info();
+                    let (text, given, bad) = example!($kind, option.default != Some("true"), rules);
+                    let setting = |builder: DDConfigBuilder, origin, place: &str| {
+                        let config = builder.build().unwrap();
+                        assert_eq!(config.problems(), [], "{}", option.name);
+                        let setting = config.0.settings.$field.clone();
+                        assert_eq!((setting.source.origin, setting.source.place.as_str()), (origin, place), "{}", option.name);
+                        setting.value
+                    };
+                    let value = setting(with(&[]).$field(given), Origin::Code, option.field);
+                    let default = setting(with(&[]), Origin::Default, "");
+                    assert_ne!(value, default, "{}", option.name);
+                    for name in std::iter::once(&option.name).chain(option.aliases) {
+                        assert_eq!(setting(with(&[(name, text)]), Origin::Env, name), value, "{name}");
+                        write_yaml(&yaml, name, text);
+                        let place = yaml.to_str().unwrap();
+                        assert_eq!(setting(with(&[]).local_file(&yaml), Origin::LocalFile, place), value, "{name}");
+                        assert_eq!(setting(with(&[]).fleet_file(&yaml), Origin::FleetFile, place), value, "{name}");
+                    }
+                    let bad: Option<&str> = bad;
+                    if let Some(bad) = bad {
+                        let config = with(&[(option.name, bad)]).build().unwrap();
+                        assert_eq!(config.0.settings.$field.value, default, "{}", option.name);
+                        assert_eq!(config.problems().len(), 1, "{}", option.name);
+                        assert_eq!(config.problems()[0].option(), option.name);
+                    }
+                )+)+
+            }
+        };
+    }
+
+    option_table!(check_every_row);
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = OPTIONS
+            .iter()
+            .flat_map(|option| option.aliases.iter().chain([&option.name]))
+            .collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

@@ -9,9 +9,10 @@ use crate::choice::{Cardinality, ExtractBehavior, LogLevel, PropagationStyle};
 use crate::describe::{Description, Row};
 use crate::discover::Chosen;
 use crate::endpoint::{AgentUrl, DogStatsDUrl, IntakeUrl};
-use crate::error::{ConfigError, Problem, one_line};
+use crate::error::{ConfigError, Problem, shown};
 use crate::identity::RuntimeId;
 use crate::kind::{self, Kind};
+use crate::logs_output::LogsOutput;
 use crate::option::{Id, option_table};
 use crate::origin::Origin;
 use crate::resolve::{Resolver, Setting, ValueSource};
@@ -29,10 +30,13 @@ pub(crate) struct Inner {
     pub(crate) service: Fact,
     pub(crate) env: Fact,
     pub(crate) version: Fact,
+    pub(crate) git_commit: Fact,
+    pub(crate) git_repository: Fact,
     pub(crate) hostname: Fact,
     pub(crate) container_id: Fact,
     pub(crate) entity_id: Fact,
     pub(crate) tags: Vec<(String, String)>,
+    pub(crate) process_tags: Option<String>,
     pub(crate) runtime_id: RuntimeId,
     pub(crate) trace_agent: Chosen<AgentUrl>,
     pub(crate) dogstatsd: Chosen<DogStatsDUrl>,
@@ -53,7 +57,7 @@ impl DDConfig {
     /// Starts a configuration from code, over the fleet file, the environment, OpenTelemetry's environment, the local file and
     /// the defaults.
     pub fn builder() -> DDConfigBuilder {
-        DDConfigBuilder::new()
+        DDConfigBuilder::default()
     }
 
     /// The configuration without code.
@@ -84,6 +88,21 @@ impl DDConfig {
     /// [`normalize_tag`](crate::normalize_tag) for the form Datadog keeps.
     pub fn tags(&self) -> &[(String, String)] {
         &self.0.tags
+    }
+
+    /// The git commit that was built.
+    pub fn git_commit_sha(&self) -> Option<&str> {
+        self.0.git_commit.value.as_deref()
+    }
+
+    /// The git repository that was built, without a user and password.
+    pub fn git_repository_url(&self) -> Option<&str> {
+        self.0.git_repository.value.as_deref()
+    }
+
+    /// Tags that tell processes of one service apart, in the form of the span tag `_dd.tags.process`.
+    pub fn process_tags(&self) -> Option<&str> {
+        self.0.process_tags.as_deref()
     }
 
     /// The name of the host. Default: what the system says.
@@ -137,6 +156,18 @@ impl DDConfig {
         self.0.logs_intake.as_ref()
     }
 
+    /// How much the client logs about itself; `DD_TRACE_DEBUG` means at least `debug`.
+    pub fn log_level(&self) -> LogLevel {
+        let Settings {
+            debug, log_level, ..
+        } = &self.0.settings;
+        if debug.value && log_level.value != LogLevel::Trace {
+            LogLevel::Debug
+        } else {
+            log_level.value
+        }
+    }
+
     /// Which header formats are read.
     pub fn propagation_style_extract(&self) -> &[PropagationStyle] {
         self.styles(&self.0.settings.propagation_style_extract)
@@ -171,34 +202,29 @@ impl DDConfig {
 
     /// Every option and derived fact with its value and origin, secrets left out.
     pub fn describe(&self) -> Description {
-        let Inner {
-            trace_agent,
-            dogstatsd,
-            service,
-            env,
-            version,
-            hostname,
-            container_id,
-            entity_id,
-            ..
-        } = &*self.0;
+        let inner = &*self.0;
+        let logs_intake = inner.logs_intake.as_ref().map(ToString::to_string);
         let mut rows = vec![
-            chosen("trace_agent", trace_agent),
-            chosen("dogstatsd", dogstatsd),
-            fact("service", service),
-            fact("env", env),
-            fact("version", version),
-            fact("hostname", hostname),
-            fact("container_id", container_id),
-            fact("entity_id", entity_id),
+            chosen("trace_agent", &inner.trace_agent),
+            chosen("dogstatsd", &inner.dogstatsd),
+            fact(
+                "logs_intake",
+                &Fact::found(logs_intake, "the logs URL, or the site and an API key"),
+            ),
+            fact("service", &inner.service),
+            fact("env", &inner.env),
+            fact("version", &inner.version),
+            fact("git_commit_sha", &inner.git_commit),
+            fact("git_repository_url", &inner.git_repository),
+            fact("hostname", &inner.hostname),
+            fact("container_id", &inner.container_id),
+            fact("entity_id", &inner.entity_id),
         ];
-        rows.extend(self.0.settings.sources().map(|(id, source)| {
+        rows.extend(inner.settings.sources().map(|(id, source)| {
+            let value = source.text.as_deref().map_or_else(nothing, shown);
             Row {
                 option: id.info().name,
-                value: source
-                    .text
-                    .as_deref()
-                    .map_or_else(|| "-".to_owned(), one_line),
+                value,
                 origin: source.origin,
                 place: source.place.clone(),
             }
@@ -217,16 +243,17 @@ fn chosen(name: &'static str, chosen: &Chosen<impl fmt::Display>) -> Row {
 }
 
 fn fact(name: &'static str, fact: &Fact) -> Row {
-    let value = fact
-        .value
-        .as_deref()
-        .map_or_else(|| "-".to_owned(), one_line);
+    let value = fact.value.as_deref().map_or_else(nothing, shown);
     Row {
         option: name,
         value,
         origin: fact.origin,
         place: fact.place.clone(),
     }
+}
+
+fn nothing() -> String {
+    "-".to_owned()
 }
 
 /// The table of [`describe`](Self::describe), so no secret either.
@@ -311,6 +338,12 @@ macro_rules! getter {
     };
     (Level, $field:ident, $doc:expr) => {
         getter! { @copy LogLevel, $field, $doc }
+    };
+    (Output, $field:ident, $doc:expr) => {
+        #[doc = $doc]
+        pub fn $field(&self) -> &LogsOutput {
+            &self.0.settings.$field.value
+        }
     };
     (Text, $field:ident, $doc:expr) => {
         #[doc = $doc]

@@ -45,7 +45,7 @@ impl AgentUrl {
 
     fn read(text: &str) -> Option<Self> {
         match split_scheme(text) {
-            (Some("unix"), path) => socket_path(path).map(Self::Unix),
+            (Some("unix"), path) => file_path(path).map(Self::Unix),
             (Some(scheme), rest) => {
                 let Web {
                     tls,
@@ -60,7 +60,7 @@ impl AgentUrl {
                     prefix,
                 })
             }
-            (None, path) if path.starts_with('/') => socket_path(path).map(Self::Unix),
+            (None, path) if path.starts_with('/') => file_path(path).map(Self::Unix),
             (None, authority) => {
                 let (host, port) = split_authority(authority)?;
                 Some(Self::tcp(host, port.unwrap_or(TRACE_PORT)))
@@ -117,10 +117,10 @@ impl DogStatsDUrl {
 
     fn read(text: &str) -> Option<Self> {
         match split_scheme(text) {
-            (Some("unix"), path) => socket_path(path).map(Self::Unix),
-            (Some("unixgram"), path) => socket_path(path).map(Self::UnixDatagram),
-            (Some("unixstream"), path) => socket_path(path).map(Self::UnixStream),
-            (None, path) if path.starts_with('/') => socket_path(path).map(Self::Unix),
+            (Some("unix"), path) => file_path(path).map(Self::Unix),
+            (Some("unixgram"), path) => file_path(path).map(Self::UnixDatagram),
+            (Some("unixstream"), path) => file_path(path).map(Self::UnixStream),
+            (None, path) if path.starts_with('/') => file_path(path).map(Self::Unix),
             (Some("udp") | None, authority) => {
                 let (host, port) =
                     split_authority(authority.strip_suffix('/').unwrap_or(authority))?;
@@ -265,7 +265,7 @@ fn write_web(
     f.write_str(prefix)
 }
 
-fn write_authority(f: &mut fmt::Formatter<'_>, host: &str, port: u16) -> fmt::Result {
+pub(crate) fn write_authority(f: &mut fmt::Formatter<'_>, host: &str, port: u16) -> fmt::Result {
     if host.contains(':') {
         write!(f, "[{host}]:{port}")
     } else {
@@ -274,21 +274,21 @@ fn write_authority(f: &mut fmt::Formatter<'_>, host: &str, port: u16) -> fmt::Re
 }
 
 /// Splits at `://`. The schemes are matched as written by everybody, in lower case.
-fn split_scheme(text: &str) -> (Option<&str>, &str) {
+pub(crate) fn split_scheme(text: &str) -> (Option<&str>, &str) {
     match text.split_once("://") {
         Some((scheme, rest)) => (Some(scheme), rest),
         None => (None, text),
     }
 }
 
-/// An absolute path, without the NUL and line breaks that no socket path has.
-fn socket_path(path: &str) -> Option<PathBuf> {
+/// An absolute path, without the NUL and line breaks that no sensible path has.
+pub(crate) fn file_path(path: &str) -> Option<PathBuf> {
     let usable = path.len() > 1 && path.starts_with('/') && !path.contains(char::is_control);
     usable.then(|| PathBuf::from(path))
 }
 
 /// `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address.
-fn split_authority(text: &str) -> Option<(&str, Option<u16>)> {
+pub(crate) fn split_authority(text: &str) -> Option<(&str, Option<u16>)> {
     if is_ipv6(text) {
         return Some((text, None));
     }
@@ -339,4 +339,182 @@ fn is_ipv6(text: &str) -> bool {
 /// What RFC 3986 allows in a path, without the `?` and `#` that would end it.
 fn is_path_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:@".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn http(tls: bool, host: &str, port: u16, prefix: &str) -> AgentUrl {
+        AgentUrl::Http {
+            tls,
+            host: host.to_owned(),
+            port,
+            prefix: prefix.to_owned(),
+        }
+    }
+
+    #[test]
+    fn forms_of_the_agents_url() {
+        for (text, url) in [
+            ("localhost", http(false, "localhost", 8126, "")),
+            ("agent.internal", http(false, "agent.internal", 8126, "")),
+            ("my_agent:1234", http(false, "my_agent", 1234, "")),
+            ("10.0.0.1:65535", http(false, "10.0.0.1", 65535, "")),
+            ("[::1]:8126", http(false, "::1", 8126, "")),
+            ("[fe80::1]", http(false, "fe80::1", 8126, "")),
+            ("::1", http(false, "::1", 8126, "")),
+            ("http://agent", http(false, "agent", 80, "")),
+            ("https://agent/", http(true, "agent", 443, "")),
+            (
+                "https://proxy:8443/datadog/agent/",
+                http(true, "proxy", 8443, "/datadog/agent"),
+            ),
+            ("http://[::1]:9/a%20b", http(false, "::1", 9, "/a%20b")),
+            (" http://agent:1 ", http(false, "agent", 1, "")),
+            (
+                "unix:///var/run/datadog/apm.socket",
+                AgentUrl::Unix("/var/run/datadog/apm.socket".into()),
+            ),
+            ("/tmp/a b.sock", AgentUrl::Unix("/tmp/a b.sock".into())),
+        ] {
+            assert_eq!(text.parse(), Ok(url), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_agents_url() {
+        for text in [
+            "",
+            " ",
+            "ftp://x",
+            "x://",
+            "http://",
+            "http://:80",
+            "http://a:0",
+            "http://a:65536",
+            "http://a:+1",
+            "a:",
+            ":1",
+            "a:b:1",
+            "a b",
+            "a/b",
+            "http://u:p@a",
+            "http://a?b",
+            "http://a/b#c",
+            "http://a/b c",
+            "unix://",
+            "unix:///",
+            "unix://rel",
+            "udp://a:1",
+            "[::1",
+            "[a]:1",
+            "::1]:1",
+            "[::1]1",
+            "-",
+            "/",
+            "/a\nb",
+            "unix:///a\0b",
+            "HTTP ://a",
+        ] {
+            assert!(text.parse::<AgentUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn forms_of_the_dogstatsd_url() {
+        let udp = |host: &str, port| DogStatsDUrl::Udp {
+            host: host.to_owned(),
+            port,
+        };
+        for (text, url) in [
+            ("localhost", udp("localhost", 8125)),
+            ("agent:1", udp("agent", 1)),
+            ("::1", udp("::1", 8125)),
+            ("udp://agent", udp("agent", 8125)),
+            ("udp://agent:9125/", udp("agent", 9125)),
+            ("udp://[::1]:9125", udp("::1", 9125)),
+            ("unix:///s", DogStatsDUrl::Unix("/s".into())),
+            ("/s", DogStatsDUrl::Unix("/s".into())),
+            ("unixgram:///s", DogStatsDUrl::UnixDatagram("/s".into())),
+            ("unixstream:///s", DogStatsDUrl::UnixStream("/s".into())),
+        ] {
+            assert_eq!(text.parse(), Ok(url), "{text}");
+        }
+        for text in [
+            "",
+            "http://a:1",
+            "tcp://a:1",
+            "udp://",
+            "udp://a/b",
+            "unix://s",
+            "unixgram://",
+        ] {
+            assert!(text.parse::<DogStatsDUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn forms_of_an_intake_url() {
+        let url: IntakeUrl = "https://intake.example/v2/".parse().unwrap();
+        assert_eq!(
+            (url.tls(), url.host(), url.port(), url.prefix()),
+            (true, "intake.example", 443, "/v2")
+        );
+        assert_eq!(url.to_string(), "https://intake.example:443/v2");
+        for text in [
+            "",
+            "intake.example",
+            "intake.example:443",
+            "unix:///s",
+            "ftp://a",
+        ] {
+            assert!(text.parse::<IntakeUrl>().is_err(), "{text}");
+        }
+    }
+
+    /// Texts that look like addresses.
+    fn address() -> impl Strategy<Value = String> {
+        let scheme = prop::sample::select(vec![
+            "",
+            "http://",
+            "https://",
+            "unix://",
+            "unixgram://",
+            "unixstream://",
+            "udp://",
+        ]);
+        let host = prop_oneof![
+            "[a-z0-9.-]{1,12}",
+            any::<Ipv6Addr>().prop_map(|host| format!("[{host}]")),
+            any::<Ipv6Addr>().prop_map(|host| host.to_string()),
+            "/[a-z./]{0,12}",
+        ];
+        let port = prop_oneof![
+            Just(String::new()),
+            any::<u16>().prop_map(|port| format!(":{port}"))
+        ];
+        let path = prop_oneof![Just(String::new()), "/[ -~]{0,9}"];
+        prop_oneof![
+            any::<String>(),
+            (scheme, host, port, path).prop_map(|(a, b, c, d)| a.to_owned() + &b + &c + &d)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_prints_parses_back(text in address()) {
+            if let Ok(url) = text.parse::<AgentUrl>() {
+                prop_assert_eq!(url.to_string().parse::<AgentUrl>(), Ok(url));
+            }
+            if let Ok(url) = text.parse::<DogStatsDUrl>() {
+                prop_assert_eq!(url.to_string().parse::<DogStatsDUrl>(), Ok(url));
+            }
+            if let Ok(url) = text.parse::<IntakeUrl>() {
+                prop_assert_eq!(url.to_string().parse::<IntakeUrl>(), Ok(url));
+            }
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, in words a person can act on.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::option::OptionInfo;
@@ -17,7 +18,7 @@ pub struct ConfigError {
 impl ConfigError {
     pub(crate) fn new(mut problems: Vec<Problem>) -> Self {
         for problem in &mut problems {
-            problem.used = None;
+            problem.outcome = None;
         }
         Self { problems }
     }
@@ -51,7 +52,7 @@ pub struct Problem {
     origin: Origin,
     message: String,
     refused: bool,
-    used: Option<String>,
+    outcome: Option<String>,
 }
 
 impl Problem {
@@ -66,9 +67,9 @@ impl Problem {
         let given = if option.sensitive {
             REDACTED.to_owned()
         } else {
-            one_line(given)
+            shown(given)
         };
-        let (name, message) = (name.to_owned(), one_line(message));
+        let (name, message) = (name.to_owned(), shown(message));
         Self {
             option: option.name,
             name,
@@ -76,7 +77,7 @@ impl Problem {
             origin,
             message,
             refused: true,
-            used: None,
+            outcome: None,
         }
     }
 
@@ -96,7 +97,7 @@ impl Problem {
 
     /// A problem of a whole layer, such as a file that can't be read.
     pub(crate) fn of_layer(name: &str, origin: Origin, message: &str) -> Self {
-        let (name, message) = (name.to_owned(), one_line(message));
+        let (name, message) = (name.to_owned(), shown(message));
         Self {
             option: "",
             name,
@@ -104,13 +105,13 @@ impl Problem {
             origin,
             message,
             refused: true,
-            used: None,
+            outcome: None,
         }
     }
 
     /// States what is used instead, or all the same.
-    pub(crate) fn using(&mut self, used: String) {
-        self.used = Some(used);
+    pub(crate) fn conclude(&mut self, outcome: String) {
+        self.outcome = Some(outcome);
     }
 
     /// Whether it stops the builder.
@@ -153,8 +154,8 @@ impl fmt::Display for Problem {
             Origin::Code => write!(f, "{name} = \"{given}\" ({origin}): {message}")?,
             _ => write!(f, "{name}={given} ({origin}): {message}")?,
         }
-        match &self.used {
-            Some(used) => write!(f, "; using {used}"),
+        match &self.outcome {
+            Some(outcome) => write!(f, "; {outcome}"),
             None => Ok(()),
         }
     }
@@ -183,9 +184,10 @@ impl std::error::Error for Invalid {}
 /// What is shown in place of a secret.
 pub(crate) const REDACTED: &str = "***";
 
-/// `text` without line breaks and other control characters, and not longer than a line of a log should be.
-pub(crate) fn one_line(text: &str) -> String {
+/// `text` in a form that may be shown: one line, not longer than a line of a log should be, and no password of a URL in it.
+pub(crate) fn shown(text: &str) -> String {
     const LONGEST: usize = 200;
+    let text = without_password(text);
     let mut line = String::new();
     for (count, character) in text.chars().enumerate() {
         if count == LONGEST {
@@ -199,4 +201,40 @@ pub(crate) fn one_line(text: &str) -> String {
         }
     }
     line
+}
+
+/// Puts stars in place of the user and password of the first URL in `text`. A slash does not end the search: passwords have some.
+fn without_password(text: &str) -> Cow<'_, str> {
+    let Some((before, rest)) = text.split_once("://") else {
+        return Cow::Borrowed(text);
+    };
+    let url = rest.split(char::is_whitespace).next().unwrap_or(rest);
+    match url.rfind('@') {
+        Some(at) => Cow::Owned(format!("{before}://{REDACTED}{}", &rest[at..])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_of_a_url_is_shown() {
+        for (text, line) in [
+            ("http://user:pass@host/path", "http://***@host/path"),
+            ("http://user:pa/s@s@host", "http://***@host"),
+            ("see https://u@host and a@b", "see https://***@host and a@b"),
+            ("http://host/path", "http://host/path"),
+            ("owner:me@example.com", "owner:me@example.com"),
+        ] {
+            assert_eq!(shown(text), line);
+        }
+    }
+
+    #[test]
+    fn a_line_is_one_and_not_long() {
+        assert_eq!(shown("a\nb\u{1b}[0m\tÄ"), "a\\nb\\u{1b}[0m\\tÄ");
+        assert_eq!(shown(&"ä".repeat(1000)), "ä".repeat(200) + "…");
+    }
 }

@@ -62,3 +62,61 @@ impl fmt::Display for Glob {
         f.write_str(&self.written)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (pattern, fits, fits_not) in [
+            ("web", &["web", "WEB"][..], &["", "webs", "we"][..]),
+            ("web*", &["web", "web-1"], &["we", "aweb"]),
+            ("*web", &["web", "a-web", "webweb"], &["webs"]),
+            ("w?b", &["web", "wöb"], &["wb", "weeb"]),
+            ("*", &["", "anything"], &[]),
+            ("a*b*c", &["abc", "a-b-b-c-c"], &["acb", "ab"]),
+            ("**?", &["a", "ab"], &[""]),
+            ("Ä*", &["ä", "Äb"], &["a"]),
+            ("", &[""], &["a"]),
+        ] {
+            let glob = Glob::new(pattern);
+            assert!(
+                fits.iter().all(|text| glob.matches(text)),
+                "{pattern} {fits:?}"
+            );
+            assert!(
+                !fits_not.iter().any(|text| glob.matches(text)),
+                "{pattern} {fits_not:?}"
+            );
+        }
+    }
+
+    /// The definition, word for word.
+    fn defined(pattern: &[char], text: &[char]) -> bool {
+        match (pattern.split_first(), text.split_first()) {
+            (None, None) => true,
+            (Some(('*', rest)), _) if defined(rest, text) => true,
+            (Some(('*', _)), Some((_, text))) => defined(pattern, text),
+            (Some((one, rest)), Some((character, text))) if *one == '?' || one == character => {
+                defined(rest, text)
+            }
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn matches_as_defined(pattern in "[ab*?]{0,8}", text in "[ab]{0,10}") {
+            let (chars, of_text): (Vec<_>, Vec<_>) = (pattern.chars().collect(), text.chars().collect());
+            prop_assert_eq!(Glob::new(&pattern).matches(&text), defined(&chars, &of_text));
+        }
+
+        #[test]
+        fn any_text_fits_itself(text in "[^*?]*") {
+            prop_assert!(Glob::new(&text).matches(&text));
+        }
+    }
+}

@@ -1,8 +1,11 @@
 //! Who this process is.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::SystemTime;
+
+use crate::tags::normalize_tag;
 
 /// A random name of this process, and of each process forked from it.
 ///
@@ -11,27 +14,33 @@ use std::time::SystemTime;
 pub(crate) struct RuntimeId {
     process: u32,
     text: String,
-    of_child: OnceLock<Box<RuntimeId>>,
+    of_child: OnceLock<Box<Self>>,
 }
 
 impl RuntimeId {
     pub(crate) fn new() -> Self {
-        let process = std::process::id();
+        Self::made_by(std::process::id())
+    }
+
+    /// The id of the process that asks.
+    pub(crate) fn get(&self) -> &str {
+        self.of(std::process::id())
+    }
+
+    fn of(&self, process: u32) -> &str {
+        let mut id = self;
+        while id.process != process {
+            id = id.of_child.get_or_init(|| Box::new(Self::made_by(process)));
+        }
+        &id.text
+    }
+
+    fn made_by(process: u32) -> Self {
         Self {
             process,
             text: random_uuid(process),
             of_child: OnceLock::new(),
         }
-    }
-
-    /// The id of the process that asks.
-    pub(crate) fn get(&self) -> &str {
-        let process = std::process::id();
-        let mut id = self;
-        while id.process != process {
-            id = id.of_child.get_or_init(|| Box::new(Self::new()));
-        }
-        &id.text
     }
 }
 
@@ -59,10 +68,19 @@ fn random_uuid(process: u32) -> String {
     )
 }
 
+/// The executable this process runs.
+pub(crate) fn executable() -> Option<PathBuf> {
+    std::env::current_exe().ok()
+}
+
+/// Where this process comes from: the executable, and the working directory.
+pub(crate) fn places() -> impl Iterator<Item = PathBuf> {
+    executable().into_iter().chain(std::env::current_dir().ok())
+}
+
 /// The name of the executable without its extension; the service if nobody names one.
 pub(crate) fn executable_name() -> Option<String> {
-    let path = std::env::current_exe().ok()?;
-    let name = path.file_stem()?.to_string_lossy().into_owned();
+    let name = executable()?.file_stem()?.to_string_lossy().into_owned();
     (!name.trim().is_empty()).then_some(name)
 }
 
@@ -70,4 +88,99 @@ pub(crate) fn executable_name() -> Option<String> {
 pub(crate) fn system_hostname() -> Option<String> {
     let name = hostname::get().ok()?.to_string_lossy().into_owned();
     (!name.trim().is_empty()).then_some(name)
+}
+
+/// The tags that tell processes of one service apart, in the form of `_dd.tags.process`: sorted, with commas between them.
+/// (`dd-trace-go: internal/processtags/processtags.go`.)
+pub(crate) fn process_tags(service: &str, named_by_user: bool) -> String {
+    let executable = executable();
+    let directory = |path: Option<&Path>| {
+        let name = path?.file_name()?.to_string_lossy().into_owned();
+        (name != "bin").then_some(name)
+    };
+    let service = if named_by_user {
+        ("svc.user", "true")
+    } else {
+        ("svc.auto", service)
+    };
+    let tags = [
+        (
+            "entrypoint.basedir",
+            directory(executable.as_deref().and_then(Path::parent)),
+        ),
+        (
+            "entrypoint.name",
+            executable
+                .as_deref()
+                .and_then(Path::file_name)
+                .map(|name| name.to_string_lossy().into_owned()),
+        ),
+        (
+            "entrypoint.type",
+            executable.is_some().then(|| "executable".to_owned()),
+        ),
+        (
+            "entrypoint.workdir",
+            directory(std::env::current_dir().ok().as_deref()),
+        ),
+        (service.0, Some(service.1.to_owned())),
+    ];
+    let written = tags.iter().filter_map(|(key, value)| {
+        let tag = format!("{key}:{}", value.as_deref()?);
+        Some(normalize_tag(&tag).into_owned())
+    });
+    written.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_uuids_of_version_4_and_differ() {
+        let ids: HashSet<_> = (0..1000).map(|_| random_uuid(1)).collect();
+        assert_eq!(ids.len(), 1000);
+        for id in ids {
+            let lengths: Vec<_> = id.split('-').map(str::len).collect();
+            assert_eq!(lengths, [8, 4, 4, 4, 12], "{id}");
+            assert!(
+                id.bytes().all(|byte| byte == b'-'
+                    || byte.is_ascii_digit()
+                    || (b'a'..=b'f').contains(&byte)),
+                "{id}"
+            );
+            assert_eq!(&id[14..15], "4", "{id}");
+            assert!(["8", "9", "a", "b"].contains(&&id[19..20]), "{id}");
+        }
+    }
+
+    #[test]
+    fn each_process_has_its_own_and_keeps_it() {
+        let id = RuntimeId::new();
+        let own = id.get();
+        assert_eq!(own, id.get());
+        // A fork copies the memory: there, the same value is asked by another process.
+        let process = std::process::id();
+        let child = id.of(process + 1);
+        assert_ne!(child, own);
+        assert_eq!(child, id.of(process + 1));
+        let grandchild = id.of(process + 2);
+        assert!(grandchild != child && grandchild != own);
+        assert_eq!(id.of(process), own);
+    }
+
+    #[test]
+    fn process_tags_are_sorted_and_normal() {
+        let tags = process_tags("My Service", false);
+        let keys: Vec<_> = tags
+            .split(',')
+            .filter_map(|tag| Some(tag.split_once(':')?.0))
+            .collect();
+        assert!(keys.is_sorted(), "{tags}");
+        assert!(tags.contains("entrypoint.type:executable"), "{tags}");
+        assert!(tags.ends_with("svc.auto:my_service"), "{tags}");
+        assert!(process_tags("x", true).ends_with("svc.user:true"));
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::choice::{Cardinality, ExtractBehavior, LogLevel, PropagationStyle};
 use crate::endpoint::{self, AgentUrl, DogStatsDUrl, IntakeUrl};
 use crate::error::Invalid;
+use crate::logs_output::LogsOutput;
 use crate::sampling::{self, SamplingRule, SpanSamplingRule};
 use crate::secret::ApiKey;
 use crate::{site, tags};
@@ -30,32 +31,31 @@ pub(crate) struct Reading<T> {
     pub(crate) errors: Vec<String>,
     /// What is accepted, yet probably not what was meant.
     pub(crate) remark: Option<String>,
+    /// How the value is written, if the text wrote it otherwise.
+    pub(crate) written: Option<String>,
 }
 
 impl<T> Reading<T> {
-    fn good(value: T) -> Self {
+    fn new(value: Option<T>, errors: Vec<String>) -> Self {
         Self {
-            value: Some(value),
-            errors: Vec::new(),
+            value,
+            errors,
             remark: None,
+            written: None,
         }
     }
 
-    fn bad(error: String) -> Self {
-        Self {
-            value: None,
-            errors: vec![error],
-            remark: None,
-        }
+    pub(crate) fn bad(error: String) -> Self {
+        Self::new(None, vec![error])
     }
 }
 
 /// Either the value, or not what the kind `K` expects.
 fn reading<K: Kind>(value: Option<K::Value>) -> Reading<K::Value> {
-    value.map_or_else(
-        || Reading::bad(Invalid::expected(K::EXPECTS).to_string()),
-        Reading::good,
-    )
+    match value {
+        Some(value) => Reading::new(Some(value), Vec::new()),
+        None => Reading::bad(Invalid::expected(K::EXPECTS).to_string()),
+    }
 }
 
 macro_rules! kinds {
@@ -99,9 +99,9 @@ kinds! {
     /// The length of the `x-datadog-tags` header: 512 at most (`dd-trace-go: internal/config`).
     TagsLength -> usize, "a whole number from 0 to 512", |text| number(text).filter(|length| *length <= 512);
     /// A time span.
-    Seconds -> Duration, "a number of seconds above 0, such as 10 or 0.5", seconds;
+    Seconds -> Duration, "seconds above 0, such as 10, 0.5 or 500ms", seconds;
     /// The interval of remote configuration, at most 5 seconds (`dd-trace-rs: supported-configurations.json`).
-    PollSeconds -> Duration, "a number of seconds above 0 and up to 5",
+    PollSeconds -> Duration, "seconds above 0 and up to 5",
         |text| seconds(text).filter(|time| *time <= Duration::from_secs(5));
     /// The Agent's address for traces.
     TraceUrl -> Option<AgentUrl>, AgentUrl::EXPECTS, from_str;
@@ -109,6 +109,8 @@ kinds! {
     StatsUrl -> Option<DogStatsDUrl>, DogStatsDUrl::EXPECTS, from_str;
     /// An address of an intake.
     Intake -> Option<IntakeUrl>, IntakeUrl::EXPECTS, from_str;
+    /// Where logs go.
+    Output -> LogsOutput, LogsOutput::EXPECTS, |text| text.parse().ok();
     /// How much detail origin detection may add.
     CardinalityName -> Option<Cardinality>, Cardinality::EXPECTS, from_str;
     /// What to do with the context of a caller.
@@ -131,14 +133,15 @@ impl Kind for Secret {
 
     fn read(text: &str) -> Reading<Self::Value> {
         let key = ApiKey::new(text.trim());
+        // What can't stand in a header can't be a key at all.
+        if key.expose().is_empty() || !key.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+            return reading::<Self>(None);
+        }
         let remark =
             (!key.looks_valid()).then(|| format!("expected {}; used as given", Self::EXPECTS));
-        // What can't stand in a header can't be a key at all.
-        let sendable =
-            !key.expose().is_empty() && key.expose().bytes().all(|byte| byte.is_ascii_graphic());
         Reading {
             remark,
-            ..reading::<Self>(sendable.then_some(Some(key)))
+            ..reading::<Self>(Some(Some(key)))
         }
     }
 }
@@ -155,7 +158,8 @@ impl Kind for Site {
         match site::parse(text) {
             Some((site, remark)) => Reading {
                 remark,
-                ..Reading::good(site)
+                written: Some(site.clone()),
+                ..reading::<Self>(Some(site))
             },
             None => reading::<Self>(None),
         }
@@ -172,11 +176,7 @@ impl Kind for TraceRules {
 
     fn read(text: &str) -> Reading<Self::Value> {
         let (value, errors) = sampling::parse_rules(text, SamplingRule::from_json, Self::EXPECTS);
-        Reading {
-            value,
-            errors,
-            remark: None,
-        }
+        Reading::new(value, errors)
     }
 }
 
@@ -191,11 +191,7 @@ impl Kind for SpanRules {
     fn read(text: &str) -> Reading<Self::Value> {
         let (value, errors) =
             sampling::parse_rules(text, SpanSamplingRule::from_json, Self::EXPECTS);
-        Reading {
-            value,
-            errors,
-            remark: None,
-        }
+        Reading::new(value, errors)
     }
 }
 
@@ -234,13 +230,87 @@ fn per_second(text: &str) -> Option<f64> {
         .filter(|number: &f64| number.is_finite() && *number >= 0.0)
 }
 
+/// Seconds. Some of Datadog's libraries write their unit, `10s` or `500ms`.
 fn seconds(text: &str) -> Option<Duration> {
-    let number = text.trim().parse().ok()?;
-    Duration::try_from_secs_f64(number)
+    let text = text.trim();
+    let (number, unit) = match text.strip_suffix("ms") {
+        Some(number) => (number, 0.001),
+        None => (text.strip_suffix('s').unwrap_or(text), 1.0),
+    };
+    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * unit)
         .ok()
         .filter(|time| !time.is_zero())
 }
 
 fn from_str<T: FromStr>(text: &str) -> Option<Option<T>> {
     text.parse().ok().map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::option::{Id, option_table};
+
+    #[test]
+    fn flags() {
+        for text in ["true", "True", "1", "yes", "ON", "t", " y "] {
+            assert_eq!(flag(text), Some(true), "{text}");
+        }
+        for text in ["false", "FALSE", "0", "no", "off", "F", "n"] {
+            assert_eq!(flag(text), Some(false), "{text}");
+        }
+        for text in ["", "2", "truee", "enabled", "-1"] {
+            assert_eq!(flag(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn time_spans() {
+        for text in [" 0.5 ", "500ms", "0.5s", "5e-1"] {
+            assert_eq!(seconds(text), Some(Duration::from_millis(500)), "{text}");
+        }
+        for text in [
+            "", "0", "-1", "NaN", "inf", "1e300", "1e-300", "10m", "s", "ms", "0ms",
+        ] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_form_is_used_with_a_remark() {
+        let reading = Secret::read("short");
+        assert_eq!(reading.value.flatten().unwrap().expose(), "short");
+        assert!(reading.remark.unwrap().contains("used as given"));
+        for text in ["", " ", "a b", "a\nb", "schlüssel"] {
+            assert!(Secret::read(text).value.is_none(), "{text}");
+        }
+    }
+
+    macro_rules! defaults {
+        ($( $section:ident { $(
+            $(#[doc = $help:literal])+ $field:ident: $kind:ident = $name:literal $(| $alias:literal)*, $signal:ident
+            $(, default $default:literal)? $(, otel $($otel:literal)+)?;
+        )+ } )+) => {
+            #[test]
+            fn defaults_are_values() {
+                $($( $( assert!($kind::read($default).value.is_some(), "{}: {}", $name, $default); )? )+)+
+            }
+
+            fn read_as_everything(text: &str) {
+                $($( let _ = ($kind::read(text), Id::$field); )+)+
+            }
+        };
+    }
+
+    option_table!(defaults);
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in any::<String>(), number in "[-+]?[0-9.eE]{0,24}(s|ms)?") {
+            read_as_everything(&text);
+            read_as_everything(&number);
+        }
+    }
 }

@@ -1,41 +1,37 @@
 //! The layers that values come from. `config` collects each of them; they are not merged here, see `resolve.rs`.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::fmt;
 
-use config::{Config, Map, Source, Value, ValueKind};
+use config::{Config, ConfigError, Map, Source, Value, ValueKind};
 
-use crate::error::Problem;
-use crate::option::OPTIONS;
 use crate::origin::Origin;
 
 /// The values of one origin, by the names of the variables.
-#[derive(Clone, Debug, Default)]
 pub(crate) struct Layer {
     values: BTreeMap<String, Given>,
 }
 
 /// A value as it was given.
-#[derive(Clone, Debug)]
 pub(crate) struct Given {
     pub(crate) text: String,
     pub(crate) origin: Origin,
-    /// The variable, or the file.
+    /// The variable, the setter or the file.
     pub(crate) place: String,
 }
 
 impl Layer {
-    /// Collects `source`. Values that are neither a text, a number nor a bool are left out.
-    pub(crate) fn collect<S>(origin: Origin, source: S) -> Result<Self, config::ConfigError>
+    /// Collects `source`. What is neither a text, a number nor a bool is left out.
+    pub(crate) fn collect<S>(origin: Origin, source: S) -> Result<Self, ConfigError>
     where
         S: Source + Send + Sync + 'static,
     {
         let collected = Config::builder().add_source(source).build()?;
-        let mut layer = Self::default();
+        let mut values = BTreeMap::new();
         for (name, value) in collected.cache.into_table()? {
-            let place = value.origin().unwrap_or(&name).to_owned();
+            let place = value.origin().unwrap_or_default().to_owned();
             if let Ok(text) = value.into_string() {
-                layer.values.insert(
+                values.insert(
                     name,
                     Given {
                         text,
@@ -45,7 +41,7 @@ impl Layer {
                 );
             }
         }
-        Ok(layer)
+        Ok(Self { values })
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Given> {
@@ -53,99 +49,36 @@ impl Layer {
     }
 }
 
-/// What the builder was told.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct CodeSource {
-    values: BTreeMap<&'static str, String>,
-}
+/// Texts by the names of the variables, each with the place where it stood. The source of all layers of our own.
+#[derive(Clone, Default)]
+pub(crate) struct Values(BTreeMap<String, (String, String)>);
 
-impl CodeSource {
-    pub(crate) fn set(&mut self, name: &'static str, text: String) {
-        self.values.insert(name, text);
+impl Values {
+    pub(crate) fn insert(&mut self, name: &str, text: String, place: &str) {
+        self.0.insert(name.to_owned(), (text, place.to_owned()));
     }
 }
 
-impl Source for CodeSource {
+/// Only the names: among the values may be secrets.
+impl fmt::Debug for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Source for Values {
     fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
         Box::new(self.clone())
     }
 
-    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
+    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
+        let value = |(text, place): &(String, String)| {
+            Value::new(Some(place), ValueKind::String(text.clone()))
+        };
         Ok(self
-            .values
+            .0
             .iter()
-            .map(|(name, text)| ((*name).to_owned(), text_value(name, text)))
+            .map(|(name, given)| (name.clone(), value(given)))
             .collect())
     }
-}
-
-/// Variables: those of the process, or those a test names.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Environment {
-    values: BTreeMap<String, String>,
-    problems: Vec<Problem>,
-}
-
-impl Environment {
-    /// Keeps the variables that some option or the OpenTelemetry mapping may ask for.
-    pub(crate) fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        let mut environment = Self::default();
-        for (name, value) in variables {
-            let Ok(name) = name.into_string() else {
-                continue;
-            };
-            if !(name.starts_with("OTEL_") || names_an_option(&name)) {
-                continue;
-            }
-            match value.into_string() {
-                Ok(value) => drop(environment.values.insert(name, value)),
-                Err(_) => environment.problems.push(Problem::of_layer(
-                    &name,
-                    Origin::Env,
-                    "expected a UTF-8 text; not used",
-                )),
-            }
-        }
-        environment
-    }
-
-    /// The variables of the process. The only place of the whole client that looks at them.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one reader of the environment"
-    )]
-    pub(crate) fn of_process() -> Self {
-        Self::new(std::env::vars_os())
-    }
-
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.values.get(name).map(String::as_str)
-    }
-
-    pub(crate) fn problems(&self) -> &[Problem] {
-        &self.problems
-    }
-}
-
-impl Source for Environment {
-    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
-        let values = self.values.iter().filter(|(name, _)| names_an_option(name));
-        Ok(values
-            .map(|(name, text)| (name.clone(), text_value(name, text)))
-            .collect())
-    }
-}
-
-pub(crate) fn text_value(place: &str, text: &str) -> Value {
-    Value::new(Some(&place.to_owned()), ValueKind::String(text.to_owned()))
-}
-
-fn names_an_option(name: &str) -> bool {
-    OPTIONS
-        .iter()
-        .any(|option| option.name == name || option.aliases.contains(&name))
 }

@@ -20,11 +20,12 @@ macro_rules! option_table {
             tags: Tags = "DD_TAGS", General, otel "OTEL_RESOURCE_ATTRIBUTES";
             /// The name of the host. Default: what the system says.
             hostname: Text = "DD_HOSTNAME", General;
-            /// Use the git commit as the version if no version is set. The commit is read from `.git`, no program is run.
+            /// Use the git commit as the version if no version is set. It is read from the `.git` above the executable, else above
+            /// the working directory; no program is run.
             version_use_git: Flag = "DD_VERSION_USE_GIT", General, default "false";
-            /// The git commit that was built. Default: read from the `.git` directory above the working directory.
+            /// The git commit that was built. Default: the tag `git.commit.sha`; with `version_use_git`, what `.git` says.
             git_commit_sha: Text = "DD_GIT_COMMIT_SHA", General;
-            /// The git repository that was built. Default: read from the `.git` directory above the working directory.
+            /// The git repository that was built. Default: the tag `git.repository_url`; with `version_use_git`, what `.git` says.
             git_repository_url: Text = "DD_GIT_REPOSITORY_URL", General;
             /// The Datadog site that data sent without an Agent goes to.
             datadog_site: Site = "DD_SITE", General, default "datadoghq.com";
@@ -44,10 +45,14 @@ macro_rules! option_table {
             metrics_port: Port = "DD_DOGSTATSD_PORT", Metrics;
             /// Base URL of the logs intake, without the path `/api/v2/logs`. Default: the site's intake, if there is an API key.
             logs_direct_submission_url: Intake = "DD_LOGS_DIRECT_SUBMISSION_URL", Logs;
-            /// Names this container to the Agent; the Datadog admission controller sets it to the pod's id.
-            entity_id: Text = "DD_ENTITY_ID", General;
             /// What the Datadog admission controller knows of this container.
             external_env: Text = "DD_EXTERNAL_ENV", General;
+            /// Whether the tags of the process (name and directory of the executable, working directory) are sent.
+            process_tags_enabled: Flag = "DD_EXPERIMENTAL_PROPAGATE_PROCESS_TAGS_ENABLED", General, default "true";
+            /// Whether the client logs as much as it can about itself.
+            debug: Flag = "DD_TRACE_DEBUG", General, default "false", otel "OTEL_LOG_LEVEL";
+            /// How much the client logs about itself.
+            log_level: Level = "DD_LOG_LEVEL", General, default "error";
             /// Which header formats are read and written, first one first.
             propagation_style: Styles = "DD_TRACE_PROPAGATION_STYLE", Traces,
                 default "datadog,tracecontext,baggage", otel "OTEL_PROPAGATORS";
@@ -72,6 +77,8 @@ macro_rules! option_table {
             agent_timeout: Seconds = "DD_TRACE_AGENT_TIMEOUT_SECONDS" | "DD_TRACE_AGENT_TIMEOUT", General, default "2";
             /// Time that the end of the client may take to deliver what is still buffered.
             shutdown_timeout: Seconds = "DD_SHUTDOWN_TIMEOUT", General, default "2";
+            /// The pod's id, which the Datadog admission controller sets. It goes with metrics as the tag `dd.internal.entity_id`.
+            internal_entity_id: Text = "DD_ENTITY_ID", Metrics;
             /// Whether the container is named to the Agent, which adds the container's tags.
             origin_detection_enabled: Flag = "DD_ORIGIN_DETECTION_ENABLED", General, default "true";
             /// How many of the container's tags the Agent may add to metrics. Default: as the Agent is set up.
@@ -104,6 +111,11 @@ macro_rules! option_table {
             stats_computation_enabled: Flag = "DD_TRACE_STATS_COMPUTATION_ENABLED" | "DD_TRACE_COMPUTE_STATS", Traces, default "true";
             /// Longest `x-datadog-tags` header that is read or written, in bytes.
             x_datadog_tags_max_length: TagsLength = "DD_TRACE_X_DATADOG_TAGS_MAX_LENGTH", Traces, default "512";
+            /// Where logs go: to the logs intake, or as lines of JSON to the standard output, a file or the Agent's log port.
+            logs_output: Output = "DD_LOGS_OUTPUT", Logs, default "intake";
+            /// Attributes of logs whose values are not sent: the last parts of their keys. Case, `_` and `-` make no difference.
+            logs_redacted_keys: List = "DD_LOGS_REDACTED_KEYS", Logs,
+                default "access_token,api_key,app_key,application_key,auth_token,authorization,client_secret,cookie,credentials,credit_card,csrf_token,cvv,jwt,passphrase,passwd,password,private_key,pwd,refresh_token,secret,secret_key,session_id,set_cookie,ssn,token,x_api_key,x_auth_token";
             /// Whether logs carry the ids of the active span.
             logs_injection: Flag = "DD_LOGS_INJECTION", Logs, default "true";
             /// Whether metrics of the process itself are sent.
@@ -129,10 +141,6 @@ macro_rules! option_table {
             telemetry_heartbeat_interval: Seconds = "DD_TELEMETRY_HEARTBEAT_INTERVAL", General, default "60";
             /// Whether the configuration is logged once at the start.
             startup_logs: Flag = "DD_TRACE_STARTUP_LOGS", General, default "false";
-            /// Whether the client logs as much as it can about itself.
-            debug: Flag = "DD_TRACE_DEBUG", General, default "false", otel "OTEL_LOG_LEVEL";
-            /// How much the client logs about itself.
-            log_level: Level = "DD_LOG_LEVEL", General, default "error";
         }
     } };
 }
@@ -183,6 +191,13 @@ pub enum Signal {
 /// Every option there is, in the order of the reference page.
 pub fn options() -> &'static [OptionInfo] {
     OPTIONS
+}
+
+/// Whether an option has this name or alias.
+pub(crate) fn is_name(name: &str) -> bool {
+    OPTIONS
+        .iter()
+        .any(|option| option.name == name || option.aliases.contains(&name))
 }
 
 macro_rules! infos {

@@ -1,10 +1,18 @@
 //! Walks the layers from high to low, option by option, and says what was wrong on the way.
 
-use crate::error::{Problem, REDACTED, one_line};
+use std::iter;
+
+use crate::error::{Problem, REDACTED, shown};
 use crate::kind::{Kind, Reading};
 use crate::layer::{Given, Layer};
 use crate::option::OptionInfo;
 use crate::origin::Origin;
+
+/// The layers, high to low, and the problems met so far.
+pub(crate) struct Resolver {
+    layers: Vec<Layer>,
+    pub(crate) problems: Vec<Problem>,
+}
 
 /// The value of an option, and where it came from.
 #[derive(Clone, Debug)]
@@ -13,28 +21,14 @@ pub(crate) struct Setting<T> {
     pub(crate) source: ValueSource,
 }
 
-/// Where a value came from, and how it was written there.
+/// Where a value came from, and how it is written.
 #[derive(Clone, Debug)]
 pub(crate) struct ValueSource {
     pub(crate) origin: Origin,
-    /// The variable or the file; empty for a default.
+    /// The variable, the setter or the file; empty for a default.
     pub(crate) place: String,
-    /// As it was written; redacted if it is a secret. `None` if nobody set a value and there is no default.
+    /// Stars if it is a secret. `None` if nobody set a value and there is no default.
     pub(crate) text: Option<String>,
-}
-
-impl<T> Setting<T> {
-    /// Whether anybody set the option.
-    pub(crate) fn is_set(&self) -> bool {
-        self.source.origin != Origin::Default
-    }
-}
-
-/// The layers, high to low, and the problems met so far.
-#[derive(Debug)]
-pub(crate) struct Resolver {
-    layers: Vec<Layer>,
-    pub(crate) problems: Vec<Problem>,
 }
 
 impl Resolver {
@@ -47,49 +41,71 @@ impl Resolver {
 
     /// The first value that can be used: of the highest layer, and in a layer of the documented name before its aliases.
     pub(crate) fn setting<K: Kind>(&mut self, option: &'static OptionInfo) -> Setting<K::Value> {
-        let first_problem = self.problems.len();
-        let setting = self.search::<K>(option);
-        let used = describe_use(&setting.source);
-        for problem in self.problems.iter_mut().skip(first_problem) {
-            problem.using(used.clone());
+        let mut problems = Vec::new();
+        let setting = self
+            .search::<K>(option, &mut problems)
+            .unwrap_or_else(|| default::<K>(option));
+        let outcome = setting.source.outcome();
+        for problem in &mut problems {
+            problem.conclude(outcome.clone());
         }
+        self.problems.append(&mut problems);
         setting
     }
 
-    fn search<K: Kind>(&mut self, option: &'static OptionInfo) -> Setting<K::Value> {
-        for layer in &self.layers {
-            for name in std::iter::once(&option.name).chain(option.aliases) {
-                let Some(given) = layer.get(name) else {
-                    continue;
-                };
-                let Reading {
-                    value,
-                    errors,
-                    remark,
-                } = K::read(&given.text);
-                // Code is named by its setter, everything else by the variable.
-                let name = if given.origin == Origin::Code {
-                    option.field
+    fn search<K: Kind>(
+        &self,
+        option: &'static OptionInfo,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Setting<K::Value>> {
+        let names = || iter::once(&option.name).chain(option.aliases);
+        let given = self.layers.iter().flat_map(|layer| {
+            names().filter_map(|name| layer.get(name).map(|given| (*name, given)))
+        });
+        for (
+            variable,
+            Given {
+                text,
+                origin,
+                place,
+            },
+        ) in given
+        {
+            let Reading {
+                value,
+                errors,
+                remark,
+                written,
+            } = K::read(text);
+            let name = match origin {
+                Origin::Code | Origin::OtelEnv => place,
+                _ => variable,
+            };
+            problems.extend(
+                errors
+                    .iter()
+                    .map(|error| Problem::refused(option, name, text, *origin, error)),
+            );
+            problems.extend(
+                remark
+                    .iter()
+                    .map(|remark| Problem::remark(option, name, text, *origin, remark)),
+            );
+            if let Some(value) = value {
+                let text = if option.sensitive {
+                    REDACTED.to_owned()
                 } else {
-                    name
+                    written.unwrap_or_else(|| text.clone())
                 };
-                let Given { text, origin, .. } = given;
-                let refused = errors
-                    .iter()
-                    .map(|message| Problem::refused(option, name, text, *origin, message));
-                let remarks = remark
-                    .iter()
-                    .map(|message| Problem::remark(option, name, text, *origin, message));
-                self.problems.extend(refused.chain(remarks));
-                if let Some(value) = value {
-                    return Setting {
-                        value,
-                        source: source_of(option, given),
-                    };
-                }
+                let source = ValueSource {
+                    origin: *origin,
+                    place: place.clone(),
+                    text: Some(text),
+                };
+                return Some(Setting { value, source });
             }
         }
-        default::<K>(option)
+        None
     }
 }
 
@@ -109,23 +125,13 @@ fn default<K: Kind>(option: &OptionInfo) -> Setting<K::Value> {
     }
 }
 
-fn source_of(option: &OptionInfo, given: &Given) -> ValueSource {
-    let text = if option.sensitive {
-        REDACTED.to_owned()
-    } else {
-        given.text.clone()
-    };
-    ValueSource {
-        origin: given.origin,
-        place: given.place.clone(),
-        text: Some(text),
-    }
-}
-
-fn describe_use(source: &ValueSource) -> String {
-    match (&source.text, source.origin) {
-        (None, _) => "no value".to_owned(),
-        (Some(text), Origin::Default) => format!("the default {}", one_line(text)),
-        (Some(text), origin) => format!("{} from {origin}", one_line(text)),
+impl ValueSource {
+    /// The end of a problem's line: what is used instead.
+    fn outcome(&self) -> String {
+        match (&self.text, self.origin) {
+            (None, _) => "not used".to_owned(),
+            (Some(text), Origin::Default) => format!("using the default {}", shown(text)),
+            (Some(text), origin) => format!("using {} from {origin}", shown(text)),
+        }
     }
 }

@@ -315,3 +315,129 @@ fn insert_glob(rule: &mut Map<String, Value>, field: &str, pattern: Option<&Glob
         rule.insert(field.to_owned(), json!(pattern.as_str()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rules(text: &str) -> (Option<Vec<SamplingRule>>, Vec<String>) {
+        parse_rules(text, SamplingRule::from_json, RULES)
+    }
+
+    fn span_rules(text: &str) -> (Option<Vec<SpanSamplingRule>>, Vec<String>) {
+        parse_rules(text, SpanSamplingRule::from_json, SPAN_RULES)
+    }
+
+    #[test]
+    fn every_field_is_read() {
+        let text = r#"[
+            {"service": "web*", "name": "http.?", "resource": "GET *", "tags": {"tier": "g*", "n": 5}, "sample_rate": 0.25},
+            {"sample_rate": 1, "service": "*", "name": "", "something": "else"}
+        ]"#;
+        let first = SamplingRule::new(0.25)
+            .service("web*")
+            .name("http.?")
+            .resource("GET *")
+            .tag("n", "5")
+            .tag("tier", "g*");
+        assert_eq!(
+            rules(text),
+            (Some(vec![first, SamplingRule::new(1.0)]), Vec::new())
+        );
+
+        let text =
+            r#"[{"service": "web", "name": "sql", "sample_rate": 0.5, "max_per_second": 50}, {}]"#;
+        let first = SpanSamplingRule::new(0.5)
+            .service("web")
+            .name("sql")
+            .max_per_second(50.0);
+        assert_eq!(
+            span_rules(text),
+            (Some(vec![first, SpanSamplingRule::new(1.0)]), Vec::new())
+        );
+    }
+
+    #[test]
+    fn a_triple_is_service_environment_and_rate() {
+        assert_eq!(
+            SamplingRule::from(("web", "prod", 0.02)),
+            SamplingRule::new(0.02).service("web").tag("env", "prod")
+        );
+        assert_eq!(SamplingRule::from(("*", "", 0.02)), SamplingRule::new(0.02));
+    }
+
+    #[test]
+    fn errors_name_the_rule_and_the_field() {
+        let text = r#"[{"sample_rate": 1}, {"service": "a"}, {"sample_rate": 2}, 7, {"sample_rate": 0, "name": 3, "tags": []}]"#;
+        let (good, errors) = rules(text);
+        assert_eq!(good, Some(vec![SamplingRule::new(1.0)]));
+        assert_eq!(
+            errors,
+            [
+                "rule [1], sample_rate: is missing",
+                "rule [2], sample_rate: expected a number between 0 and 1, not 2",
+                "rule [3]: expected an object with the rule's fields",
+                "rule [4], name: expected a text with * and ?, not 3",
+                "rule [4], tags: expected an object of tags and patterns, not []",
+            ]
+        );
+        let (good, errors) = span_rules(r#"[{"max_per_second": 0, "sample_rate": "1"}]"#);
+        assert_eq!(good, None);
+        assert_eq!(
+            errors,
+            [
+                r#"rule [0], sample_rate: expected a number between 0 and 1, not "1""#,
+                "rule [0], max_per_second: expected a number above 0, not 0",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_array_has_no_rules() {
+        for text in ["", "{", "{}", "1", "[", "[{]"] {
+            let (good, errors) = rules(text);
+            assert_eq!((good, errors.len()), (None, 1), "{text}");
+            assert!(
+                errors[0].starts_with("expected a JSON array of rules"),
+                "{text}"
+            );
+        }
+        assert_eq!(rules("[]"), (Some(Vec::new()), Vec::new()));
+    }
+
+    #[test]
+    fn rates() {
+        for (text, rate) in [("0", 0.0), ("1", 1.0), (" 0.25 ", 0.25), ("1e-3", 0.001)] {
+            assert_eq!(parse_rate(text), Some(rate), "{text}");
+        }
+        for text in ["", "abc", "-0.1", "1.1", "NaN", "inf", "off", "yes", "50%"] {
+            assert_eq!(parse_rate(text), None, "{text}");
+        }
+    }
+
+    /// A pattern that is one: the empty one and `*` stand for none.
+    fn pattern() -> impl Strategy<Value = String> {
+        any::<String>().prop_filter("is a pattern", |pattern| glob(pattern).is_some())
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in any::<String>()) {
+            let _ = rules(&text);
+            let _ = span_rules(&text);
+        }
+
+        #[test]
+        fn printed_rules_parse_back(rate in 0.0..=1.0, limit in 0.1..1e9, service in pattern(), name in pattern(), key in any::<String>()) {
+            let rule = SamplingRule::new(rate).service(&service).resource(&name).tag(key, &name);
+            let text = Value::Array(vec![rule.to_json()]).to_string();
+            prop_assert_eq!(rules(&text), (Some(vec![rule]), Vec::new()));
+
+            let rule = SpanSamplingRule::new(rate).service(&service).name(&name).max_per_second(limit);
+            let text = Value::Array(vec![rule.to_json()]).to_string();
+            prop_assert_eq!(span_rules(&text), (Some(vec![rule]), Vec::new()));
+        }
+    }
+}

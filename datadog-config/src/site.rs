@@ -42,3 +42,62 @@ pub(crate) fn parse(text: &str) -> Option<(String, Option<String>)> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_sites_are_taken_without_a_word() {
+        for (_, site) in SITES {
+            assert_eq!(parse(site), Some((site.to_owned(), None)));
+        }
+        assert_eq!(
+            parse(" DatadogHQ.eu "),
+            Some(("datadoghq.eu".to_owned(), None))
+        );
+    }
+
+    #[test]
+    fn other_spellings_are_mapped_with_a_remark() {
+        for (text, site) in [
+            ("us1", "datadoghq.com"),
+            ("US1.datadoghq.com", "datadoghq.com"),
+            ("eu1", "datadoghq.eu"),
+            ("eu1.datadoghq.com", "datadoghq.eu"),
+            ("ap2", "ap2.datadoghq.com"),
+            ("us1-fed", "ddog-gov.com"),
+        ] {
+            assert_eq!(
+                parse(text),
+                Some((
+                    site.to_owned(),
+                    Some(format!("this site is written {site}"))
+                )),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn unknown_sites_are_used_with_a_remark() {
+        let (site, remark) = parse("ap3.datadoghq.com").unwrap();
+        assert_eq!(site, "ap3.datadoghq.com");
+        assert!(remark.unwrap().contains("not a site known"));
+    }
+
+    #[test]
+    fn what_is_no_host_is_no_site() {
+        for text in [
+            "",
+            "https://datadoghq.com",
+            "datadoghq.com/",
+            "data dog.com",
+            "nowhere",
+            "...",
+            "a.b:443",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}

@@ -37,33 +37,46 @@ pub(crate) fn print(
 
 /// Writes a tag, `key:value` or one word, as Datadog's Agent does.
 ///
-/// Lower case; a letter first (anything else in front is dropped); then letters, digits, `_`, `-`, `:`, `.` and `/`; each run of
-/// other characters becomes one `_`, none at the end; at most 200 characters.
+/// Lower case; a letter or a colon first, anything else in front is dropped; then letters, digits, `:`, `.`, `/` and `-`; each run
+/// of other characters becomes one `_`, none at the end. What counts beyond 200 characters is cut off.
 /// (`datadog-agent: pkg/trace/traceutil/normalize/normalize.go, NormalizeTag`.)
 pub fn normalize_tag(tag: &str) -> Cow<'_, str> {
     if is_normal(tag) {
         return Cow::Borrowed(tag);
     }
     let mut normal = String::with_capacity(tag.len());
+    // Characters of `tag` since the first that is kept: a run of bad ones counts in full.
     let mut length = 0;
-    for character in tag.chars().flat_map(char::to_lowercase) {
-        if length == LONGEST_TAG {
+    for (start, character) in tag.char_indices() {
+        let character = lower(character);
+        if character.is_alphabetic() || character == ':' {
+            normal.push(character);
+            length += 1;
+        } else if length > 0 {
+            if character.is_numeric() || matches!(character, '.' | '/' | '-') {
+                normal.push(character);
+            } else if !normal.ends_with('_') {
+                normal.push('_');
+            }
+            length += 1;
+        }
+        if length == LONGEST_TAG || start + character.len_utf8() >= 2 * LONGEST_TAG {
             break;
         }
-        let starts = character.is_alphabetic() || character == ':';
-        if starts
-            || (length > 0 && (character.is_numeric() || matches!(character, '-' | '.' | '/')))
-        {
-            normal.push(character);
-        } else if length > 0 && !normal.ends_with('_') {
-            normal.push('_');
-        } else {
-            continue;
-        }
-        length += 1;
     }
-    normal.truncate(normal.trim_end_matches('_').len());
+    if normal.ends_with('_') {
+        normal.pop();
+    }
     Cow::Owned(normal)
+}
+
+/// The lower case of a capital, if it is one character of the same length in UTF-8.
+fn lower(character: char) -> char {
+    let mut lower = character.to_lowercase();
+    match (lower.next(), lower.next()) {
+        (Some(lower), None) if lower.len_utf8() == character.len_utf8() => lower,
+        _ => character,
+    }
 }
 
 const LONGEST_TAG: usize = 200;
@@ -80,4 +93,166 @@ fn is_normal(tag: &str) -> bool {
         && tag.bytes().all(allowed)
         && !tag.contains("__")
         && !tag.ends_with('_')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &[(&str, &str)]) {
+        let tags = parse(text);
+        let tags: Vec<_> = tags
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(tags, expected, "{text}");
+    }
+
+    /// The vectors of `system-tests: tests/parametric/test_config_consistency.py, tag_scenarios`.
+    #[test]
+    fn published_vectors() {
+        check(
+            "key1:value1,key2:value2",
+            &[("key1", "value1"), ("key2", "value2")],
+        );
+        check(
+            "key1:value1 key2:value2",
+            &[("key1", "value1"), ("key2", "value2")],
+        );
+        let four = [
+            ("env", "test"),
+            ("aKey", "aVal"),
+            ("bKey", "bVal"),
+            ("cKey", ""),
+        ];
+        check("env:test aKey:aVal bKey:bVal cKey:", &four);
+        check("env:test,aKey:aVal,bKey:bVal,cKey:", &four);
+        let mixed = [("env", "test"), ("aKey", "aVal bKey:bVal cKey:")];
+        check("env:test,aKey:aVal bKey:bVal cKey:", &mixed);
+        check(
+            "env:test     bKey :bVal dKey: dVal cKey:",
+            &[
+                ("env", "test"),
+                ("bKey", ""),
+                ("dKey", ""),
+                ("dVal", ""),
+                ("cKey", ""),
+            ],
+        );
+        check("env :test, aKey : aVal bKey:bVal cKey:", &mixed);
+        check(
+            "env:keyWithA:Semicolon bKey:bVal cKey",
+            &[
+                ("env", "keyWithA:Semicolon"),
+                ("bKey", "bVal"),
+                ("cKey", ""),
+            ],
+        );
+        check(
+            "env:keyWith:  , ,   Lots:Of:Semicolons ",
+            &[("env", "keyWith:"), ("Lots", "Of:Semicolons")],
+        );
+        check("a:b,c,d", &[("a", "b"), ("c", ""), ("d", "")]);
+        check("a,1", &[("a", ""), ("1", "")]);
+        check("a:b:c:d", &[("a", "b:c:d")]);
+    }
+
+    #[test]
+    fn nothing_is_no_tag() {
+        check("", &[]);
+        check(" , ,,", &[]);
+        check(":value", &[]);
+    }
+
+    #[test]
+    fn what_has_no_form_is_written_as_an_underscore() {
+        check(
+            &print([("a:b", "c,d"), ("e", "f g:h")]),
+            &[("a_b", "c_d"), ("e", "f g:h")],
+        );
+    }
+
+    /// The vectors of `datadog-agent: pkg/trace/traceutil/normalize/normalize_test.go`.
+    #[test]
+    fn the_agents_vectors() {
+        let a_and_dogs = format!("a{}b", "🐶".repeat(799));
+        let (long, cut) = ("a".repeat(888), "a".repeat(200));
+        let (zeros, counted) = (
+            format!("A{} {}", "0".repeat(197), "0".repeat(12)),
+            format!("a{}_0", "0".repeat(197)),
+        );
+        for (tag, expected) in [
+            ("#test_starting_hash", "test_starting_hash"),
+            ("TestCAPSandSuch", "testcapsandsuch"),
+            (
+                "Test Conversion Of Weird !@#$%^&**() Characters",
+                "test_conversion_of_weird_characters",
+            ),
+            ("$#weird_starting", "weird_starting"),
+            ("allowed:c0l0ns", "allowed:c0l0ns"),
+            ("1love", "love"),
+            ("ünicöde", "ünicöde"),
+            ("ünicöde:metäl", "ünicöde:metäl"),
+            ("Data🐨dog🐶 繋がっ⛰てて", "data_dog_繋がっ_てて"),
+            (" spaces   ", "spaces"),
+            (" #hashtag!@#spaces #__<>#  ", "hashtag_spaces"),
+            (":testing", ":testing"),
+            ("_foo", "foo"),
+            (":::test", ":::test"),
+            ("contiguous_____underscores", "contiguous_underscores"),
+            ("foo_", "foo"),
+            (
+                "\u{17F}odd_\u{17F}case\u{17F}",
+                "\u{17F}odd_\u{17F}case\u{17F}",
+            ),
+            ("", ""),
+            (" ", ""),
+            ("ok", "ok"),
+            ("™Ö™Ö™™Ö™", "ö_ö_ö"),
+            ("AlsO:ök", "also:ök"),
+            (":still_ok", ":still_ok"),
+            ("___trim", "trim"),
+            ("12.:trim@", ":trim"),
+            ("12.:trim@@", ":trim"),
+            ("fun:ky__tag/1", "fun:ky_tag/1"),
+            ("fun:ky@tag/2", "fun:ky_tag/2"),
+            ("fun:ky@@@tag/3", "fun:ky_tag/3"),
+            ("tag:1/2.3", "tag:1/2.3"),
+            ("---fun:k####y_ta@#g/1_@@#", "fun:k_y_ta_g/1"),
+            ("AlsO:œ#@ö))œk", "also:œ_ö_œk"),
+            (&long, &cut),
+            (&a_and_dogs, "a"),
+            ("a\u{FFFD}", "a"),
+            ("a\u{FFFD}\u{FFFD}b", "a_b"),
+            (&zeros, &counted),
+        ] {
+            assert_eq!(normalize_tag(tag), expected, "{tag}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn printed_tags_parse_back(tags in prop::collection::vec(("[^:,\\s]{1,9}", "[^,]{0,9}"), 0..5)) {
+            let tags: Vec<_> = tags.into_iter().map(|(key, value)| (key, value.trim().to_owned())).collect();
+            prop_assert_eq!(parse(&print(tags.clone())), tags);
+        }
+
+        #[test]
+        fn what_is_parsed_has_keys_without_a_colon(text in any::<String>()) {
+            for (key, value) in parse(&text) {
+                prop_assert!(!key.is_empty() && !key.contains(':') && key == key.trim() && value == value.trim());
+            }
+        }
+
+        #[test]
+        fn normal_tags_stay(tag in any::<String>()) {
+            let once = normalize_tag(&tag).into_owned();
+            prop_assert!(once.chars().count() <= LONGEST_TAG);
+            prop_assert!(!once.ends_with('_') && !once.contains("__"));
+            prop_assert_eq!(normalize_tag(&once), once.as_str());
+        }
+    }
 }

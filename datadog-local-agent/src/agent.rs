@@ -13,7 +13,9 @@ use crate::endpoint::{Endpoint, Settings};
 use crate::fault::Fault;
 use crate::logs::LogEntry;
 use crate::metric::{Event, Metric, ServiceCheck};
+use crate::profile::Profile;
 use crate::received::{Received, WaitError};
+use crate::report::Report;
 use crate::request::{Refusal, Request};
 use crate::sockets::{Places, Sockets, StartError};
 use crate::thread::{Command, Shared, Thread};
@@ -121,6 +123,11 @@ impl LocalAgent {
         self.shared.store.read(|got| got.service_checks().to_vec())
     }
 
+    /// Accepted profile uploads.
+    pub fn profiles(&self) -> Vec<Profile> {
+        self.shared.store.read(|got| got.profiles().to_vec())
+    }
+
     /// All HTTP requests, also those refused or failed.
     pub fn requests(&self) -> Vec<Request> {
         self.shared.store.read(|got| got.requests().to_vec())
@@ -161,6 +168,11 @@ impl LocalAgent {
         done: impl FnMut(&Received) -> bool,
     ) -> Result<(), WaitError> {
         self.shared.store.wait_for(limit, done)
+    }
+
+    /// What was received so far, in a form for people.
+    pub fn report(&self) -> Report {
+        Report::new(self.received(), self.lost_datagrams())
     }
 
     /// Forgets everything received and refused. Faults stay.

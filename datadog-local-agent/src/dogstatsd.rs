@@ -369,3 +369,214 @@ fn split_counted<'a>(
     text.split_at_checked(bytes)
         .ok_or_else(|| format!("{what} length {bytes} does not fit the line"))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Item, String> {
+        let bytes = format!("{line}\n");
+        let [item] = datagram(bytes.as_bytes(), Via::Udp).try_into().unwrap();
+        item
+    }
+
+    fn metric(line: &str) -> Metric {
+        match parse(line) {
+            Ok(Item::Metric(metric)) => metric,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn kinds_and_values() {
+        for (letters, kind) in [
+            ("c", MetricKind::Count),
+            ("g", MetricKind::Gauge),
+            ("h", MetricKind::Histogram),
+            ("d", MetricKind::Distribution),
+            ("ms", MetricKind::Timing),
+        ] {
+            let metric = metric(&format!("a.b_1:1:-2.5:1e3|{letters}"));
+            assert_eq!((metric.name.as_str(), metric.kind), ("a.b_1", kind));
+            assert_eq!(metric.values, [1.0, -2.5, 1000.0]);
+            assert_eq!((metric.sample_rate, metric.set_value), (1.0, None));
+        }
+        let set = metric("users:näme 1|s");
+        assert_eq!(set.set_value.as_deref(), Some("näme 1"));
+        assert!(set.values.is_empty());
+    }
+
+    #[test]
+    fn sections_in_any_order() {
+        let expected =
+            metric("a:1|c|@0.5|#env:test,solo|c:ci-0a|e:it-false,cn-x|card:low|T1700000000");
+        assert_eq!(expected.sample_rate, 0.5);
+        assert_eq!(expected.sum(), 2.0);
+        assert_eq!(expected.tags, ["env:test", "solo"]);
+        assert_eq!(expected.timestamp, Some(1_700_000_000));
+        assert_eq!(expected.origin.container_id.as_deref(), Some("ci-0a"));
+        assert_eq!(
+            expected.origin.external_env.as_deref(),
+            Some("it-false,cn-x")
+        );
+        assert_eq!(expected.origin.cardinality.as_deref(), Some("low"));
+        let other =
+            metric("a:1|c|T1700000000|card:low|e:it-false,cn-x|c:ci-0a|#env:test,solo|@0.5");
+        assert_eq!(other, expected);
+    }
+
+    #[test]
+    fn events() {
+        let line =
+            "_e{6,8}:a|b…|x\\ny: |z|d:1700000000|h:host|k:key|p:low|s:src|t:error|#a:b|c:in-1";
+        let Ok(Item::Event(event)) = parse(line) else {
+            panic!("{:?}", parse(line));
+        };
+        assert_eq!((&*event.title, &*event.text), ("a|b…", "x\ny: |z"));
+        assert_eq!(event.timestamp, Some(1_700_000_000));
+        assert_eq!(event.hostname.as_deref(), Some("host"));
+        assert_eq!(event.aggregation_key.as_deref(), Some("key"));
+        assert_eq!(event.priority.as_deref(), Some("low"));
+        assert_eq!(event.source_type.as_deref(), Some("src"));
+        assert_eq!(event.alert_type.as_deref(), Some("error"));
+        assert_eq!(event.tags, ["a:b"]);
+        assert_eq!(event.origin.container_id.as_deref(), Some("in-1"));
+    }
+
+    #[test]
+    fn service_checks() {
+        let line = "_sc|db.up|2|d:1700000000|h:host|#a:b|m:no m\\: answer\\nat all|c:ci-1";
+        let Ok(Item::ServiceCheck(check)) = parse(line) else {
+            panic!("{:?}", parse(line));
+        };
+        assert_eq!(
+            (&*check.name, check.status),
+            ("db.up", ServiceStatus::Critical)
+        );
+        assert_eq!(check.timestamp, Some(1_700_000_000));
+        assert_eq!(check.hostname.as_deref(), Some("host"));
+        assert_eq!(check.message.as_deref(), Some("no m: answer\nat all"));
+        assert_eq!(check.tags, ["a:b"]);
+        assert_eq!(check.origin.container_id.as_deref(), Some("ci-1"));
+    }
+
+    #[test]
+    fn refused_lines() {
+        for (line, reason) in [
+            ("", "no `|`"),
+            ("a", "no `|`"),
+            ("a|c", "no `:`"),
+            (":1|c", "name `` does not start with a letter"),
+            ("1a:1|c", "name `1a` does not start with a letter"),
+            ("a b:1|c", "name `a b` has a ' '"),
+            ("ä:1|c", "name `ä` does not start"),
+            ("a:|c", "value: expected a finite number, got ``"),
+            ("a:1:|c", "value: expected a finite number, got ``"),
+            ("a:x|c", "got `x`"),
+            ("a:nan|g", "got `nan`"),
+            ("a:inf|g", "got `inf`"),
+            ("a:1e999|g", "got `1e999`"),
+            ("a:1|", "kind: expected"),
+            ("a:1|m", "got `m`"),
+            ("a:1|c|", "unknown section ``"),
+            ("a:1|c|@0", "sample rate"),
+            ("a:1|c|@1.1", "sample rate"),
+            ("a:1|c|@", "sample rate"),
+            ("a:1|c|@1|@1", "section `@` comes twice"),
+            ("a:1|c|#", "an empty tag"),
+            ("a:1|c|#a,,b", "an empty tag"),
+            ("a:1|c|#1a", "tag `1a` does not start"),
+            ("a:1|c|#a|#b", "section `#` comes twice"),
+            ("a:1|c|c:", "c: expected"),
+            ("a:1|c|c:ci_1", "c: expected"),
+            ("a:1|c|e:IT", "e: expected"),
+            ("a:1|c|card:all", "expected none, low"),
+            ("a:1|c|T1.5", "timestamp: expected"),
+            ("a:1|h|T1700000000", "a histogram can't have a timestamp"),
+            ("a:1|c|x:1", "unknown section `x:1`"),
+            ("a:1|c\r", "control character '\\r'"),
+            ("a:1:2|s", "a set takes one value"),
+            ("a:|s", "an empty field"),
+            ("_e{1,1}", "expected _e{"),
+            ("_e{1}:a|b", "expected _e{"),
+            ("_e{0,1}:|b", "an empty title"),
+            ("_e{9,1}:a|b", "title length 9 does not fit"),
+            ("_e{1,9}:a|b", "text length 9 does not fit"),
+            ("_e{1,1}:ab|b", "no `|` behind the title"),
+            ("_e{1,1}:a|bc", "`c` follows the counted text"),
+            ("_e{x,1}:a|b", "title length: expected"),
+            ("_e{1,1}:ä|b", "title length 1 does not fit"),
+            ("_e{1,1}:a|b|p:high", "expected normal, low"),
+            ("_e{1,1}:a|b|t:bad", "expected error, warning"),
+            ("_e{1,1}:a|b|h:x|h:y", "section `h:` comes twice"),
+            ("_e{1,1}:a|b|z:x", "unknown section `z:x`"),
+            ("_sc", "no `|`"),
+            ("_sc||0", "an empty field"),
+            ("_sc|a", "status: expected"),
+            ("_sc|a|4", "status: expected 0, 1, 2 or 3, got `4`"),
+            ("_sc|a|0|m:x|#a:b", "`#` follows the message"),
+            ("_sc|a|0|m:x|m:y", "`m` follows the message"),
+        ] {
+            match parse(line) {
+                Err(got) => assert!(got.contains(reason), "{line}: wanted {reason}, got {got}"),
+                Ok(item) => panic!("{line} was accepted: {item:?}"),
+            }
+        }
+        let long = "a".repeat(201);
+        assert!(parse(&format!("{long}:1|c")).is_err());
+        assert!(parse(&format!("a:1|c|#{long}")).is_err());
+        assert!(parse(&format!("{}:1|c|#{}", &long[1..], &long[1..])).is_ok());
+    }
+
+    #[test]
+    fn refused_datagrams() {
+        let only = |bytes: &[u8]| {
+            let [item] = datagram(bytes, Via::Udp).try_into().unwrap();
+            item.unwrap_err()
+        };
+        assert_eq!(only(b""), "an empty datagram");
+        assert!(
+            only(b"a:1|c").starts_with("the line does not end in a newline, in line \"a:1|c\"")
+        );
+        assert!(only(b"\xff:1|c\n").starts_with("not UTF-8"));
+        assert!(only(&[b'a'; 8193]).starts_with("a datagram of 8193 bytes"));
+    }
+
+    #[test]
+    fn good_lines_beside_bad_ones_are_kept() {
+        let items = datagram(b"a:1|c\nbad\n\nb:2|g\nc:3|c", Via::Udp);
+        let good: Vec<_> = items.iter().map(Result::is_ok).collect();
+        assert_eq!(good, [true, false, false, true, false]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            datagram(&bytes, Via::Udp);
+        }
+
+        #[test]
+        fn nearly_good_lines_do_not_make_it_panic(
+            text in "(_e\\{[0-9]{0,3},[0-9]{0,3}\\}:|_sc\\||)[a:|#@,dhkpstmceT{}0-9é.\\\\-]{0,40}\n"
+        ) {
+            datagram(text.as_bytes(), Via::Udp);
+        }
+
+        #[test]
+        fn what_is_written_is_read(
+            name in "[a-zA-Z][a-zA-Z0-9_.]{0,30}",
+            values in prop::collection::vec(-1e12..1e12, 1..5),
+            rate in 0.001..=1.0,
+            tags in prop::collection::vec("[a-z][a-zà-ž0-9:/ _-]{0,20}", 1..4),
+        ) {
+            let written: Vec<_> = values.iter().map(f64::to_string).collect();
+            let read = metric(&format!("{name}:{}|d|@{rate}|#{}", written.join(":"), tags.join(",")));
+            prop_assert_eq!(read.name, name);
+            prop_assert_eq!(read.values, values);
+            prop_assert_eq!(read.sample_rate, rate);
+            prop_assert_eq!(read.tags, tags);
+        }
+    }
+}

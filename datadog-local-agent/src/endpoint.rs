@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::received::Items;
 use crate::request::{Refused, Request};
-use crate::{logs, trace};
+use crate::{intake, logs, profile, series, trace};
 
 /// The endpoints that the agent serves, as names for faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,12 @@ pub enum Endpoint {
     Traces,
     /// `POST /api/v2/logs`.
     Logs,
+    /// `POST /api/v2/series`.
+    Series,
+    /// `POST /api/v1/distribution_points`.
+    DistributionPoints,
+    /// `POST /profiling/v1/input` (agent) and `POST /api/v2/profile` (intake).
+    Profiles,
     /// Any other path; answered 404.
     Unknown,
 }
@@ -31,6 +37,9 @@ impl Endpoint {
             "/info" => Self::Info,
             "/v0.4/traces" => Self::Traces,
             "/api/v2/logs" => Self::Logs,
+            "/api/v2/series" => Self::Series,
+            "/api/v1/distribution_points" => Self::DistributionPoints,
+            "/profiling/v1/input" | INTAKE_PROFILES => Self::Profiles,
             _ => Self::Unknown,
         }
     }
@@ -39,7 +48,7 @@ impl Endpoint {
         match self {
             Self::Info => &["GET"],
             Self::Traces => &["POST", "PUT"],
-            Self::Logs => &["POST"],
+            Self::Logs | Self::Series | Self::DistributionPoints | Self::Profiles => &["POST"],
             Self::Unknown => &[],
         }
     }
@@ -49,11 +58,15 @@ impl Endpoint {
         match self {
             // `datadog-agent: pkg/trace/config/config.go`, MaxRequestBytes.
             Self::Traces => 25 * 1024 * 1024,
+            Self::Series => series::MAX_SERIES_SENT,
             // More than any endpoint takes unpacked.
             _ => 64 * 1024 * 1024,
         }
     }
 }
+
+/// The profiles endpoint that asks for an API key.
+const INTAKE_PROFILES: &str = "/api/v2/profile";
 
 /// A proper answer.
 #[derive(Debug)]
@@ -92,18 +105,17 @@ pub(crate) struct Settings {
 }
 
 /// Handles one complete request: the answer and what the request brought, or why it is refused.
-pub(crate) fn handle(
+pub(crate) async fn handle(
     endpoint: Endpoint,
     request: &Request,
     settings: &Settings,
 ) -> Result<(Answer, Items), Refused> {
-    if endpoint == Endpoint::Unknown {
-        return Err(Refused::new(404, "no such endpoint here"));
-    }
-    if !endpoint.methods().contains(&request.method.as_str()) {
+    let known = endpoint != Endpoint::Unknown;
+    if known && !endpoint.methods().contains(&request.method.as_str()) {
         let reason = format!("expected {}", endpoint.methods().join(" or "));
         return Err(Refused::new(405, reason));
     }
+    let key = settings.api_key.as_deref();
     match endpoint {
         Endpoint::Info => Ok((info(settings), Items::None)),
         Endpoint::Traces => {
@@ -111,8 +123,31 @@ pub(crate) fn handle(
             Ok((traces_answer(request, settings), Items::Traces(chunks)))
         }
         Endpoint::Logs => {
-            let entries = logs::decode(request, settings.api_key.as_deref())?;
+            let entries = logs::decode(request, key)?;
             Ok((Answer::json(202, "{}".to_owned()), Items::Logs(entries)))
+        }
+        Endpoint::Series => {
+            let metrics = series::decode_series(request, key)?;
+            let body = json!({"errors": []}).to_string();
+            Ok((Answer::json(202, body), Items::Metrics(metrics)))
+        }
+        Endpoint::DistributionPoints => {
+            let metrics = series::decode_distributions(request, key)?;
+            let body = json!({"status": "ok"}).to_string();
+            Ok((Answer::json(202, body), Items::Metrics(metrics)))
+        }
+        Endpoint::Profiles => {
+            let to_intake = request.route() == INTAKE_PROFILES;
+            if to_intake {
+                intake::check_key(request, key)?;
+            }
+            let profile = profile::decode(request).await?;
+            // The agent turns the intake's 202 into 200 (`datadog-agent: pkg/trace/api/profiles.go`).
+            let status = if to_intake { 202 } else { 200 };
+            Ok((
+                Answer::json(status, "{}".to_owned()),
+                Items::Profile(profile),
+            ))
         }
         Endpoint::Unknown => Err(Refused::new(404, "no such endpoint here")),
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -20,11 +21,15 @@ use crate::received::Items;
 use crate::request::{Headers, Refusal, Refused, Request, Transport};
 use crate::thread::Shared;
 
+/// After a failure to accept, which is most likely a lack of file descriptors that will not pass at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
 /// Accepts TCP connections for ever.
 pub(crate) async fn accept_tcp(shared: Arc<Shared>, listener: TcpListener) {
     loop {
-        if let Ok((stream, _)) = listener.accept().await {
-            spawn_connection(&shared, stream, Transport::Tcp);
+        match listener.accept().await {
+            Ok((stream, _)) => spawn_connection(&shared, stream, Transport::Tcp),
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
     }
 }
@@ -32,8 +37,9 @@ pub(crate) async fn accept_tcp(shared: Arc<Shared>, listener: TcpListener) {
 /// Accepts connections on the Unix socket for ever.
 pub(crate) async fn accept_unix(shared: Arc<Shared>, listener: UnixListener) {
     loop {
-        if let Ok((stream, _)) = listener.accept().await {
-            spawn_connection(&shared, stream, Transport::Unix);
+        match listener.accept().await {
+            Ok((stream, _)) => spawn_connection(&shared, stream, Transport::Unix),
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
     }
 }
@@ -165,7 +171,7 @@ async fn handle(shared: &Shared, mut request: Request, endpoint: Endpoint) -> An
         let reason = format!("a body of more than {} bytes", endpoint.max_body());
         Err(Refused::new(413, reason))
     } else {
-        endpoint::handle(endpoint, &request, &shared.settings)
+        endpoint::handle(endpoint, &request, &shared.settings).await
     };
     match handled {
         Ok((answer, items)) => {
@@ -201,8 +207,10 @@ fn failed(
     } else {
         Answer::refusing(&Refused::new(status, "a fault was asked for"))
     };
-    let retry_after = retry_after.map(|seconds| ("retry-after", seconds.to_string()));
-    answer.headers.extend(retry_after);
+    if !hidden {
+        let retry_after = retry_after.map(|seconds| ("retry-after", seconds.to_string()));
+        answer.headers.extend(retry_after);
+    }
     request.status = Some(answer.status);
     shared.store.add_request(request, Items::None, None);
     response(shared, answer, Ending::Proper)

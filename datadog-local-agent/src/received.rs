@@ -8,6 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::dogstatsd::Item;
 use crate::logs::LogEntry;
 use crate::metric::{Event, Metric, ServiceCheck};
+use crate::profile::Profile;
 use crate::request::{Refusal, Request};
 use crate::trace::{Span, TraceChunk};
 
@@ -20,6 +21,7 @@ pub struct Received {
     metrics: Vec<Metric>,
     events: Vec<Event>,
     service_checks: Vec<ServiceCheck>,
+    profiles: Vec<Profile>,
     refusals: Vec<Refusal>,
     connections: u64,
     datagrams: u64,
@@ -80,6 +82,11 @@ impl Received {
         &self.service_checks
     }
 
+    /// Accepted profile uploads.
+    pub fn profiles(&self) -> &[Profile] {
+        &self.profiles
+    }
+
     /// Everything refused.
     pub fn refusals(&self) -> &[Refusal] {
         &self.refusals
@@ -100,6 +107,8 @@ impl Received {
             Items::None => {}
             Items::Traces(chunks) => self.traces.extend(chunks),
             Items::Logs(entries) => self.logs.extend(entries),
+            Items::Metrics(metrics) => self.metrics.extend(metrics),
+            Items::Profile(profile) => self.profiles.push(profile),
         }
     }
 }
@@ -110,7 +119,7 @@ impl fmt::Display for Received {
         write!(
             f,
             "{} requests on {} connections, {} datagrams; accepted: {} spans in {} trace chunks, {} log entries, {} metrics, \
-             {} events, {} service checks; {} refusals",
+             {} events, {} service checks, {} profiles; {} refusals",
             self.requests.len(),
             self.connections,
             self.datagrams,
@@ -120,6 +129,7 @@ impl fmt::Display for Received {
             self.metrics.len(),
             self.events.len(),
             self.service_checks.len(),
+            self.profiles.len(),
             self.refusals.len(),
         )?;
         for refusal in &self.refusals {
@@ -135,6 +145,8 @@ pub(crate) enum Items {
     None,
     Traces(Vec<TraceChunk>),
     Logs(Vec<LogEntry>),
+    Metrics(Vec<Metric>),
+    Profile(Profile),
 }
 
 /// [`Received`], shared between the agent's thread and those that ask and wait.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
@@ -105,8 +105,12 @@ impl Reservation {
         http.set_reuse_address(true)?;
         http.bind(&places.http.into())?;
         let dogstatsd = UdpSocket::bind(places.dogstatsd)?;
+        let nobody = match places.dogstatsd {
+            SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
+            SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
+        };
         // Port 9, discard.
-        dogstatsd.connect((Ipv4Addr::LOCALHOST, 9))?;
+        dogstatsd.connect((nobody, 9))?;
         Ok(Self {
             _http: http,
             _dogstatsd: dogstatsd,

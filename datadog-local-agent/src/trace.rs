@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use rmpv::Value;
 
-use crate::msgpack::{self, Fields};
 use crate::request::{Headers, Refused, Request};
+use crate::value::{self, Fields};
 
 /// One trace chunk: spans of one trace that came together, with the headers of their request.
 #[derive(Clone, Debug)]
@@ -171,8 +171,8 @@ fn check_count(header: Option<&str>, chunks: usize) -> Result<(), String> {
 }
 
 fn chunks(body: &[u8]) -> Result<Vec<Vec<Span>>, String> {
-    let chunks = msgpack::whole(body)?;
-    msgpack::list(chunks, "trace chunks")?
+    let chunks = value::msgpack(body)?;
+    value::list(chunks, "trace chunks")?
         .into_iter()
         .enumerate()
         .map(|(at, value)| chunk(value).map_err(|reason| format!("chunk {at}{reason}")))
@@ -180,7 +180,7 @@ fn chunks(body: &[u8]) -> Result<Vec<Vec<Span>>, String> {
 }
 
 fn chunk(value: Value) -> Result<Vec<Span>, String> {
-    let values = msgpack::list(value, "spans").map_err(|reason| format!(": {reason}"))?;
+    let values = value::list(value, "spans").map_err(|reason| format!(": {reason}"))?;
     let mut spans = Vec::with_capacity(values.len());
     for (at, value) in values.into_iter().enumerate() {
         spans.push(span(value).map_err(|reason| format!(", span {at}: {reason}"))?);
@@ -237,27 +237,25 @@ fn high_half(text: &str) -> Option<u64> {
 fn span(value: Value) -> Result<Span, String> {
     let mut fields = Fields::of(value)?;
     let span = Span {
-        trace_id: fields.required("trace_id", msgpack::id)?,
+        trace_id: fields.required("trace_id", value::id)?,
         trace_id_high: 0,
-        span_id: fields.required("span_id", msgpack::id)?,
-        parent_id: fields.optional("parent_id", msgpack::unsigned)?,
-        name: fields.required("name", msgpack::filled)?,
-        service: fields.required("service", msgpack::filled)?,
-        resource: fields.required("resource", msgpack::filled)?,
-        type_: fields.optional("type", msgpack::text)?,
-        start_ns: fields.required("start", msgpack::positive)?,
-        duration_ns: fields.required("duration", msgpack::not_negative)?,
+        span_id: fields.required("span_id", value::id)?,
+        parent_id: fields.optional("parent_id", value::unsigned)?,
+        name: fields.required("name", value::filled)?,
+        service: fields.required("service", value::filled)?,
+        resource: fields.required("resource", value::filled)?,
+        type_: fields.optional("type", value::text)?,
+        start_ns: fields.required("start", value::positive)?,
+        duration_ns: fields.required("duration", value::not_negative)?,
         error: fields.optional("error", error_mark)?,
-        meta: fields.optional("meta", |value| msgpack::map(value, msgpack::text))?,
-        metrics: fields.optional("metrics", |value| msgpack::map(value, msgpack::number))?,
-        meta_struct: fields.optional("meta_struct", |value| {
-            msgpack::map(value, msgpack::packed_map)
-        })?,
-        span_links: fields.optional("span_links", |value| {
-            msgpack::each(value, "span links", link)
-        })?,
+        meta: fields.optional("meta", |value| value::map(value, value::text))?,
+        metrics: fields.optional("metrics", |value| value::map(value, value::number))?,
+        meta_struct: fields
+            .optional("meta_struct", |value| value::map(value, value::packed_map))?,
+        span_links: fields
+            .optional("span_links", |value| value::each(value, "span links", link))?,
         span_events: fields.optional("span_events", |value| {
-            msgpack::each(value, "span events", event)
+            value::each(value, "span events", event)
         })?,
     };
     fields.none_left()?;
@@ -269,7 +267,7 @@ fn error_mark(value: Value) -> Result<i32, String> {
     match value.as_i64() {
         Some(0) => Ok(0),
         Some(1) => Ok(1),
-        _ => Err(format!("expected 0 or 1, got {}", msgpack::kind(&value))),
+        _ => Err(format!("expected 0 or 1, got {}", value::kind(&value))),
     }
 }
 
@@ -290,12 +288,12 @@ fn check_events_tag(span: &Span) -> Result<(), String> {
 fn link(value: Value) -> Result<SpanLink, String> {
     let mut fields = Fields::of(value)?;
     let link = SpanLink {
-        trace_id: fields.required("trace_id", msgpack::id)?,
-        trace_id_high: fields.optional("trace_id_high", msgpack::unsigned)?,
-        span_id: fields.required("span_id", msgpack::id)?,
-        attributes: fields.optional("attributes", |value| msgpack::map(value, msgpack::text))?,
-        tracestate: fields.optional("tracestate", msgpack::text)?,
-        flags: fields.optional("flags", msgpack::unsigned_32)?,
+        trace_id: fields.required("trace_id", value::id)?,
+        trace_id_high: fields.optional("trace_id_high", value::unsigned)?,
+        span_id: fields.required("span_id", value::id)?,
+        attributes: fields.optional("attributes", |value| value::map(value, value::text))?,
+        tracestate: fields.optional("tracestate", value::text)?,
+        flags: fields.optional("flags", value::unsigned_32)?,
     };
     fields.none_left()?;
     Ok(link)
@@ -304,10 +302,10 @@ fn link(value: Value) -> Result<SpanLink, String> {
 fn event(value: Value) -> Result<SpanEvent, String> {
     let mut fields = Fields::of(value)?;
     let event = SpanEvent {
-        time_unix_nano: fields.required("time_unix_nano", msgpack::unsigned)?,
-        name: fields.required("name", msgpack::filled)?,
+        time_unix_nano: fields.required("time_unix_nano", value::unsigned)?,
+        name: fields.required("name", value::filled)?,
         attributes: fields.optional("attributes", |value| {
-            msgpack::map(value, |value| attribute(value, true))
+            value::map(value, |value| attribute(value, true))
         })?,
     };
     fields.none_left()?;
@@ -317,11 +315,11 @@ fn event(value: Value) -> Result<SpanEvent, String> {
 /// An attribute is a map with its type's number and one field of that type.
 fn attribute(value: Value, array_allowed: bool) -> Result<Attribute, String> {
     let mut fields = Fields::of(value)?;
-    let attribute = match fields.required("type", msgpack::unsigned)? {
-        0 => Attribute::Text(fields.required("string_value", msgpack::text)?),
-        1 => Attribute::Bool(fields.required("bool_value", msgpack::boolean)?),
-        2 => Attribute::Int(fields.required("int_value", msgpack::signed)?),
-        3 => Attribute::Double(fields.required("double_value", msgpack::number)?),
+    let attribute = match fields.required("type", value::unsigned)? {
+        0 => Attribute::Text(fields.required("string_value", value::text)?),
+        1 => Attribute::Bool(fields.required("bool_value", value::boolean)?),
+        2 => Attribute::Int(fields.required("int_value", value::signed)?),
+        3 => Attribute::Double(fields.required("double_value", value::number)?),
         4 if array_allowed => Attribute::Array(fields.required("array_value", array)?),
         other => {
             return Err(format!(
@@ -336,7 +334,7 @@ fn attribute(value: Value, array_allowed: bool) -> Result<Attribute, String> {
 fn array(value: Value) -> Result<Vec<Attribute>, String> {
     let mut fields = Fields::of(value)?;
     let values = fields.optional("values", |value| {
-        msgpack::each(value, "values", |value| attribute(value, false))
+        value::each(value, "values", |value| attribute(value, false))
     })?;
     fields.none_left()?;
     Ok(values)

@@ -1,1 +1,56 @@
-//! Datadog metrics over DogStatsD.
+//! Datadog metrics for Rust: aggregated in the process, sent to DogStatsD, without an async runtime.
+//!
+//! Used through the `datadog` facade (feature `metrics`), or alone:
+//!
+//! ```
+//! use datadog_config::DDConfig;
+//! use datadog_metrics::Metrics;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let agent = datadog_local_agent::LocalAgent::start()?;
+//! # let url = agent.dogstatsd_url();
+//! let config = DDConfig::builder().service("shop").dogstatsd_url(url).build()?;
+//! let metrics = Metrics::start(&config)?;
+//!
+//! metrics.increment("page.views", [("route", "/cart")]);
+//! metrics.gauge("queue.depth", 12.0, ["queue:mail"]);
+//! {
+//!     let _timer = metrics.measure("checkout.seconds", ());
+//!     // … work …
+//! } // the time since `measure` is recorded here
+//!
+//! // A metric in a hot place is looked up once:
+//! let hits = metrics.counter("cache.hits", [("cache", "users")]);
+//! hits.increment(1);
+//! # assert_eq!(
+//! metrics.flush(std::time::Duration::from_secs(1)).delivered
+//! # , 4);
+//! # agent.wait_for(std::time::Duration::from_secs(5), |got| got.metrics().len() == 4)?;
+//! # assert!(agent.metrics_named("page.views")[0].has_tag("service:shop"));
+//! # Ok(()) }
+//! ```
+//!
+//! A submitted value goes into a cell of its thread, without a lock, a shared counter or an allocation. Every 2 seconds
+//! the worker reads the cells of all threads, writes one line for each context (kind, name and tags), and
+//! packs the lines into datagrams. What the server's socket does not take stays owed: the next line contains it.
+
+mod cell;
+mod context;
+mod encode;
+mod event;
+mod handle;
+mod local;
+mod metrics;
+mod registry;
+mod samples;
+mod shared;
+mod sink;
+mod slot;
+mod tags;
+mod timer;
+
+pub use event::{AlertType, Event, Priority, ServiceCheck, Status};
+pub use handle::{Counter, Distribution, Gauge, Histogram, Timing};
+pub use metrics::Metrics;
+pub use tags::{Tag, Tags};
+pub use timer::Timer;

@@ -6,7 +6,7 @@ mod extras;
 use std::process;
 
 use datadog_config::DDConfig;
-use datadog_transport::{Clock, Payload};
+use datadog_transport::{Clock, Part, Payload};
 
 use crate::batch::{Finished, FinishedSpan};
 use crate::msgpack;
@@ -16,6 +16,9 @@ use crate::tracer::span_tags;
 
 /// A payload is closed at this size; the agent refuses 25 MB (dd-trace-go: `ddtrace/tracer/payload.go`).
 const PAYLOAD_BYTES: usize = 4_750_000;
+
+/// The head of a list, in the form that is as long for every length.
+const HEAD_BYTES: usize = 5;
 
 /// What the agent calls spans without a name (datadog-agent: `pkg/trace/traceutil/normalize`).
 const NAMELESS: &str = "unnamed_operation";
@@ -46,8 +49,7 @@ pub(crate) struct Encoder {
 #[derive(Debug, Default)]
 pub(crate) struct Filling {
     body: Vec<u8>,
-    chunks: usize,
-    spans: u64,
+    chunks: Vec<Part>,
 }
 
 impl Encoder {
@@ -73,16 +75,19 @@ impl Encoder {
     /// Appends one chunk, its local root first.
     pub(crate) fn add(&self, filling: &mut Filling, chunk: &mut Chunk) {
         if filling.body.is_empty() {
-            msgpack::array32(&mut filling.body, 0);
+            filling.body.resize(HEAD_BYTES, 0);
         }
+        let start = filling.body.len();
         chunk.spans.root_first();
         msgpack::array(&mut filling.body, chunk.spans.len());
         for (at, span) in chunk.spans.spans().enumerate() {
             let first_of = (at == 0).then_some(&*chunk);
             self.span(&mut filling.body, span, first_of);
         }
-        filling.chunks += 1;
-        filling.spans += chunk.spans.len() as u64;
+        filling.chunks.push(Part {
+            bytes: start..filling.body.len(),
+            items: chunk.spans.len() as u64,
+        });
     }
 
     /// `first_of` is the chunk whose first span it is.
@@ -287,31 +292,38 @@ impl Filling {
     }
 
     /// The payload with what was added so far; `None` if that is nothing.
-    pub(crate) fn close(&mut self) -> Option<Payload> {
-        let Self {
-            mut body,
-            chunks,
-            spans,
-        } = std::mem::take(self);
-        if chunks == 0 {
-            return None;
-        }
-        let mut head = Vec::with_capacity(5);
-        msgpack::array32(&mut head, chunks);
-        body[..head.len()].copy_from_slice(&head);
-        let headers = vec![
-            ("Content-Type", "application/msgpack".to_owned()),
-            ("X-Datadog-Trace-Count", chunks.to_string()),
-            ("Datadog-Client-Computed-Top-Level", "yes".to_owned()),
-            // Without it the agent answers 200 even to what it refuses.
-            ("Datadog-Send-Real-Http-Status", "yes".to_owned()),
-        ];
-        Some(Payload {
-            body,
-            headers,
-            items: spans,
-        })
+    pub(crate) fn close(self) -> Option<Payload> {
+        (!self.chunks.is_empty()).then(|| payload(self.body, self.chunks))
     }
+}
+
+/// A list of chunks, whose head gets its place filled in.
+fn payload(mut body: Vec<u8>, chunks: Vec<Part>) -> Payload {
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    msgpack::array32(&mut head, chunks.len());
+    body[..HEAD_BYTES].copy_from_slice(&head);
+    let headers = vec![
+        ("Content-Type", "application/msgpack".to_owned()),
+        ("X-Datadog-Trace-Count", chunks.len().to_string()),
+        ("Datadog-Client-Computed-Top-Level", "yes".to_owned()),
+        // Without it the agent answers 200 even to what it refuses.
+        ("Datadog-Send-Real-Http-Status", "yes".to_owned()),
+    ];
+    Payload::list(body, headers, chunks, frame)
+}
+
+fn frame(chunks: &[(&[u8], u64)]) -> Payload {
+    let mut body = vec![0; HEAD_BYTES];
+    let mut parts = Vec::with_capacity(chunks.len());
+    for (chunk, items) in chunks {
+        let start = body.len();
+        body.extend_from_slice(chunk);
+        parts.push(Part {
+            bytes: start..body.len(),
+            items: *items,
+        });
+    }
+    payload(body, parts)
 }
 
 fn or_nameless(name: &str) -> &str {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datadog_config::DDConfig;
-use datadog_transport::{Account, AgentClient, Outbox, Pass, Payload, Signal};
+use datadog_transport::{Account, AgentClient, Occasion, Outbox, Pass, Payload, Signal};
 
 use crate::encode::{Encoder, Filling};
 use crate::tracer::Shared;
@@ -52,10 +52,8 @@ impl TraceSink {
             self.encoder.add(&mut filling, &mut chunk);
             self.shared.pool.put(chunk.spans);
         }
-        let mut payload = filling.close()?;
         let known = self.shared.sampler.agent_rates().version();
-        payload.headers.push((RATES_VERSION, known));
-        Some(payload)
+        Some(filling.close()?.with_header(RATES_VERSION, known))
     }
 }
 
@@ -65,6 +63,10 @@ impl Signal for TraceSink {
     }
 
     fn run(&mut self, pass: &Pass) -> Option<Instant> {
+        // Not while somebody waits: what is buffered goes first.
+        if pass.occasion == Occasion::Due {
+            self.agent.refresh_info(self.agent.limit());
+        }
         // One payload at a time, so that a fast producer finds room in the queue while the agent is busy.
         loop {
             let payload = self.next_payload();

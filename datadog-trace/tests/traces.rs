@@ -294,6 +294,30 @@ fn a_busy_agent_gets_the_traces_later() {
 }
 
 #[test]
+fn a_payload_that_the_agent_finds_too_large_is_halved() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    for _ in 0..5 {
+        tracer.traced("one", |_| tracer.traced("two", |_| ()));
+    }
+    agent.fail_next(2, Endpoint::Traces, Fault::Status(413));
+    let report = tracer.flush(LIMIT);
+    assert_eq!(
+        (report.delivered, report.dropped.total()),
+        (10, 0),
+        "{:?}",
+        agent.refusals()
+    );
+    let sizes: Vec<_> = agent
+        .requests()
+        .iter()
+        .filter_map(|request| request.header("X-Datadog-Trace-Count").map(str::to_owned))
+        .collect();
+    assert_eq!(sizes, ["5", "2", "1", "1", "3"]);
+    assert_balanced(&tracer.health());
+}
+
+#[test]
 fn a_flood_stays_within_its_memory_and_is_counted() {
     let agent = LocalAgent::start().unwrap();
     let tracer = start(config(&agent.url()));

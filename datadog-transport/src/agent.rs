@@ -1,17 +1,20 @@
 //! The client of the trace agent, which takes traces, profiles and more.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use datadog_config::{AgentUrl, DDConfig};
+use parking_lot::Mutex;
 
 use crate::http::HttpClient;
-use crate::{Answer, Headers, Payload, SendError, TransportError};
+use crate::info::Knowledge;
+use crate::{AgentInfo, Answer, Headers, Payload, SendError, TransportError};
 
 /// The trace agent, over TCP or a Unix socket, with the headers that every request to it carries.
 #[derive(Debug)]
 pub struct AgentClient {
     http: HttpClient,
     limit: Duration,
+    knowledge: Mutex<Knowledge>,
 }
 
 impl AgentClient {
@@ -25,6 +28,7 @@ impl AgentClient {
         Ok(Self {
             http,
             limit: config.agent_timeout(),
+            knowledge: Mutex::default(),
         })
     }
 
@@ -44,7 +48,38 @@ impl AgentClient {
         payload: &Payload,
         limit: Duration,
     ) -> Result<Answer, SendError> {
-        self.http.post(path, &payload.headers, &payload.body, limit)
+        let answer = self
+            .http
+            .post(path, &payload.headers, &payload.body, limit)?;
+        if let Some(state) = answer.header("Datadog-Agent-State") {
+            self.knowledge.lock().see_state(state);
+        }
+        Ok(answer)
+    }
+
+    /// What the agent said last that it can do. The default until it answered.
+    pub fn info(&self) -> AgentInfo {
+        self.knowledge.lock().info().clone()
+    }
+
+    /// Asks the agent what it can do, if that is not known or has changed. Waits for the answer, at most `limit`:
+    /// for the worker, not for callers.
+    pub fn refresh_info(&self, limit: Duration) {
+        if !self.knowledge.lock().wants_answer(Instant::now()) {
+            return;
+        }
+        let answer = self.http.get("/info", limit.min(self.limit));
+        let mut knowledge = self.knowledge.lock();
+        match answer {
+            Ok(answer) => match (answer.status(), AgentInfo::parse(answer.body())) {
+                (200, Some(info)) => knowledge.learn(info, answer.header("Datadog-Agent-State")),
+                (404, _) => {
+                    knowledge.learn(AgentInfo::default(), answer.header("Datadog-Agent-State"))
+                }
+                _ => knowledge.no_answer(Instant::now()),
+            },
+            Err(_) => knowledge.no_answer(Instant::now()),
+        }
     }
 
     pub(crate) fn http(&self) -> &HttpClient {

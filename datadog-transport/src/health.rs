@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::fork::Birthplace;
 
 /// One kind of data, with its own buffers, period and account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,14 +34,18 @@ pub enum DropReason {
     TooLarge,
     /// The item could not be encoded, such as a metric without a name.
     Invalid,
-    /// The receiver answered with this HTTP status, or 0 where the answer had none.
+    /// The receiver answered with this HTTP status.
     Refused(u16),
-    /// The receiver could not be reached before the item's age limit.
+    /// The receiver failed to take it for longer than the age limit.
     Expired,
     /// The client was shut down first.
     Shutdown,
     /// The config names no receiver for this signal.
     NoReceiver,
+    /// The process is a fork of the one that made the client. It can make a client of its own.
+    Forked,
+    /// There were too many distinct combinations of name and tags.
+    Cardinality,
 }
 
 /// Items given up, by reason.
@@ -113,15 +120,50 @@ pub struct Account {
     delivered: AtomicU64,
     queued: AtomicU64,
     pending: AtomicU64,
-    queue_full: AtomicU64,
-    other_drops: Mutex<BTreeMap<DropReason, u64>>,
+    drops: DropCounters,
     bytes: AtomicU64,
     requests: AtomicU64,
     retries: AtomicU64,
-    last_error: Mutex<Option<LastError>>,
+    rare: Mutex<Rare>,
+    birthplace: Birthplace,
+    refresh: OnceLock<Refresh>,
+}
+
+struct Refresh(Box<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Refresh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refresh").finish_non_exhaustive()
+    }
+}
+
+/// What only the worker writes.
+#[derive(Clone, Debug, Default)]
+struct Rare {
+    refused: BTreeMap<u16, u64>,
+    last_error: Option<LastError>,
+}
+
+/// Callers count without a lock.
+#[derive(Debug, Default)]
+struct DropCounters {
+    queue_full: AtomicU64,
+    too_large: AtomicU64,
+    invalid: AtomicU64,
+    expired: AtomicU64,
+    shutdown: AtomicU64,
+    no_receiver: AtomicU64,
+    forked: AtomicU64,
+    cardinality: AtomicU64,
 }
 
 impl Account {
+    /// Calls `refresh` before each look at the account: for a signal whose callers count elsewhere, because even
+    /// one shared counter would cost them too much. Only the first call of this has an effect.
+    pub fn refresh_with(&self, refresh: impl Fn() + Send + Sync + 'static) {
+        let _ = self.refresh.set(Refresh(Box::new(refresh)));
+    }
+
     /// Counts `items` as taken from a caller.
     pub fn accept(&self, items: u64) {
         self.accepted.fetch_add(items, Ordering::Relaxed);
@@ -135,12 +177,16 @@ impl Account {
 
     /// Counts `items` as given up.
     pub fn drop_items(&self, reason: DropReason, items: u64) {
-        match reason {
-            DropReason::QueueFull => {
-                self.queue_full.fetch_add(items, Ordering::Relaxed);
+        match (self.drops.counter(reason), reason) {
+            (Some(counter), _) => {
+                counter.fetch_add(items, Ordering::Relaxed);
             }
-            _ if items == 0 => {}
-            _ => *self.other_drops.lock().entry(reason).or_default() += items,
+            (None, DropReason::Refused(status)) => {
+                if let Some(mut rare) = self.rare() {
+                    *rare.refused.entry(status).or_default() += items;
+                }
+            }
+            (None, _) => {}
         }
     }
 
@@ -154,10 +200,12 @@ impl Account {
 
     /// Notes what went wrong.
     pub fn error(&self, message: impl Into<String>) {
-        *self.last_error.lock() = Some(LastError {
-            at: SystemTime::now(),
-            message: message.into(),
-        });
+        if let Some(mut rare) = self.rare() {
+            rare.last_error = Some(LastError {
+                at: SystemTime::now(),
+                message: message.into(),
+            });
+        }
     }
 
     /// Changes the number of items that wait in a buffer which callers write to.
@@ -172,25 +220,80 @@ impl Account {
 
     /// The account as it stands.
     pub fn snapshot(&self) -> SignalHealth {
-        let mut by_reason = self.other_drops.lock().clone();
-        let queue_full = self.queue_full.load(Ordering::Relaxed);
-        if queue_full > 0 {
-            by_reason.insert(DropReason::QueueFull, queue_full);
+        if let Some(Refresh(refresh)) = self.refresh.get() {
+            refresh();
         }
         let buffered = self
             .queued
             .load(Ordering::Relaxed)
             .wrapping_add(self.pending.load(Ordering::Relaxed));
+        let Rare {
+            refused,
+            last_error,
+        } = self.rare().map_or_else(Rare::default, |rare| rare.clone());
         SignalHealth {
             accepted: self.accepted.load(Ordering::Relaxed),
             delivered: self.delivered.load(Ordering::Relaxed),
             buffered: (buffered as i64).max(0) as u64,
-            dropped: Drops { by_reason },
+            dropped: self.drops.snapshot(refused),
             bytes: self.bytes.load(Ordering::Relaxed),
             requests: self.requests.load(Ordering::Relaxed),
             retries: self.retries.load(Ordering::Relaxed),
-            last_error: self.last_error.lock().clone(),
+            last_error,
         }
+    }
+
+    /// `None` in a forked child for what another thread of the parent was using just then.
+    fn rare(&self) -> Option<MutexGuard<'_, Rare>> {
+        if self.birthplace.is_here() {
+            Some(self.rare.lock())
+        } else {
+            self.rare.try_lock()
+        }
+    }
+}
+
+impl DropCounters {
+    /// The counter of a reason; `None` for refusals, which have one for each status.
+    fn counter(&self, reason: DropReason) -> Option<&AtomicU64> {
+        match reason {
+            DropReason::QueueFull => Some(&self.queue_full),
+            DropReason::TooLarge => Some(&self.too_large),
+            DropReason::Invalid => Some(&self.invalid),
+            DropReason::Expired => Some(&self.expired),
+            DropReason::Shutdown => Some(&self.shutdown),
+            DropReason::NoReceiver => Some(&self.no_receiver),
+            DropReason::Forked => Some(&self.forked),
+            DropReason::Cardinality => Some(&self.cardinality),
+            DropReason::Refused(_) => None,
+        }
+    }
+
+    fn snapshot(&self, refused: BTreeMap<u16, u64>) -> Drops {
+        use DropReason::{
+            Cardinality, Expired, Forked, Invalid, NoReceiver, QueueFull, Shutdown, TooLarge,
+        };
+        let reasons = [
+            QueueFull,
+            TooLarge,
+            Invalid,
+            Expired,
+            Shutdown,
+            NoReceiver,
+            Forked,
+            Cardinality,
+        ];
+        let counted = reasons
+            .into_iter()
+            .filter_map(|reason| Some((reason, self.counter(reason)?.load(Ordering::Relaxed))));
+        let refused = refused
+            .into_iter()
+            .map(|(status, count)| (DropReason::Refused(status), count));
+        let by_reason = counted
+            .chain(refused)
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        Drops { by_reason }
     }
 }
 
@@ -299,11 +402,12 @@ impl fmt::Display for DropReason {
             Self::QueueFull => f.write_str("queue full"),
             Self::TooLarge => f.write_str("too large"),
             Self::Invalid => f.write_str("invalid"),
-            Self::Refused(0) => f.write_str("refused"),
             Self::Refused(status) => write!(f, "refused with {status}"),
             Self::Expired => f.write_str("expired"),
             Self::Shutdown => f.write_str("shutdown"),
             Self::NoReceiver => f.write_str("no receiver"),
+            Self::Forked => f.write_str("forked"),
+            Self::Cardinality => f.write_str("cardinality"),
         }
     }
 }

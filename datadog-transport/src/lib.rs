@@ -15,12 +15,16 @@
 mod agent;
 mod clock;
 pub mod context;
+pub mod diagnostics;
 mod error;
 mod error_report;
+mod fork;
 mod health;
 mod http;
+mod info;
 mod intake;
 mod outbox;
+mod payload;
 mod queue;
 mod resolve;
 mod retry;
@@ -34,14 +38,17 @@ pub use agent::AgentClient;
 pub use clock::Clock;
 pub use error::TransportError;
 pub use error_report::ErrorReport;
+pub use fork::Birthplace;
 pub use health::{
     Account, DropReason, Drops, FlushReport, Health, LastError, SignalHealth, SignalKind,
 };
 pub use http::{Answer, Headers, SendError};
+pub use info::AgentInfo;
 pub use intake::IntakeClient;
-pub use outbox::{Outbox, Payload};
+pub use outbox::Outbox;
+pub use payload::{Frame, Part, Payload};
 pub use queue::Queue;
 pub use standalone::Standalone;
 pub use statsd::{StatsdError, StatsdSocket};
 pub use transport::{Seat, Transport, TransportBuilder};
-pub use worker::{Occasion, Pass, Signal, Waker};
+pub use worker::{Occasion, Pass, Signal, Waker, on_worker};

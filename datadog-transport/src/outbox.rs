@@ -5,22 +5,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::diagnostics::Limiter;
 use crate::retry::{Backoff, Verdict, judge};
-use crate::{Account, Answer, DropReason, Headers, Occasion, Pass, SendError};
+use crate::{Account, Answer, DropReason, Occasion, Pass, Payload, SendError};
 
-/// How long a payload may wait for its receiver.
-const LONGEST_STAY: Duration = Duration::from_secs(10);
-
-/// One request body.
-#[derive(Debug)]
-pub struct Payload {
-    /// The body, as it goes over the wire.
-    pub body: Vec<u8>,
-    /// Headers of this request alone.
-    pub headers: Headers,
-    /// Items of the account that it holds.
-    pub items: u64,
-}
+/// A payload that the receiver fails on for this long makes way for the next.
+const LONGEST_STAY: Duration = Duration::from_secs(60);
 
 /// Payloads that wait for one receiver, bounded in bytes: new ones push out the oldest.
 #[derive(Debug)]
@@ -30,6 +20,10 @@ pub struct Outbox {
     bytes: usize,
     waiting: VecDeque<Waiting>,
     backoff: Backoff,
+    failures: Limiter,
+    refusals: Limiter,
+    /// Whether a wrong API key was logged, which more lines don't mend.
+    key_refused: bool,
 }
 
 #[derive(Debug)]
@@ -37,6 +31,8 @@ struct Waiting {
     payload: Payload,
     since: Instant,
     tried: bool,
+    /// Whether it was sent again at once after its connection broke.
+    resent: bool,
 }
 
 impl Outbox {
@@ -48,25 +44,26 @@ impl Outbox {
             bytes: 0,
             waiting: VecDeque::new(),
             backoff: Backoff::default(),
+            failures: Limiter::default(),
+            refusals: Limiter::default(),
+            key_refused: false,
         }
     }
 
-    /// Takes a payload. Where the limit is passed, the oldest are dropped as [`DropReason::QueueFull`].
+    /// Takes a payload. Where the limit is passed, the oldest are dropped as [`DropReason::QueueFull`]; the newest
+    /// gets its try even if it passes the limit alone.
     pub fn push(&mut self, payload: Payload) {
         self.account.pending(payload.items as i64);
-        self.bytes += payload.body.len();
-        self.waiting.push_back(Waiting {
-            payload,
-            since: Instant::now(),
-            tried: false,
-        });
+        self.bytes += payload.memory();
+        self.waiting
+            .push_back(Waiting::new(payload, Instant::now()));
         while self.bytes > self.limit && self.waiting.len() > 1 {
             self.give_up_first(DropReason::QueueFull);
         }
     }
 
-    /// Sends the payloads in order, each within `limit`, as far as `pass` allows. Returns when to try again, if
-    /// something is left that waits for the receiver to come back.
+    /// Sends the payloads in order, each within `limit`, until one has to wait, or `pass` ends. Returns when to
+    /// try again, if something is left.
     pub fn deliver(
         &mut self,
         pass: &Pass,
@@ -75,7 +72,6 @@ impl Outbox {
     ) -> Option<Instant> {
         loop {
             let now = Instant::now();
-            self.expire(now);
             let first = self.waiting.front_mut()?;
             if pass.occasion == Occasion::Due
                 && let Some(until) = self.backoff.wait_until(now)
@@ -86,35 +82,39 @@ impl Outbox {
             if left.is_zero() {
                 return Some(now);
             }
+            // A request that is cut short may have arrived all the same, and comes twice then. So only somebody
+            // who waits can shorten it.
+            let limit = match pass.occasion {
+                Occasion::Due => limit,
+                Occasion::Flush | Occasion::Shutdown => limit.min(left),
+            };
             self.account.request(first.tried);
             first.tried = true;
-            let outcome = send(&first.payload, limit.min(left));
+            let outcome = send(&first.payload, limit);
+            if matches!(outcome, Err(SendError::Torn(_))) && !first.resent {
+                // Most likely the server closed the connection while it was idle.
+                first.resent = true;
+                continue;
+            }
             match judge(&outcome) {
-                Verdict::Delivered => {
-                    self.backoff.succeed();
-                    self.deliver_first();
+                Verdict::Delivered => self.deliver_first(),
+                Verdict::TooLarge { .. } if self.split_first() => {}
+                Verdict::TooLarge { error } => self.refuse_first(DropReason::TooLarge, error),
+                Verdict::Refused { status, error } => {
+                    self.refuse_first(DropReason::Refused(status), error);
                 }
-                Verdict::GiveUp { reason, error } => {
-                    log::warn!(target: "datadog", "{} items dropped: {error}", first.payload.items);
-                    self.account.error(error);
-                    self.backoff.succeed();
-                    self.give_up_first(reason);
-                }
+                Verdict::Stopped => return Some(now),
                 Verdict::Later {
                     error,
                     retry_after,
                     absent,
                 } => {
-                    let now = Instant::now();
-                    if self.backoff.fail(now, retry_after) {
-                        log::warn!(target: "datadog", "can't deliver, will try again: {error}");
-                    }
-                    self.account.error(error);
-                    let until = self.backoff.wait_until(now).unwrap_or(now);
-                    if pass.occasion != Occasion::Shutdown || absent {
+                    let until = self.postpone(error, retry_after, absent);
+                    let in_vain = absent || until >= pass.deadline;
+                    if pass.occasion != Occasion::Shutdown || in_vain {
                         return Some(until);
                     }
-                    thread::sleep(until.min(pass.deadline).saturating_duration_since(now));
+                    thread::sleep(until.saturating_duration_since(Instant::now()));
                 }
             }
         }
@@ -127,17 +127,63 @@ impl Outbox {
         }
     }
 
-    fn expire(&mut self, now: Instant) {
-        while self
-            .waiting
-            .front()
-            .is_some_and(|first| first.tried && now - first.since > LONGEST_STAY)
-        {
+    /// Notes a failure that may pass. Returns when to try again.
+    fn postpone(&mut self, error: String, retry_after: Option<Duration>, absent: bool) -> Instant {
+        let now = Instant::now();
+        self.backoff.fail(now, retry_after);
+        self.failures
+            .warn(|| format!("can't deliver, will try again: {error}"));
+        self.account.error(error);
+        // Where nothing listens, the payload can't be what is wrong.
+        if !absent {
+            self.expire_first(now);
+        }
+        self.backoff.wait_until(now).unwrap_or(now)
+    }
+
+    fn expire_first(&mut self, now: Instant) {
+        let first = self.waiting.front();
+        if first.is_some_and(|first| now - first.since > LONGEST_STAY) {
             self.give_up_first(DropReason::Expired);
         }
     }
 
+    /// Puts two halves in the place of the first payload, if it can be halved.
+    fn split_first(&mut self) -> bool {
+        let Some(halves) = self
+            .waiting
+            .front()
+            .and_then(|first| first.payload.halves())
+        else {
+            return false;
+        };
+        let Some(Waiting { payload, since, .. }) = self.waiting.pop_front() else {
+            return false;
+        };
+        self.bytes -= payload.memory();
+        for half in halves.into_iter().rev() {
+            self.bytes += half.memory();
+            self.waiting.push_front(Waiting::new(half, since));
+        }
+        true
+    }
+
+    fn refuse_first(&mut self, reason: DropReason, error: String) {
+        self.backoff.succeed();
+        let items = self.waiting.front().map_or(0, |first| first.payload.items);
+        let key_refused = matches!(reason, DropReason::Refused(401 | 403));
+        if !(key_refused && self.key_refused) {
+            self.refusals
+                .warn(|| format!("{items} items dropped: {error}"));
+        }
+        self.key_refused |= key_refused;
+        self.account.error(error);
+        self.give_up_first(reason);
+    }
+
     fn deliver_first(&mut self) {
+        self.backoff.succeed();
+        self.key_refused = false;
         if let Some(payload) = self.take_first() {
             self.account.deliver(payload.items, payload.body.len());
         }
@@ -151,15 +197,27 @@ impl Outbox {
 
     fn take_first(&mut self) -> Option<Payload> {
         let payload = self.waiting.pop_front()?.payload;
-        self.bytes -= payload.body.len();
+        self.bytes -= payload.memory();
         self.account.pending(-(payload.items as i64));
         Some(payload)
+    }
+}
+
+impl Waiting {
+    fn new(payload: Payload, since: Instant) -> Self {
+        Self {
+            payload,
+            since,
+            tried: false,
+            resent: false,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Headers, Part};
 
     fn outbox() -> (Outbox, Arc<Account>) {
         let account = Arc::new(Account::default());
@@ -168,11 +226,7 @@ mod tests {
 
     fn payload(account: &Account, bytes: usize, items: u64) -> Payload {
         account.accept(items);
-        Payload {
-            body: vec![0; bytes],
-            headers: Headers::new(),
-            items,
-        }
+        Payload::new(vec![0; bytes], Headers::new(), items)
     }
 
     fn pass(occasion: Occasion, left: Duration) -> Pass {
@@ -211,7 +265,7 @@ mod tests {
     fn a_due_pass_respects_the_back_off_and_a_flush_does_not() {
         let (mut outbox, account) = outbox();
         outbox.push(payload(&account, 1, 1));
-        let fail = |_: &Payload, _| Err(SendError::Torn("gone".to_owned()));
+        let fail = |_: &Payload, _| Err(SendError::TimedOut("slow".to_owned()));
         outbox
             .backoff
             .fail(Instant::now(), Some(Duration::from_secs(60)));
@@ -246,7 +300,7 @@ mod tests {
             |_, _| Err(SendError::Torn(String::new())),
         );
         let health = account.snapshot();
-        assert!(health.requests > 2, "{health:?}");
+        assert!(health.requests > 3, "{health:?}");
         assert_eq!(health.retries, health.requests - 1);
         outbox.close();
         assert_eq!(account.snapshot().dropped.get(DropReason::Shutdown), 1);
@@ -254,15 +308,124 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_was_tried_expires() {
+    fn what_is_too_large_is_halved_until_it_fits_or_is_a_single_entry() {
+        fn list(entries: &[(&[u8], u64)]) -> Payload {
+            let body: Vec<u8> = entries
+                .iter()
+                .flat_map(|(entry, _)| entry.to_vec())
+                .collect();
+            let mut start = 0;
+            let parts = entries.iter().map(|(entry, items)| {
+                start += entry.len();
+                Part {
+                    bytes: start - entry.len()..start,
+                    items: *items,
+                }
+            });
+            Payload::list(body, Headers::new(), parts.collect(), list)
+        }
         let (mut outbox, account) = outbox();
-        outbox.push(payload(&account, 1, 4));
-        outbox.waiting[0].since -= LONGEST_STAY + Duration::from_secs(1);
-        outbox.expire(Instant::now());
-        assert_eq!(account.snapshot().buffered, 4, "not before it had its try");
-        outbox.waiting[0].tried = true;
-        outbox.expire(Instant::now());
-        assert_eq!(account.snapshot().dropped.get(DropReason::Expired), 4);
+        account.accept(15);
+        outbox.push(list(&[(b"a", 1), (b"bb", 2), (b"ccccc", 4), (b"d", 8)]));
+        let mut seen = Vec::new();
+        let limit = Duration::from_secs(1);
+        outbox.deliver(&pass(Occasion::Flush, limit), limit, |payload, _| {
+            seen.push(String::from_utf8_lossy(&payload.body).into_owned());
+            let status = if payload.body.len() > 3 { 413 } else { 202 };
+            Ok(Answer::of_status(status))
+        });
+        assert_eq!(seen, ["abbcccccd", "abb", "cccccd", "ccccc", "d"]);
+        let health = account.snapshot();
+        assert_eq!(
+            (health.delivered, health.dropped.get(DropReason::TooLarge)),
+            (11, 4)
+        );
+        assert_eq!(health.retries, 0, "a half is a request of its own");
         assert!(balanced(&account));
+    }
+
+    #[test]
+    fn a_payload_that_the_receiver_fails_on_for_long_makes_way_for_the_next() {
+        let (mut outbox, account) = outbox();
+        for items in [1, 2] {
+            outbox.push(payload(&account, 1, items));
+            outbox.waiting[items as usize - 1].since -= LONGEST_STAY + Duration::from_secs(1);
+        }
+        let limit = Duration::from_secs(1);
+        let absent = |_: &Payload, _| Err(SendError::NotListening(String::new()));
+        outbox.deliver(&pass(Occasion::Flush, limit), limit, absent);
+        assert_eq!(account.snapshot().buffered, 3, "nothing looked at it");
+        let busy = |_: &Payload, _| Ok(Answer::of_status(503));
+        outbox.deliver(&pass(Occasion::Flush, limit), limit, busy);
+        let health = account.snapshot();
+        assert_eq!(
+            (health.dropped.get(DropReason::Expired), health.buffered),
+            (1, 2)
+        );
+        assert!(balanced(&account));
+    }
+
+    #[test]
+    fn a_connection_that_breaks_costs_one_more_try_at_once() {
+        let (mut outbox, account) = outbox();
+        outbox.push(payload(&account, 1, 1));
+        let limit = Duration::from_secs(1);
+        let mut answers = [
+            Err(SendError::Torn(String::new())),
+            Ok(Answer::of_status(200)),
+        ]
+        .into_iter();
+        let again = outbox.deliver(&pass(Occasion::Due, limit), limit, |_, _| {
+            answers.next().unwrap()
+        });
+        assert_eq!(again, None);
+        let health = account.snapshot();
+        assert_eq!(
+            (health.delivered, health.requests, health.retries),
+            (1, 2, 1)
+        );
+    }
+
+    #[test]
+    fn only_those_who_wait_shorten_a_request() {
+        let (mut outbox, account) = outbox();
+        let (short, long) = (Duration::from_secs(1), Duration::from_secs(30));
+        for (occasion, shortened) in [
+            (Occasion::Due, false),
+            (Occasion::Flush, true),
+            (Occasion::Shutdown, true),
+        ] {
+            outbox.push(payload(&account, 1, 1));
+            outbox.deliver(&pass(occasion, short), long, |_, limit| {
+                assert_eq!(limit <= short, shortened, "{occasion:?}");
+                Ok(Answer::of_status(200))
+            });
+        }
+        assert_eq!(account.snapshot().delivered, 3);
+    }
+
+    #[test]
+    fn a_shutdown_does_not_wait_for_a_receiver_that_asks_for_more_time_than_there_is() {
+        let (mut outbox, account) = outbox();
+        outbox.push(payload(&account, 1, 1));
+        let start = Instant::now();
+        let limit = Duration::from_secs(30);
+        outbox.deliver(&pass(Occasion::Shutdown, limit), limit, |_, _| {
+            Ok(Answer::of_status(429).with_header("retry-after", "31"))
+        });
+        assert!(start.elapsed() < Duration::from_secs(10));
+        assert_eq!(account.snapshot().requests, 1);
+    }
+
+    #[test]
+    fn a_shutdown_ends_where_its_requests_are_ended() {
+        let (mut outbox, account) = outbox();
+        outbox.push(payload(&account, 1, 1));
+        let limit = Duration::from_secs(30);
+        outbox.deliver(&pass(Occasion::Shutdown, limit), limit, |_, _| {
+            Err(SendError::Interrupted(String::new()))
+        });
+        let health = account.snapshot();
+        assert_eq!((health.requests, health.buffered), (1, 1));
     }
 }

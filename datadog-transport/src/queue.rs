@@ -1,16 +1,18 @@
 //! The bounded queue between callers and the worker.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
 use crossbeam::queue::SegQueue;
 
+use crate::fork::Birthplace;
 use crate::{Account, DropReason, Waker};
 
 /// A queue bounded in bytes: many callers push, the worker pops.
 ///
 /// A push never blocks. What does not fit is dropped and counted as [`DropReason::QueueFull`], so what is
-/// already waiting keeps its place; after [`Queue::close`] everything is dropped as [`DropReason::Shutdown`].
+/// already waiting keeps its place; after [`Queue::close`] everything is dropped as [`DropReason::Shutdown`], and
+/// in a forked child as [`DropReason::Forked`].
 /// The worker is woken once, when the queue passes half its limit.
 #[derive(Debug)]
 pub struct Queue<T> {
@@ -20,6 +22,7 @@ pub struct Queue<T> {
     closed: AtomicBool,
     account: Arc<Account>,
     waker: Waker,
+    birthplace: Birthplace,
 }
 
 #[derive(Debug)]
@@ -39,15 +42,20 @@ impl<T> Queue<T> {
             closed: AtomicBool::new(false),
             account,
             waker,
+            birthplace: Birthplace::here(),
         }
     }
 
-    /// Takes `value`, which stands for `items` items of the account and occupies about `bytes` bytes.
+    /// Takes `value`, which stands for `items` items of the account and owns about `bytes` bytes of the heap.
     pub fn push(&self, value: T, items: u64, bytes: usize) {
         self.account.accept(items);
+        if !self.birthplace.is_here() {
+            return self.account.drop_items(DropReason::Forked, items);
+        }
         if self.closed.load(Ordering::Acquire) {
             return self.account.drop_items(DropReason::Shutdown, items);
         }
+        let bytes = bytes + size_of::<Entry<T>>();
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         if before + bytes > self.limit {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -59,6 +67,11 @@ impl<T> Queue<T> {
             items,
             bytes,
         });
+        // With the fence in `close`: either this push sees that the queue is closed, or `close` sees the entry.
+        fence(Ordering::SeqCst);
+        if self.closed.load(Ordering::Relaxed) {
+            return self.drain();
+        }
         let mark = self.limit / 2;
         if before < mark && before + bytes >= mark {
             self.waker.wake();
@@ -76,6 +89,11 @@ impl<T> Queue<T> {
     /// Refuses everything from now on, and drops what still waits.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        fence(Ordering::SeqCst);
+        self.drain();
+    }
+
+    fn drain(&self) {
         while let Some((_, items)) = self.pop() {
             self.account.drop_items(DropReason::Shutdown, items);
         }
@@ -87,6 +105,8 @@ mod tests {
     use super::*;
     use crate::SignalKind;
     use crate::worker::channel;
+
+    const ENTRY: usize = size_of::<Entry<&str>>();
 
     fn queue(limit: usize) -> (Queue<&'static str>, Arc<Account>, crate::worker::Controls) {
         let (sender, controls) = channel();
@@ -104,9 +124,9 @@ mod tests {
 
     #[test]
     fn keeps_order_and_drops_what_does_not_fit() {
-        let (queue, account, _controls) = queue(10);
+        let (queue, account, _controls) = queue(10 + 2 * ENTRY);
         queue.push("a", 1, 6);
-        queue.push("too much", 2, 5);
+        queue.push("too much", 2, 5 + ENTRY);
         queue.push("b", 1, 4);
         let full = account.snapshot();
         assert_eq!(
@@ -120,14 +140,14 @@ mod tests {
         assert_eq!(queue.pop(), Some(("a", 1)));
         assert_eq!(queue.pop(), Some(("b", 1)));
         assert_eq!(queue.pop(), None);
-        queue.push("fits again", 1, 10);
+        queue.push("fits again", 1, 10 + ENTRY);
         assert_eq!(account.snapshot().buffered, 1);
     }
 
     #[test]
     fn wakes_the_worker_once_at_half_its_limit() {
-        let (queue, _account, controls) = queue(100);
-        queue.push("a", 1, 49);
+        let (queue, _account, controls) = queue(8 * ENTRY);
+        queue.push("a", 1, 3 * ENTRY - 1);
         assert!(controls.is_empty());
         queue.push("b", 1, 1);
         queue.push("c", 1, 1);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{Answer, DropReason, SendError};
+use crate::{Answer, SendError};
 
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
@@ -17,11 +17,17 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Delivered,
-    /// It will never be taken.
-    GiveUp {
-        reason: DropReason,
+    /// It may be taken in smaller pieces.
+    TooLarge {
         error: String,
     },
+    /// It will never be taken.
+    Refused {
+        status: u16,
+        error: String,
+    },
+    /// The client is shutting down.
+    Stopped,
     /// It may be taken later. `absent`: nothing listens at the address.
     Later {
         error: String,
@@ -35,40 +41,43 @@ pub(crate) fn judge(outcome: &Result<Answer, SendError>) -> Verdict {
     match outcome {
         Ok(answer) => match answer.status() {
             200..=299 => Verdict::Delivered,
-            status @ (408 | 429 | 500..=599) => {
-                let seconds = answer
-                    .header("retry-after")
-                    .and_then(|value| value.trim().parse().ok());
-                let retry_after =
-                    seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
-                Verdict::Later {
-                    error: explain(status, answer.body()),
-                    retry_after,
-                    absent: false,
-                }
-            }
-            413 => Verdict::GiveUp {
-                reason: DropReason::TooLarge,
+            status @ (408 | 429 | 500..=599) => Verdict::Later {
+                error: explain(status, answer.body()),
+                retry_after: retry_after(answer),
+                absent: false,
+            },
+            413 => Verdict::TooLarge {
                 error: explain(413, answer.body()),
             },
-            status => Verdict::GiveUp {
-                reason: DropReason::Refused(status),
+            status => Verdict::Refused {
+                status,
                 error: explain(status, answer.body()),
             },
         },
-        Err(error) => {
-            let (SendError::NotListening(text)
-            | SendError::Torn(text)
-            | SendError::TimedOut(text)
-            | SendError::Other(text)) = error;
-            let absent = matches!(error, SendError::NotListening(_));
+        Err(SendError::Interrupted(_)) => Verdict::Stopped,
+        Err(SendError::NotListening(error)) => Verdict::Later {
+            error: error.clone(),
+            retry_after: None,
+            absent: true,
+        },
+        Err(SendError::Torn(error) | SendError::TimedOut(error) | SendError::Other(error)) => {
             Verdict::Later {
-                error: text.clone(),
+                error: error.clone(),
                 retry_after: None,
-                absent,
+                absent: false,
             }
         }
     }
+}
+
+/// The seconds to wait, from the header that servers send in general, or from the one that Datadog's intake sends
+/// (public API reference, "Rate limits").
+fn retry_after(answer: &Answer) -> Option<Duration> {
+    let seconds = answer
+        .header("retry-after")
+        .or_else(|| answer.header("x-ratelimit-reset"))?;
+    let seconds = seconds.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
 }
 
 fn explain(status: u16, body: &[u8]) -> String {
@@ -98,14 +107,12 @@ impl Backoff {
         self.until.filter(|until| *until > now)
     }
 
-    /// Whether this is the first failure after a success.
-    pub(crate) fn fail(&mut self, now: Instant, retry_after: Option<Duration>) -> bool {
+    pub(crate) fn fail(&mut self, now: Instant, retry_after: Option<Duration>) {
         let longest = LONGEST_WAIT.min(FIRST_WAIT * 2u32.pow(self.failures.min(10)));
         // Full jitter, so that clients which failed together don't come back together.
         let wait = retry_after.unwrap_or_else(|| longest.mul_f64(fastrand::f64()));
         self.until = Some(now + wait);
         self.failures += 1;
-        self.failures == 1
     }
 
     pub(crate) fn succeed(&mut self) {
@@ -122,14 +129,14 @@ mod tests {
         let mut backoff = Backoff::default();
         let now = Instant::now();
         let mut longest_seen = Duration::ZERO;
-        assert!(backoff.fail(now, None));
+        backoff.fail(now, None);
         assert!(
             backoff
                 .wait_until(now)
                 .is_none_or(|until| until <= now + FIRST_WAIT)
         );
         for _ in 0..200 {
-            assert!(!backoff.fail(now, None));
+            backoff.fail(now, None);
             longest_seen = longest_seen.max(
                 backoff
                     .wait_until(now)
@@ -152,5 +159,14 @@ mod tests {
         assert!(matches!(absent, Verdict::Later { absent: true, .. }));
         let busy = judge(&Err(SendError::TimedOut("slow".to_owned())));
         assert!(matches!(busy, Verdict::Later { absent: false, .. }));
+    }
+
+    #[test]
+    fn both_headers_that_ask_for_patience_are_read_and_bounded() {
+        let wait = |name, value| retry_after(&Answer::of_status(429).with_header(name, value));
+        assert_eq!(wait("retry-after", "7"), Some(Duration::from_secs(7)));
+        assert_eq!(wait("x-ratelimit-reset", "3"), Some(Duration::from_secs(3)));
+        assert_eq!(wait("retry-after", "86400"), Some(LONGEST_RETRY_AFTER));
+        assert_eq!(wait("retry-after", "soon"), None);
     }
 }

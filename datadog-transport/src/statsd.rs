@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 use std::time::Duration;
@@ -24,6 +25,8 @@ const WRITE_LIMIT: Duration = Duration::from_millis(100);
 pub struct StatsdSocket {
     url: DogStatsDUrl,
     connection: Option<Connection>,
+    /// Device and inode of the socket file that the connection was made to.
+    file: Option<(u64, u64)>,
 }
 
 /// Why a datagram was not taken.
@@ -53,6 +56,22 @@ impl StatsdSocket {
         Self {
             url: url.clone(),
             connection: None,
+            file: None,
+        }
+    }
+
+    /// Where it connects to.
+    pub fn url(&self) -> &DogStatsDUrl {
+        &self.url
+    }
+
+    /// Lets go of a Unix socket whose path belongs to another socket by now, so that the next send connects anew.
+    ///
+    /// An agent that restarts replaces its socket file, and what is sent to the old one may vanish without an error
+    /// (datadog-agent: `comp/dogstatsd/listeners/uds_common.go`). To be called before each burst of datagrams.
+    pub fn forget_replaced(&mut self) {
+        if self.connection.is_some() && self.file_now() != self.file {
+            self.connection = None;
         }
     }
 
@@ -81,6 +100,10 @@ impl StatsdSocket {
     }
 
     fn try_send(&mut self, datagram: &[u8]) -> io::Result<()> {
+        if self.connection.is_none() {
+            // Looked at first: a file replaced meanwhile is then noticed later.
+            self.file = self.file_now();
+        }
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(connect(&self.url)?),
@@ -93,6 +116,17 @@ impl StatsdSocket {
             self.connection = None;
         }
         result
+    }
+
+    fn file_now(&self) -> Option<(u64, u64)> {
+        let (DogStatsDUrl::Unix(path)
+        | DogStatsDUrl::UnixDatagram(path)
+        | DogStatsDUrl::UnixStream(path)) = &self.url
+        else {
+            return None;
+        };
+        let file = std::fs::metadata(path).ok()?;
+        Some((file.dev(), file.ino()))
     }
 
     fn explain(&self, error: &io::Error) -> StatsdError {

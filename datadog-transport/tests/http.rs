@@ -1,12 +1,17 @@
 //! The HTTP client against a real server, over TCP and over Unix sockets.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that unwraps fails with the reason"
+)]
+
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datadog_config::DDConfig;
 use datadog_local_agent::{Endpoint, Fault, LocalAgent};
-use datadog_transport::{AgentClient, Answer, Payload, SendError, TransportBuilder};
+use datadog_transport::{AgentClient, AgentInfo, Answer, Payload, SendError, TransportBuilder};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -29,15 +34,15 @@ fn both(agent: &LocalAgent) -> [Arc<AgentClient>; 2] {
 
 fn post(client: &AgentClient, limit: Duration) -> Result<Answer, SendError> {
     // An empty list of traces, in MessagePack.
-    let payload = Payload {
-        body: vec![0x90],
-        headers: vec![
+    let payload = Payload::new(
+        vec![0x90],
+        vec![
             ("Content-Type", "application/msgpack".to_owned()),
             ("X-Datadog-Trace-Count", "0".to_owned()),
             ("Datadog-Send-Real-Http-Status", "yes".to_owned()),
         ],
-        items: 0,
-    };
+        0,
+    );
     client.post("/v0.4/traces", &payload, limit)
 }
 
@@ -68,16 +73,21 @@ fn a_connection_that_the_server_closed_costs_nothing_but_a_new_one() {
         agent.restart().unwrap();
         assert_eq!(post(&client, LIMIT).unwrap().status(), 200);
     }
-    agent.fail_next(1, Endpoint::Traces, Fault::CloseBeforeAnswer);
-    assert_eq!(
-        post(&client(&agent.url()), LIMIT).unwrap().status(),
-        200,
-        "tried once more"
-    );
 }
 
 #[test]
-fn a_connection_that_breaks_again_and_again_is_reported() {
+fn a_status_counts_even_where_the_rest_of_the_answer_is_missing() {
+    let agent = LocalAgent::start().unwrap();
+    agent.fail(Fault::CloseMidAnswer);
+    for client in both(&agent) {
+        let answer = post(&client, LIMIT).unwrap();
+        assert_eq!((answer.status(), answer.body()), (200, &b""[..]));
+    }
+    assert_eq!(agent.requests().len(), 2, "nothing is sent twice");
+}
+
+#[test]
+fn a_connection_that_breaks_is_reported() {
     let agent = LocalAgent::start().unwrap();
     agent.fail(Fault::CloseBeforeAnswer);
     for client in both(&agent) {
@@ -109,10 +119,10 @@ fn a_server_that_is_not_there_is_told_at_once() {
     };
     for url in [missing, gone] {
         let error = post(&client(&url), LIMIT).unwrap_err();
-        assert!(
-            matches!(error, SendError::NotListening(_)),
-            "{url}: {error:?}"
-        );
+        let SendError::NotListening(text) = &error else {
+            panic!("{url}: {error:?}");
+        };
+        assert!(text.contains(&url), "{text}");
     }
 }
 
@@ -142,11 +152,11 @@ fn a_listener_that_never_accepts_ends_by_the_time_limit() {
 fn a_large_body_arrives_whole() {
     let agent = LocalAgent::start().unwrap();
     for client in both(&agent) {
-        let payload = Payload {
-            body: vec![b' '; 8 << 20],
-            headers: vec![("Content-Type", "text/plain".to_owned())],
-            items: 0,
-        };
+        let payload = Payload::new(
+            vec![b' '; 8 << 20],
+            vec![("Content-Type", "text/plain".to_owned())],
+            0,
+        );
         let answer = client.post("/no/such/endpoint", &payload, LIMIT).unwrap();
         assert_eq!(answer.status(), 404);
     }
@@ -174,4 +184,39 @@ fn tls_without_the_feature_is_an_error_at_the_start() {
         .to_string();
     assert!(error.contains("https://agent.example:8126"), "{error}");
     assert!(error.contains("feature `tls`"), "{error}");
+}
+
+#[test]
+fn the_agent_is_asked_what_it_can_do_once_and_again_when_its_state_changes() {
+    let agent = LocalAgent::start().unwrap();
+    let client = client(&agent.url());
+    let asked = || {
+        agent
+            .requests()
+            .iter()
+            .filter(|request| request.path == "/info")
+            .count()
+    };
+    assert_eq!(client.info().version, None);
+    for _ in 0..3 {
+        client.refresh_info(LIMIT);
+        post(&client, LIMIT).unwrap();
+    }
+    assert_eq!(asked(), 1);
+    assert!(
+        client.info().endpoints.contains(&"/v0.4/traces".to_owned()),
+        "{:?}",
+        client.info()
+    );
+}
+
+#[test]
+fn an_agent_that_knows_no_info_is_an_old_one() {
+    let agent = LocalAgent::start().unwrap();
+    let client = client(&agent.url());
+    agent.fail_endpoint(Endpoint::Info, Fault::Status(404));
+    client.refresh_info(LIMIT);
+    client.refresh_info(LIMIT);
+    assert_eq!(client.info(), AgentInfo::default());
+    assert_eq!(agent.requests().len(), 1);
 }

@@ -3,6 +3,8 @@
 //! `cargo xtask demo` runs it against a receiver of its own and shows what arrived. Run alone, it sends to the
 //! agent that the environment names, and to the logs intake if `DD_API_KEY` is set.
 
+#![expect(clippy::print_stdout, reason = "the last lines are for the reader")]
+
 use std::error::Error;
 use std::thread;
 use std::time::Duration;

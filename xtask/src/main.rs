@@ -1,2 +1,43 @@
-//! Tasks of this workspace.
-fn main() {}
+//! Tasks of this workspace, started with `cargo xtask TASK`: what plain cargo can't do alone.
+//!
+//! One file a task; `help` lists them.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "talks to people")]
+
+mod ci;
+mod demo;
+mod fuzz;
+mod help;
+mod options;
+mod style;
+mod test;
+mod test_agent;
+mod workspace;
+
+use std::process::ExitCode;
+
+/// What a task comes to; the error is shown to the user.
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let task = args.next().unwrap_or_else(|| "help".to_owned());
+    let args: Vec<String> = args.collect();
+    let outcome = match (task.as_str(), args.as_slice()) {
+        ("help" | "--help" | "-h", _) => help::run(),
+        ("test", args) => test::run(args),
+        ("fuzz", args) => fuzz::run(args),
+        ("demo", []) => demo::run(),
+        ("options", []) => options::run(),
+        ("ci", []) => ci::run(),
+        ("demo" | "options" | "ci", _) => Err("takes no arguments".into()),
+        _ => Err("there is no such task; `cargo xtask help` lists them".into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{} xtask {task}: {error}", style::bad("failed:"));
+            ExitCode::FAILURE
+        }
+    }
+}

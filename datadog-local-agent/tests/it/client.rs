@@ -49,7 +49,24 @@ pub(crate) fn unix(agent: &LocalAgent) -> Client<UnixStream> {
     Client(BufReader::new(stream))
 }
 
-impl<S: Read + Write> Client<S> {
+/// Either kind of socket.
+pub(crate) trait Socket: Read + Write {}
+
+impl<S: Read + Write> Socket for S {}
+
+impl<S: Socket> Client<S> {
+    pub(crate) fn boxed(self) -> Client<Box<dyn Socket>>
+    where
+        S: 'static,
+    {
+        Client(BufReader::new(Box::new(self.0.into_inner())))
+    }
+
+    /// Reads all that comes until the other side closes.
+    pub(crate) fn read_to_end(&mut self, bytes: &mut Vec<u8>) -> io::Result<usize> {
+        self.0.read_to_end(bytes)
+    }
+
     /// Sends a request with a right `Content-Length` and reads the answer.
     pub(crate) fn send(&mut self, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         self.try_send(line, headers, body).unwrap()

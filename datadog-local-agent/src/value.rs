@@ -1,14 +1,43 @@
-//! Strict reading of msgpack values: what was expected and what came, in words.
+//! Strict reading of decoded values, msgpack or JSON: what was expected and what came, in words.
 
 use std::collections::BTreeMap;
 
 use rmpv::Value;
 
-/// Decodes a body that has to be exactly one value.
-pub(crate) fn whole(body: &[u8]) -> Result<Value, String> {
+/// Decodes JSON that has to be exactly one value.
+pub(crate) fn json(text: &[u8]) -> Result<Value, String> {
+    let value = serde_json::from_slice(text).map_err(|error| format!("not JSON: {error}"))?;
+    Ok(from_json(value))
+}
+
+/// JSON's values are a subset of msgpack's, so one set of readers does for both.
+fn from_json(value: serde_json::Value) -> Value {
+    match value {
+        serde_json::Value::Null => Value::Nil,
+        serde_json::Value::Bool(value) => Value::Boolean(value),
+        serde_json::Value::Number(number) => {
+            let whole = number.as_u64().map(Value::from);
+            let whole = whole.or_else(|| number.as_i64().map(Value::from));
+            whole.unwrap_or_else(|| Value::F64(number.as_f64().unwrap_or(f64::NAN)))
+        }
+        serde_json::Value::String(text) => Value::from(text),
+        serde_json::Value::Array(values) => {
+            Value::Array(values.into_iter().map(from_json).collect())
+        }
+        serde_json::Value::Object(fields) => {
+            let pairs = fields
+                .into_iter()
+                .map(|(name, value)| (Value::from(name), from_json(value)));
+            Value::Map(pairs.collect())
+        }
+    }
+}
+
+/// Decodes msgpack that has to be exactly one value.
+pub(crate) fn msgpack(body: &[u8]) -> Result<Value, String> {
     let mut rest = body;
-    let value = rmpv::decode::read_value(&mut rest)
-        .map_err(|error| format!("the body is not msgpack: {error}"))?;
+    let value =
+        rmpv::decode::read_value(&mut rest).map_err(|error| format!("not msgpack: {error}"))?;
     match rest.len() {
         0 => Ok(value),
         left => Err(format!("{left} bytes follow the end of the payload")),
@@ -180,7 +209,7 @@ pub(crate) fn packed_map(value: Value) -> Result<Vec<u8>, String> {
     let Value::Binary(bytes) = value else {
         return Err(format!("expected bin, got {}", kind(&value)));
     };
-    match whole(&bytes)? {
+    match msgpack(&bytes)? {
         Value::Map(_) => Ok(bytes),
         other => Err(format!("expected a packed map, got {}", kind(&other))),
     }

@@ -1,0 +1,91 @@
+//! Where one thread writes the values of one context.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// How many samples a thread keeps for one context before it moves them to the context. 256 bytes, and the cost of the
+/// move's lock is shared by as many values.
+const RING: u64 = 32;
+
+/// What one thread submitted to one context. Only its thread writes it, so plain loads and stores do; all numbers only
+/// grow, so a reader needs no reset that could race with a write.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    /// Values submitted. Written last, so that whoever sees it sees what it counts.
+    hits: AtomicU64,
+    /// Sum of a count, modulo 2⁶⁴.
+    sum: AtomicU64,
+    /// Samples, as bits, at their number modulo [`RING`]. Empty for kinds without samples.
+    ring: Box<[AtomicU64]>,
+    /// How many samples were moved out of the ring.
+    folded: AtomicU64,
+    /// The context was evicted: the thread is to look it up anew.
+    retired: AtomicBool,
+}
+
+impl Cell {
+    pub(crate) fn new(with_samples: bool) -> Self {
+        let ring = if with_samples { RING } else { 0 };
+        Self {
+            hits: AtomicU64::new(0),
+            sum: AtomicU64::new(0),
+            ring: (0..ring).map(|_| AtomicU64::new(0)).collect(),
+            folded: AtomicU64::new(0),
+            retired: AtomicBool::new(false),
+        }
+    }
+
+    /// Counts one value without anything else.
+    #[inline]
+    pub(crate) fn hit(&self) {
+        let hits = self.hits.load(Ordering::Relaxed);
+        self.hits.store(hits + 1, Ordering::Release);
+    }
+
+    /// Adds to the sum.
+    #[inline]
+    pub(crate) fn add(&self, value: i64) {
+        let sum = self.sum.load(Ordering::Relaxed);
+        self.sum
+            .store(sum.wrapping_add(value as u64), Ordering::Relaxed);
+        self.hit();
+    }
+
+    /// Keeps a sample. Returns whether the ring is full now, so that its samples must be moved before the next one.
+    #[inline]
+    pub(crate) fn sample(&self, value: f64) -> bool {
+        let hits = self.hits.load(Ordering::Relaxed);
+        if let Some(slot) = self.ring.get((hits % RING) as usize) {
+            slot.store(value.to_bits(), Ordering::Relaxed);
+        }
+        self.hits.store(hits + 1, Ordering::Release);
+        hits + 1 - self.folded.load(Ordering::Acquire) >= RING
+    }
+
+    /// Moves the samples out of the ring. Never by two at once: the context's lock sees to that.
+    pub(crate) fn fold(&self, hits: u64, mut take: impl FnMut(f64)) {
+        for number in self.folded.load(Ordering::Relaxed)..hits {
+            if let Some(slot) = self.ring.get((number % RING) as usize) {
+                take(f64::from_bits(slot.load(Ordering::Relaxed)));
+            }
+        }
+        self.folded.store(hits, Ordering::Release);
+    }
+
+    /// Values submitted so far. To be read before [`Cell::sum`] and [`Cell::fold`].
+    pub(crate) fn hits(&self) -> u64 {
+        self.hits.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn sum(&self) -> u64 {
+        self.sum.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,408 @@
+//! A context: one kind, name and set of tags, with everything submitted to it that is not delivered yet.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use datadog_transport::{Account, Birthplace, DropReason};
+use parking_lot::Mutex;
+
+use crate::cell::Cell;
+use crate::samples::{Budget, Samples};
+use crate::slot::Slot;
+
+/// The most members of one set between two flushes.
+const MOST_MEMBERS: usize = 8192;
+
+/// What a context's values mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Count,
+    Gauge,
+    Histogram,
+    Distribution,
+    Timing,
+    Set,
+}
+
+/// One submitted value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Value {
+    Count(i64),
+    Gauge(f64),
+    GaugeChange(f64),
+    Sample(f64),
+}
+
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) kind: Kind,
+    /// Values of this context are counted as dropped: it stands for contexts that can't be.
+    discard: Option<DropReason>,
+    /// The line up to the value.
+    pub(crate) head: Box<str>,
+    /// The line from the tags on, with its newline.
+    pub(crate) tail: Box<str>,
+    /// The last value of a gauge, as bits. Shared by all threads, because the last one counts.
+    last: AtomicU64,
+    slot: OnceLock<Slot>,
+    home: Home,
+    state: Mutex<State>,
+}
+
+/// What all contexts of a client have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Home {
+    pub(crate) account: Arc<Account>,
+    pub(crate) budget: Budget,
+    pub(crate) birthplace: Birthplace,
+}
+
+#[derive(Debug)]
+struct State {
+    cells: Vec<Counted>,
+    /// Values that came without a cell, and are not in the account yet.
+    direct: u64,
+    /// Values that are no numbers, and are not in the account yet.
+    invalid: u64,
+    /// Members of a set that there was no room for, and are not in the account yet.
+    refused: u64,
+    owed: Owed,
+    used: Instant,
+    retired: bool,
+}
+
+/// A thread's cell with what was read of it so far.
+#[derive(Debug)]
+struct Counted {
+    cell: Arc<Cell>,
+    hits: u64,
+    sum: u64,
+}
+
+/// What was submitted and not delivered.
+#[derive(Debug, Default)]
+pub(crate) struct Owed {
+    /// Values submitted.
+    pub(crate) items: u64,
+    /// Their sum, of a count.
+    pub(crate) sum: i64,
+    /// The samples among them.
+    pub(crate) samples: Samples,
+    /// The members of a set, each with how often it was submitted.
+    pub(crate) members: BTreeMap<Box<str>, u64>,
+}
+
+impl Kind {
+    /// The type on the wire (documentation: `content/en/extend/dogstatsd/datagram_shell.md`).
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::Count => "c",
+            Self::Gauge => "g",
+            Self::Histogram => "h",
+            Self::Distribution => "d",
+            Self::Timing => "ms",
+            Self::Set => "s",
+        }
+    }
+
+    fn has_samples(self) -> bool {
+        matches!(self, Self::Histogram | Self::Distribution | Self::Timing)
+    }
+}
+
+/// What callers do.
+impl Context {
+    pub(crate) fn new(kind: Kind, head: &str, tail: &str, home: &Home) -> Self {
+        Self {
+            kind,
+            discard: None,
+            head: head.into(),
+            tail: tail.into(),
+            last: AtomicU64::new(0),
+            slot: OnceLock::new(),
+            home: home.clone(),
+            state: Mutex::new(State {
+                cells: Vec::new(),
+                direct: 0,
+                invalid: 0,
+                refused: 0,
+                owed: Owed::default(),
+                used: Instant::now(),
+                retired: false,
+            }),
+        }
+    }
+
+    /// A context that drops its values for this reason.
+    pub(crate) fn discarding(reason: DropReason, home: &Home) -> Self {
+        Self {
+            discard: Some(reason),
+            ..Self::new(Kind::Count, "", "", home)
+        }
+    }
+
+    /// Makes a cell for the calling thread, which alone may write it.
+    pub(crate) fn new_cell(&self) -> Arc<Cell> {
+        let cell = Arc::new(Cell::new(self.kind.has_samples()));
+        let mut state = self.state.lock();
+        if state.retired {
+            cell.retire();
+        }
+        state.cells.push(Counted {
+            cell: Arc::clone(&cell),
+            hits: 0,
+            sum: 0,
+        });
+        cell
+    }
+
+    /// Writes a value to a cell of this context.
+    #[inline]
+    pub(crate) fn write(&self, cell: &Cell, value: Value) {
+        match value {
+            Value::Count(value) => cell.add(value),
+            Value::Gauge(value) => {
+                self.set_last(value);
+                cell.hit();
+            }
+            Value::GaugeChange(change) => {
+                self.change_last(change);
+                cell.hit();
+            }
+            Value::Sample(value) => {
+                if cell.sample(value) {
+                    self.make_room(cell);
+                }
+            }
+        }
+    }
+
+    /// Writes a value without a cell, on a thread that has none: its thread-locals are gone, or in use further up
+    /// the stack.
+    pub(crate) fn write_direct(&self, value: Value) {
+        let mut state = self.state.lock();
+        state.direct += 1;
+        match value {
+            Value::Count(value) => state.owed.sum = state.owed.sum.wrapping_add(value),
+            Value::Gauge(value) => self.set_last(value),
+            Value::GaugeChange(change) => self.change_last(change),
+            Value::Sample(value) => state.owed.samples.push(value, &self.home.budget),
+        }
+    }
+
+    /// Adds a member to a set.
+    pub(crate) fn add_member(&self, member: &str) {
+        if !self.home.is_here() {
+            return self.home.drop_forked();
+        }
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        if let Some(times) = state.owed.members.get_mut(member) {
+            *times += 1;
+        } else if member.is_empty() {
+            state.invalid += 1;
+            return;
+        } else if state.owed.members.len() >= MOST_MEMBERS {
+            state.refused += 1;
+            return;
+        } else {
+            state.owed.members.insert(member.into(), 1);
+        }
+        state.direct += 1;
+    }
+
+    /// Counts a value that can't be sent as dropped.
+    #[cold]
+    pub(crate) fn write_invalid(&self) {
+        if !self.home.is_here() {
+            return self.home.drop_forked();
+        }
+        self.state.lock().invalid += 1;
+    }
+
+    #[inline]
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The place of this context in each thread's list of cells.
+    pub(crate) fn slot(&self) -> &Slot {
+        self.slot.get_or_init(Slot::new)
+    }
+
+    #[inline]
+    fn set_last(&self, value: f64) {
+        self.last.store(value.to_bits(), Ordering::Relaxed);
+    }
+
+    fn change_last(&self, change: f64) {
+        let changed = |bits| (f64::from_bits(bits) + change).to_bits();
+        let update = |bits| Some(changed(bits));
+        // Never an error, because `update` always has a new value.
+        let _ = self
+            .last
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
+    }
+
+    #[cold]
+    fn make_room(&self, cell: &Cell) {
+        let mut state = self.state.lock();
+        let samples = &mut state.owed.samples;
+        cell.fold(cell.hits(), |value| samples.push(value, &self.home.budget));
+    }
+}
+
+/// What the worker does, and who asks for the account.
+impl Context {
+    /// Brings the account up to date. With `closed`, what is new is dropped.
+    pub(crate) fn count(&self, closed: bool) {
+        let account = &self.home.account;
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let new = state.collect(&self.home.budget);
+        if new > 0 {
+            state.used = Instant::now();
+        }
+        account.accept(new + state.invalid + state.refused);
+        account.drop_items(DropReason::Invalid, std::mem::take(&mut state.invalid));
+        account.drop_items(DropReason::QueueFull, std::mem::take(&mut state.refused));
+        let discard = self
+            .discard
+            .or_else(|| closed.then_some(DropReason::Shutdown));
+        if let Some(reason) = discard {
+            let queued = state.owed.take(&self.home.budget).items;
+            account.queued(-(queued as i64));
+            account.drop_items(reason, queued + new);
+        } else {
+            account.queued(new as i64);
+            state.owed.items += new;
+        }
+    }
+
+    /// Takes out what is owed, if anything is.
+    pub(crate) fn take(&self) -> Option<Owed> {
+        let mut state = self.state.lock();
+        (state.owed.items > 0).then(|| state.owed.take(&self.home.budget))
+    }
+
+    /// Takes back what the socket did not take.
+    pub(crate) fn give_back(&self, owed: Owed) {
+        let mut state = self.state.lock();
+        state.owed.items += owed.items;
+        state.owed.sum = state.owed.sum.wrapping_add(owed.sum);
+        for (member, times) in owed.members {
+            *state.owed.members.entry(member).or_default() += times;
+        }
+        if self.kind.has_samples() {
+            state.owed.samples.merge(owed.samples, &self.home.budget);
+        }
+    }
+
+    pub(crate) fn last(&self) -> f64 {
+        f64::from_bits(self.last.load(Ordering::Relaxed))
+    }
+
+    /// Whether nothing came since `since` and nothing is left to count or to send.
+    pub(crate) fn is_idle(&self, since: Instant) -> bool {
+        let state = self.state.lock();
+        let counted = |counted: &Counted| counted.cell.hits() == counted.hits;
+        state.used < since
+            && state.direct == 0
+            && state.invalid + state.refused == 0
+            && state.owed.items == 0
+            && state.cells.iter().all(counted)
+    }
+
+    /// Tells the threads to look this context up anew, now and whenever they find it. What they wrote meanwhile
+    /// still counts.
+    pub(crate) fn retire(&self) {
+        self.state.lock().retired = true;
+        self.release_threads();
+    }
+
+    /// Tells the threads to look this context up anew once.
+    pub(crate) fn release_threads(&self) {
+        let state = self.state.lock();
+        state.cells.iter().for_each(|counted| counted.cell.retire());
+    }
+}
+
+impl Home {
+    /// Whether this is not a forked child, where the locks of contexts are as other threads happened to leave them.
+    #[inline]
+    pub(crate) fn is_here(&self) -> bool {
+        self.birthplace.is_here()
+    }
+
+    /// Counts a value of a forked child, which has no worker.
+    #[cold]
+    pub(crate) fn drop_forked(&self) {
+        self.account.accept(1);
+        self.account.drop_items(DropReason::Forked, 1);
+    }
+}
+
+impl State {
+    /// Moves what the threads wrote since the last time into what is owed, and returns how many values that is.
+    fn collect(&mut self, budget: &Budget) -> u64 {
+        let mut new = std::mem::take(&mut self.direct);
+        let owed = &mut self.owed;
+        self.cells.retain_mut(|counted| {
+            // Asked first: a thread that is gone writes no more.
+            let is_alive = Arc::get_mut(&mut counted.cell).is_none();
+            let hits = counted.cell.hits();
+            let sum = counted.cell.sum();
+            counted
+                .cell
+                .fold(hits, |value| owed.samples.push(value, budget));
+            owed.sum = owed.sum.wrapping_add(sum.wrapping_sub(counted.sum) as i64);
+            new += hits - counted.hits;
+            counted.hits = hits;
+            counted.sum = sum;
+            is_alive
+        });
+        new
+    }
+}
+
+impl Owed {
+    fn take(&mut self, budget: &Budget) -> Self {
+        Self {
+            items: std::mem::take(&mut self.items),
+            sum: std::mem::take(&mut self.sum),
+            samples: self.samples.take(budget),
+            members: std::mem::take(&mut self.members),
+        }
+    }
+
+    /// Splits off the first samples, with their share of the values.
+    pub(crate) fn split_first_samples(&mut self, count: usize) -> Self {
+        let samples = self.samples.split_first(count);
+        // What is taken may count samples that the account will see next time.
+        let items = if self.samples.values().is_empty() {
+            self.items
+        } else {
+            samples.seen().min(self.items)
+        };
+        self.items -= items;
+        Self {
+            items,
+            samples,
+            ..Self::default()
+        }
+    }
+
+    /// Splits off one member of a set.
+    pub(crate) fn split_first_member(&mut self) -> Option<(Box<str>, Self)> {
+        let (member, times) = self.members.pop_first()?;
+        self.items -= times;
+        let part = Self {
+            items: times,
+            members: BTreeMap::from([(member.clone(), times)]),
+            ..Self::default()
+        };
+        Some((member, part))
+    }
+}

@@ -1,0 +1,283 @@
+//! What each thread keeps: the contexts it used, with its own cell in each.
+
+use std::cell::RefCell;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+
+use crate::Tags;
+use crate::cell::Cell;
+use crate::context::{Context, Kind, Value};
+use crate::metrics::Metrics;
+
+/// The most contexts that a thread remembers. A thread that uses more forgets them all and starts again.
+const MOST_KNOWN: usize = 16_384;
+
+thread_local! {
+    static LOCAL: RefCell<Local> = const { RefCell::new(Local::new()) };
+}
+
+struct Local {
+    /// By name and tags as the caller gave them.
+    known: HashTable<Known>,
+    /// [`Metrics::evictions`] when the table was last cleaned.
+    evictions: u64,
+    /// By [`Slot::index`](crate::slot::Slot::index), for handles.
+    cells: Vec<Option<Owned>>,
+}
+
+struct Known {
+    hash: u64,
+    /// Whose context it is: [`Metrics`] with another worker or namespace have their own.
+    scope: u64,
+    kind: Kind,
+    /// Name and tags as given, see [`Key`].
+    key: Box<[u8]>,
+    cell: Arc<Cell>,
+    context: Arc<Context>,
+}
+
+struct Owned {
+    serial: u64,
+    cell: Arc<Cell>,
+}
+
+/// Ends a name, a key and a value in a key. No byte of UTF-8 is above 0xF4.
+const END: u8 = 0xFF;
+/// Ends the key of a pair.
+const PAIR: u8 = 0xFE;
+
+/// Submits a value by name and tags.
+#[inline]
+pub(crate) fn submit(metrics: &Metrics, kind: Kind, name: &str, tags: &impl Tags, value: Value) {
+    if !metrics.home().is_here() {
+        return metrics.home().drop_forked();
+    }
+    let done = LOCAL.try_with(|local| {
+        // Taken already where an allocator or a tag's `AsRef` submits metrics itself.
+        let Ok(mut local) = local.try_borrow_mut() else {
+            return false;
+        };
+        local.know(metrics, kind, name, tags, |known| {
+            known.context.write(&known.cell, value);
+        });
+        true
+    });
+    if !matches!(done, Ok(true)) {
+        metrics.look_up(kind, name, tags).write_direct(value);
+    }
+}
+
+/// Finds a context by name and tags.
+pub(crate) fn find(metrics: &Metrics, kind: Kind, name: &str, tags: &impl Tags) -> Arc<Context> {
+    LOCAL
+        .try_with(|local| {
+            let mut local = local.try_borrow_mut().ok()?;
+            Some(local.know(metrics, kind, name, tags, |known| {
+                Arc::clone(&known.context)
+            }))
+        })
+        .ok()
+        .flatten()
+        .unwrap_or_else(|| metrics.look_up(kind, name, tags))
+}
+
+/// Submits a value to a context, whose slot is `index` and `serial`.
+#[inline]
+pub(crate) fn write(context: &Context, index: usize, serial: u64, value: Value) {
+    if !context.home().is_here() {
+        return context.home().drop_forked();
+    }
+    let done = LOCAL.try_with(|local| {
+        let Ok(mut local) = local.try_borrow_mut() else {
+            return false;
+        };
+        match local.cells.get(index) {
+            Some(Some(owned)) if owned.serial == serial => context.write(&owned.cell, value),
+            _ => local.own(context, value),
+        }
+        true
+    });
+    if !matches!(done, Ok(true)) {
+        context.write_direct(value);
+    }
+}
+
+impl Local {
+    const fn new() -> Self {
+        Self {
+            known: HashTable::new(),
+            evictions: 0,
+            cells: Vec::new(),
+        }
+    }
+
+    /// Finds the thread's cell for a call's name and tags.
+    #[inline]
+    fn know<R>(
+        &mut self,
+        metrics: &Metrics,
+        kind: Kind,
+        name: &str,
+        tags: &impl Tags,
+        work: impl FnOnce(&Known) -> R,
+    ) -> R {
+        let scope = metrics.scope();
+        let hash = hash(metrics, kind, name, tags);
+        let known = self.known.find(hash, |known| {
+            known.scope == scope
+                && known.kind == kind
+                && key_is(&known.key, name, tags)
+                && !known.cell.is_retired()
+        });
+        match known {
+            Some(known) => work(known),
+            None => {
+                let known = learn(metrics, kind, name, tags, hash);
+                self.clean(metrics.evictions());
+                let entry = self
+                    .known
+                    .insert_unique(hash, known, |known: &Known| known.hash);
+                work(entry.get())
+            }
+        }
+    }
+
+    /// Forgets what was evicted, and everything where that is too much.
+    fn clean(&mut self, evictions: u64) {
+        if self.evictions != evictions {
+            self.evictions = evictions;
+            self.known.retain(|known| !known.cell.is_retired());
+        }
+        if self.known.len() >= MOST_KNOWN {
+            self.known.clear();
+        }
+    }
+
+    /// Makes the thread's cell for a handle, and writes the value.
+    #[cold]
+    fn own(&mut self, context: &Context, value: Value) {
+        let slot = context.slot();
+        if self.cells.len() <= slot.index {
+            self.cells.resize_with(slot.index + 1, || None);
+        }
+        let cell = context.new_cell();
+        context.write(&cell, value);
+        self.cells[slot.index] = Some(Owned {
+            serial: slot.serial,
+            cell,
+        });
+    }
+}
+
+#[cold]
+fn learn(metrics: &Metrics, kind: Kind, name: &str, tags: &impl Tags, hash: u64) -> Known {
+    let context = metrics.look_up(kind, name, tags);
+    Known {
+        hash,
+        scope: metrics.scope(),
+        kind,
+        key: key(name, tags),
+        cell: context.new_cell(),
+        context,
+    }
+}
+
+/// Each text is hashed by itself, because a processor does several such at once, and those of one hash of all in a row.
+#[inline]
+fn hash(metrics: &Metrics, kind: Kind, name: &str, tags: &impl Tags) -> u64 {
+    let builder = metrics.hasher();
+    let of = |text: &str| {
+        let mut hasher = builder.build_hasher();
+        hasher.write(text.as_bytes());
+        hasher.finish()
+    };
+    let mut all = of(name).wrapping_add(metrics.scope() << 8 | kind as u64);
+    tags.for_each_tag(|key, value| {
+        let value = value.map_or(0, of);
+        all = all.wrapping_add(of(key).rotate_left(32) ^ value);
+    });
+    all
+}
+
+/// Name and tags in one piece: `name END (key END | key PAIR value END)*`.
+fn key(name: &str, tags: &impl Tags) -> Box<[u8]> {
+    let mut bytes = Vec::with_capacity(64);
+    bytes.extend_from_slice(name.as_bytes());
+    bytes.push(END);
+    tags.for_each_tag(|key, value| {
+        bytes.extend_from_slice(key.as_bytes());
+        if let Some(value) = value {
+            bytes.push(PAIR);
+            bytes.extend_from_slice(value.as_bytes());
+        }
+        bytes.push(END);
+    });
+    bytes.into()
+}
+
+/// Whether `key` is that of this name and these tags, told without building one.
+#[inline]
+fn key_is(key: &[u8], name: &str, tags: &impl Tags) -> bool {
+    let mut rest = key;
+    let mut is = skip(&mut rest, name, END);
+    tags.for_each_tag(|key, value| {
+        is = is
+            && match value {
+                None => skip(&mut rest, key, END),
+                Some(value) => skip(&mut rest, key, PAIR) && skip(&mut rest, value, END),
+            };
+    });
+    is && rest.is_empty()
+}
+
+/// Takes `text` and `end` off the front of `bytes`, if they are there.
+#[inline]
+fn skip(bytes: &mut &[u8], text: &str, end: u8) -> bool {
+    let text = text.as_bytes();
+    if let Some((front, rest)) = bytes.split_at_checked(text.len())
+        && let Some((first, rest)) = rest.split_first()
+        && *first == end
+        && same(front, text)
+    {
+        *bytes = rest;
+        true
+    } else {
+        false
+    }
+}
+
+/// Whether two texts of the same length are equal. Most are short, and then a call of the system's comparison would
+/// take longer than the comparison.
+#[inline]
+fn same(one: &[u8], other: &[u8]) -> bool {
+    match one.len() {
+        17.. => one == other,
+        8..=16 => {
+            one.first_chunk::<8>() == other.first_chunk()
+                && one.last_chunk::<8>() == other.last_chunk()
+        }
+        4..8 => {
+            one.first_chunk::<4>() == other.first_chunk()
+                && one.last_chunk::<4>() == other.last_chunk()
+        }
+        _ => one.iter().eq(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_tell_apart_what_runs_together() {
+        let of = |name, tags: &[(&str, &str)]| key(name, &tags);
+        assert!(key_is(&of("a", &[("b", "c")]), "a", &[("b", "c")]));
+        assert!(!key_is(&of("a", &[("b", "c")]), "a", &[("bc", "")]));
+        assert!(!key_is(&of("ab", &[("", "c")]), "a", &[("b", "c")]));
+        assert!(!key_is(&of("a", &[("b", "c")]), "a", &()));
+        assert!(!key_is(&of("a", &[]), "a", &[("b", "c")]));
+        assert!(!key_is(&key("a", &["b"]), "a", &[("b", "")]));
+    }
+}

@@ -1,0 +1,160 @@
+//! All contexts of a client.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::time::{Duration, Instant};
+
+use datadog_transport::{Account, Birthplace, DropReason};
+use hashbrown::{DefaultHashBuilder, HashTable};
+use parking_lot::Mutex;
+
+use crate::context::{Context, Home, Kind};
+use crate::encode;
+use crate::samples::Budget;
+
+/// How much a client keeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Contexts, at most.
+    pub(crate) contexts: usize,
+    /// Samples of all contexts together, at most: 8 bytes each.
+    pub(crate) samples: isize,
+    /// A context without values for that long is forgotten.
+    pub(crate) idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            contexts: 20_000,
+            samples: 1 << 20,
+            // As long as the agent keeps a count alive (datadog-agent: `dogstatsd_expiry_seconds`).
+            idle: Duration::from_secs(300),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Registry {
+    limits: Limits,
+    home: Home,
+    hasher: DefaultHashBuilder,
+    inner: Mutex<Inner>,
+    evictions: AtomicU64,
+    overflow: Arc<Context>,
+    invalid: Arc<Context>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    live: HashTable<Arc<Context>>,
+    /// Evicted, but a thread or a handle still writes to them.
+    retired: Vec<Arc<Context>>,
+}
+
+impl Registry {
+    pub(crate) fn new(limits: Limits, account: Arc<Account>) -> Self {
+        let home = Home {
+            account,
+            budget: Budget::new(limits.samples),
+            birthplace: Birthplace::here(),
+        };
+        let discard = |reason| Arc::new(Context::discarding(reason, &home));
+        Self {
+            overflow: discard(DropReason::Cardinality),
+            invalid: discard(DropReason::Invalid),
+            limits,
+            home,
+            hasher: DefaultHashBuilder::default(),
+            inner: Mutex::default(),
+            evictions: AtomicU64::new(0),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The context of this kind whose line starts with `head` and ends with `tail`.
+    pub(crate) fn context(&self, kind: Kind, head: &str, tail: &str) -> Arc<Context> {
+        if !self.home.is_here() {
+            return Arc::new(Context::discarding(DropReason::Forked, &self.home));
+        }
+        if head == encode::NO_NAME {
+            return Arc::clone(&self.invalid);
+        }
+        let hash = self.hash(kind, head, tail);
+        let mut inner = self.inner.lock();
+        let is_it = |context: &Arc<Context>| {
+            context.kind == kind && *context.head == *head && *context.tail == *tail
+        };
+        if let Some(context) = inner.live.find(hash, is_it) {
+            return Arc::clone(context);
+        }
+        if inner.live.len() + inner.retired.len() >= self.limits.contexts {
+            return Arc::clone(&self.overflow);
+        }
+        let context = Arc::new(Context::new(kind, head, tail, &self.home));
+        inner
+            .live
+            .insert_unique(hash, Arc::clone(&context), |context| {
+                self.hash(context.kind, &context.head, &context.tail)
+            });
+        context
+    }
+
+    /// Takes values that are not numbers.
+    pub(crate) fn invalid(&self) -> &Context {
+        &self.invalid
+    }
+
+    /// Every context, those that only count drops included.
+    pub(crate) fn all(&self) -> Vec<Arc<Context>> {
+        let inner = self.inner.lock();
+        let discarding = [&self.overflow, &self.invalid];
+        let contexts = inner.live.iter().chain(&inner.retired).chain(discarding);
+        contexts.cloned().collect()
+    }
+
+    /// Forgets the contexts that were idle for long. To be called when all are counted.
+    pub(crate) fn evict(&self) {
+        let Some(since) = Instant::now().checked_sub(self.limits.idle) else {
+            return;
+        };
+        let mut inner = self.inner.lock();
+        let Inner { live, retired } = &mut *inner;
+        // A retired context that nobody else holds can get no more values, and what it got is counted and sent.
+        retired.retain(|context| is_held(context) || !context.is_idle(since));
+        let evicted = live.extract_if(|context| context.is_idle(since));
+        let before = retired.len();
+        retired.extend(evicted.inspect(|context| context.retire()));
+        if retired.len() > before {
+            // Threads that see this let go of the retired ones, and try again what did not fit.
+            self.overflow.release_threads();
+            self.evictions.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Grows with each eviction.
+    pub(crate) fn evictions(&self) -> u64 {
+        self.evictions.load(Ordering::Relaxed)
+    }
+
+    /// For the threads' own tables.
+    pub(crate) fn hasher(&self) -> &DefaultHashBuilder {
+        &self.hasher
+    }
+
+    fn hash(&self, kind: Kind, head: &str, tail: &str) -> u64 {
+        self.hasher.hash_one((kind, head, tail))
+    }
+}
+
+/// Whether a thread or a handle has it. If not, all they wrote is seen from here on.
+fn is_held(context: &Arc<Context>) -> bool {
+    let held = Arc::strong_count(context) > 1;
+    fence(Ordering::Acquire);
+    held
+}

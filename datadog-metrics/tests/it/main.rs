@@ -1,0 +1,7 @@
+//! Metrics against a real DogStatsD receiver.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod agent;
+mod delivery;
+mod values;

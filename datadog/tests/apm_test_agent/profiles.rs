@@ -1,0 +1,151 @@
+//! A profile arrives, and a reader that is not ours finds the program's hot function in it.
+
+use std::collections::{HashMap, HashSet};
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use libdd_profiling_protobuf::prost_impls::{Message, Profile, ValueType};
+use serde_json::Value;
+
+use crate::session::{LIMIT, Request, Session};
+
+#[test]
+fn a_profile_names_the_hot_function() {
+    let Some(session) = Session::start("a_profile_names_the_hot_function") else {
+        return;
+    };
+    for agent_url in session.agent_urls() {
+        a_profile_arrives(&session, &agent_url);
+        session.clear();
+    }
+}
+
+fn a_profile_arrives(session: &Session, agent_url: &str) {
+    let client = session.client(agent_url, |config| config);
+    client.profiling_start();
+    // The worker starts the sampler before it answers this.
+    client.flush_profiles();
+    the_hot_function_of_this_test(Duration::from_secs(1));
+    client.profiling_stop();
+    let report = client.flush(LIMIT);
+    assert_eq!(
+        (report.delivered, report.dropped.total()),
+        (1, 0),
+        "{agent_url}: {report}"
+    );
+
+    let requests = session.requests();
+    assert_eq!(requests.len(), 1, "{requests:?}");
+    let upload = &requests[0];
+    assert!(upload.url.ends_with("/profiling/v1/input"), "{upload:?}");
+    let parts = multipart(upload);
+
+    let event: Value = serde_json::from_slice(&parts["event"]).unwrap();
+    assert_eq!(event["version"], "4");
+    let tags: Vec<&str> = event["tags_profiler"]
+        .as_str()
+        .unwrap()
+        .split(',')
+        .collect();
+    for tag in ["service:shop", "env:conformance", "version:1.2.3"] {
+        assert!(tags.contains(&tag), "{tag} in {tags:?}");
+    }
+    let attachments = event["attachments"].as_array().unwrap();
+    let pprof = attachments.iter().map(|name| name.as_str().unwrap());
+    let pprof = pprof.clone().find(|name| name.ends_with(".pprof")).unwrap();
+
+    let profile = Profile::decode(&*unpacked(&parts[pprof])).unwrap();
+    let (hot, all) = cpu_time_in(&profile, "the_hot_function_of_this_test");
+    assert!(all > 200_000_000, "{all} ns in a busy second");
+    assert!(hot * 2 > all, "{hot} of {all} ns are in the hot function");
+}
+
+#[inline(never)]
+fn the_hot_function_of_this_test(time: Duration) {
+    let started = Instant::now();
+    let mut state = 1u64;
+    while started.elapsed() < time {
+        for _ in 0..10_000 {
+            state = std::hint::black_box(state.rotate_left(5) ^ 0x9e37_79b9);
+        }
+    }
+}
+
+/// The CPU time of the samples with a function of this name on their stack, and that of all samples, in nanoseconds.
+fn cpu_time_in(profile: &Profile, name: &str) -> (i64, i64) {
+    let text = |index: i64| &*profile.string_table[usize::try_from(index).unwrap()];
+    let is_cpu_time =
+        |kind: &ValueType| (text(kind.r#type), text(kind.unit)) == ("cpu-time", "nanoseconds");
+    let value = profile.sample_types.iter().position(is_cpu_time).unwrap();
+    let named_functions: HashSet<u64> = profile
+        .functions
+        .iter()
+        .filter(|function| text(function.name).contains(name))
+        .map(|function| function.id)
+        .collect();
+    let named_locations: HashSet<u64> = profile
+        .locations
+        .iter()
+        .filter(|location| {
+            location
+                .lines
+                .iter()
+                .any(|line| named_functions.contains(&line.function_id))
+        })
+        .map(|location| location.id)
+        .collect();
+    let (mut hot, mut all) = (0, 0);
+    for sample in &profile.samples {
+        all += sample.values[value];
+        if sample
+            .location_ids
+            .iter()
+            .any(|id| named_locations.contains(id))
+        {
+            hot += sample.values[value];
+        }
+    }
+    (hot, all)
+}
+
+/// The parts of a multipart body by name (RFC 7578).
+fn multipart(request: &Request) -> HashMap<String, Vec<u8>> {
+    let kind = request.header("Content-Type");
+    let (_, boundary) = kind
+        .split_once("boundary=")
+        .unwrap_or_else(|| panic!("{kind}"));
+    let delimiter = format!("\r\n--{}", boundary.trim_matches('"'));
+    // The first delimiter has no line before it.
+    let body = [b"\r\n", &*request.body()].concat();
+    let mut parts = HashMap::new();
+    let mut rest = after(&body, delimiter.as_bytes()).unwrap();
+    while !rest.starts_with(b"--") {
+        let next = after(rest, delimiter.as_bytes()).expect("a closing delimiter");
+        let part = &rest[..rest.len() - next.len() - delimiter.len()];
+        let content = after(part, b"\r\n\r\n").expect("an empty line after the headers");
+        let headers = String::from_utf8_lossy(&part[..part.len() - content.len()]);
+        let (_, name) = headers
+            .split_once(" name=\"")
+            .unwrap_or_else(|| panic!("{headers}"));
+        let (name, _) = name.split_once('"').unwrap();
+        parts.insert(name.to_owned(), content.to_vec());
+        rest = next;
+    }
+    parts
+}
+
+/// What comes after the first `needle`.
+fn after<'a>(bytes: &'a [u8], needle: &[u8]) -> Option<&'a [u8]> {
+    let at = bytes
+        .windows(needle.len())
+        .position(|window| window == needle)?;
+    Some(&bytes[at + needle.len()..])
+}
+
+fn unpacked(gzip: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    flate2::read::GzDecoder::new(gzip)
+        .read_to_end(&mut plain)
+        .unwrap();
+    plain
+}

@@ -1,0 +1,102 @@
+//! `cargo xtask ci`: everything that has to pass before a merge, in the order of the quickest answer.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::{Outcome, style, test, workspace};
+
+/// The features of the facade; each has to work without the others.
+const SIGNALS: [&str; 4] = ["metrics", "logs", "tracing", "profiling"];
+
+pub(crate) fn run() -> Outcome {
+    let steps = steps();
+    let mut report = Vec::new();
+    for (at, step) in steps.iter().enumerate() {
+        let title = format!("[{}/{}] {}", at + 1, steps.len(), step.name);
+        eprintln!("\n{}", style::step(&title));
+        let started = Instant::now();
+        let outcome = (step.run)();
+        if let Err(error) = &outcome {
+            eprintln!("{} {}: {error}", style::bad("failed:"), step.name);
+        }
+        report.push((&step.name, outcome.is_ok(), started.elapsed()));
+    }
+    conclude(&report)
+}
+
+/// Something to do, with its name.
+struct Step {
+    name: String,
+    run: Box<dyn Fn() -> Outcome>,
+}
+
+impl Step {
+    /// A run of cargo. Its warnings are to be errors.
+    fn cargo(arguments: &str) -> Self {
+        let owned = arguments.to_owned();
+        Self {
+            name: format!("cargo {arguments}"),
+            run: Box::new(move || {
+                let mut cargo = workspace::cargo();
+                succeed(
+                    cargo
+                        .args(owned.split(' '))
+                        .env("RUSTDOCFLAGS", "-D warnings"),
+                )
+            }),
+        }
+    }
+}
+
+fn steps() -> Vec<Step> {
+    let mut steps = vec![
+        Step::cargo("fmt --all --check"),
+        Step::cargo("clippy --workspace --all-targets --all-features -- -D warnings"),
+        Step::cargo("doc --workspace --all-features --no-deps"),
+        // Clippy for `cargo check` with warnings denied: RUSTFLAGS would build all dependencies again.
+        Step::cargo("clippy --package datadog --no-default-features -- -D warnings"),
+    ];
+    steps.extend(SIGNALS.map(|signal| {
+        Step::cargo(&format!(
+            "clippy --package datadog --no-default-features --features {signal} -- -D warnings"
+        ))
+    }));
+    steps.push(Step {
+        name: "cargo xtask test".to_owned(),
+        run: Box::new(|| test::run(&[])),
+    });
+    steps
+}
+
+fn succeed(command: &mut Command) -> Outcome {
+    let status = command.status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(status.to_string().into())
+    }
+}
+
+fn conclude(report: &[(&String, bool, Duration)]) -> Outcome {
+    println!();
+    for (name, passed, time) in report {
+        let verdict = if *passed {
+            style::good("ok    ")
+        } else {
+            style::bad("FAILED")
+        };
+        println!("{verdict} {:>6.1} s  {name}", time.as_secs_f64());
+    }
+    let failed = report.iter().filter(|(_, passed, _)| !passed).count();
+    let total: Duration = report.iter().map(|(.., time)| *time).sum();
+    let told = format!(
+        "of {} steps failed, {:.0} s",
+        report.len(),
+        total.as_secs_f64()
+    );
+    if failed > 0 {
+        return Err(format!("{failed} {told}").into());
+    }
+    println!("{} none {told}", style::good("xtask ci:"));
+    Ok(())
+}

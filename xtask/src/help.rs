@@ -1,0 +1,27 @@
+//! `cargo xtask help`: what there is.
+
+use crate::Outcome;
+
+const TEXT: &str = "\
+Tasks of this workspace: cargo xtask TASK
+
+  demo         run the example program against a local agent and show what arrived
+               (no account, no Datadog Agent, no Python)
+  test [ARGS]  run all tests: unit, integration and doc tests, and the conformance tests
+               against Datadog's APM test agent, which it installs under target/ (needs
+               python3); ARGS go to `cargo test`
+  options      write docs/configuration.md from the table of options
+  fuzz [SECONDS] [TARGET]
+               run each fuzz target, or one, for 60 s or as long as you say (needs a C++
+               compiler)
+  ci           what has to pass before a merge: format, lints, docs, each feature alone,
+               and `test`
+  help         this list
+
+Plain `cargo test` works too, needs no Python, and says which tests it left out.
+";
+
+pub(crate) fn run() -> Outcome {
+    print!("{TEXT}");
+    Ok(())
+}
