@@ -19,7 +19,6 @@ pub(crate) struct Batch {
 /// A finished span, without its tags.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    pub(crate) trace_id: u128,
     pub(crate) span_id: u64,
     pub(crate) parent_id: u64,
     pub(crate) is_local_root: bool,
@@ -32,8 +31,6 @@ pub(crate) struct Finished {
     pub(crate) resource: Option<Cow<'static, str>>,
     pub(crate) span_type: Option<Cow<'static, str>>,
     pub(crate) extras: Option<Box<Extras>>,
-    /// If it is kept although its trace is not: the rule's rate and limit.
-    pub(crate) kept_alone: Option<(f64, Option<f64>)>,
     texts: Range,
     numbers: Range,
 }
@@ -52,7 +49,6 @@ impl Batch {
         self.heap += heap;
         let (texts, numbers) = self.tags.append(&mut span.tags);
         self.spans.push(Finished {
-            trace_id: span.trace_id,
             span_id: span.span_id,
             parent_id: span.parent_id,
             is_local_root: span.is_local_root,
@@ -65,7 +61,6 @@ impl Batch {
             resource: span.resource.take(),
             span_type: span.span_type.take(),
             extras: span.extras.take(),
-            kept_alone: None,
             texts,
             numbers,
         });
@@ -74,7 +69,7 @@ impl Batch {
     /// Takes all spans of another batch.
     pub(crate) fn append(&mut self, other: &mut Self) {
         let (texts, numbers) = self.tags.append(&mut other.tags);
-        let shift = |range: Range, by: usize| (range.0 + by, range.1 + by);
+        let shift = |range: Range, by: u32| (range.0 + by, range.1 + by);
         for mut span in other.spans.drain(..) {
             span.texts = shift(span.texts, texts.0);
             span.numbers = shift(span.numbers, numbers.0);
@@ -142,6 +137,10 @@ impl<'a> FinishedSpan<'a> {
 }
 
 impl Finished {
+    pub(crate) fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
     pub(crate) fn resource(&self) -> &str {
         self.resource.as_ref().unwrap_or(&self.name)
     }

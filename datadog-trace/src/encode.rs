@@ -82,7 +82,7 @@ impl Encoder {
         msgpack::array(&mut filling.body, chunk.spans.len());
         for (at, span) in chunk.spans.spans().enumerate() {
             let first_of = (at == 0).then_some(&*chunk);
-            self.span(&mut filling.body, span, first_of);
+            self.span(&mut filling.body, chunk.trace_id as u64, span, first_of);
         }
         filling.chunks.push(Part {
             bytes: start..filling.body.len(),
@@ -91,7 +91,13 @@ impl Encoder {
     }
 
     /// `first_of` is the chunk whose first span it is.
-    fn span(&self, out: &mut Vec<u8>, tagged: FinishedSpan<'_>, first_of: Option<&Chunk>) {
+    fn span(
+        &self,
+        out: &mut Vec<u8>,
+        trace_id: u64,
+        tagged: FinishedSpan<'_>,
+        first_of: Option<&Chunk>,
+    ) {
         let span = tagged.span;
         let extras = span.extras.as_deref();
         let fields = 11 + usize::from(span.span_type.is_some()) + extras.map_or(0, extras::fields);
@@ -100,7 +106,7 @@ impl Encoder {
         text(out, "service", self.service_of(span));
         text(out, "name", or_nameless(&span.name));
         text(out, "resource", or_nameless(span.resource()));
-        number(out, "trace_id", span.trace_id as u64);
+        number(out, "trace_id", trace_id);
         number(out, "span_id", span.span_id);
         number(out, "parent_id", span.parent_id);
         number(out, "start", start);
@@ -160,7 +166,7 @@ impl Encoder {
         for (key, value) in &self.chunk_tags {
             add(key, value);
         }
-        let high_id = (span.trace_id >> 64) as u64;
+        let high_id = (chunk.trace_id >> 64) as u64;
         if high_id != 0 {
             add("_dd.p.tid", &format!("{high_id:016x}"));
         }
@@ -214,7 +220,7 @@ fn metrics(metrics: &mut Pairs<'_>, tagged: FinishedSpan<'_>, first_of: Option<&
     if span.top_level {
         add("_dd.top_level", 1.0);
     }
-    if let Some((rate, limit)) = span.kept_alone {
+    if let Some((rate, limit)) = span.extras.as_deref().and_then(|extras| extras.kept_alone) {
         add("_dd.span_sampling.mechanism", SINGLE_SPAN_RULE);
         add("_dd.span_sampling.rule_rate", rate);
         if let Some(limit) = limit {

@@ -43,6 +43,8 @@ pub(crate) struct Extras {
     pub(crate) events: Vec<SpanEvent>,
     /// MessagePack maps by key.
     pub(crate) structs: Vec<(Key, Vec<u8>)>,
+    /// If the span is kept although its trace is not: the rule's rate and limit.
+    pub(crate) kept_alone: Option<(f64, Option<f64>)>,
 }
 
 impl Default for SpanData {

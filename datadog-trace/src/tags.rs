@@ -22,7 +22,7 @@ struct Place {
 }
 
 /// Where the tags of one span stand among others: from the first to before the last.
-pub(crate) type Range = (usize, usize);
+pub(crate) type Range = (u32, u32);
 
 impl Tags {
     /// Sets a text; a number of the same key goes.
@@ -74,7 +74,8 @@ impl Tags {
     /// Takes the tags of another span, and keeps them apart from those that are here. Where they stand: the ranges
     /// for [`texts_at`](Self::texts_at) and [`numbers_at`](Self::numbers_at).
     pub(crate) fn append(&mut self, other: &mut Self) -> (Range, Range) {
-        let before = (self.texts.len(), self.numbers.len());
+        // A chunk has some thousand spans at most, far from the end of 32 bits.
+        let before = (self.texts.len() as u32, self.numbers.len() as u32);
         let shift = self.buffer.len();
         self.buffer.push_str(&other.buffer);
         for (key, place) in other.texts.drain(..) {
@@ -86,16 +87,23 @@ impl Tags {
         }
         self.numbers.append(&mut other.numbers);
         other.buffer.clear();
-        ((before.0, self.texts.len()), (before.1, self.numbers.len()))
+        let texts = (before.0, self.texts.len() as u32);
+        (texts, (before.1, self.numbers.len() as u32))
     }
 
     pub(crate) fn texts_at(&self, range: Range) -> impl Iterator<Item = (&str, &str)> {
-        let texts = self.texts.get(range.0..range.1).unwrap_or_default();
+        let texts = self
+            .texts
+            .get(range.0 as usize..range.1 as usize)
+            .unwrap_or_default();
         texts.iter().map(|(key, place)| (&**key, self.at(*place)))
     }
 
     pub(crate) fn numbers_at(&self, range: Range) -> impl Iterator<Item = (&str, f64)> {
-        let numbers = self.numbers.get(range.0..range.1).unwrap_or_default();
+        let numbers = self
+            .numbers
+            .get(range.0 as usize..range.1 as usize)
+            .unwrap_or_default();
         numbers.iter().map(|(key, number)| (&**key, *number))
     }
 

@@ -44,6 +44,7 @@ struct State {
 /// Finished spans of one trace on their way to the worker.
 #[derive(Debug)]
 pub(crate) struct Chunk {
+    pub(crate) trace_id: u128,
     pub(crate) upstream: Option<Arc<Carried>>,
     pub(crate) decision: Decision,
     pub(crate) spans: Batch,
@@ -191,6 +192,7 @@ impl Trace {
             self.tracer.sampler.decide(&mut state.decision, root);
         }
         Chunk {
+            trace_id: self.id,
             upstream: self.upstream.clone(),
             decision: state.decision.clone(),
             spans,

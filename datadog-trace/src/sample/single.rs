@@ -44,7 +44,7 @@ impl SingleSpans {
         if !kept {
             return;
         }
-        span.kept_alone = Some((rule.sample_rate, rule.max_per_second));
+        span.extras().kept_alone = Some((rule.sample_rate, rule.max_per_second));
     }
 }
 
@@ -73,7 +73,11 @@ mod tests {
             batch
                 .spans_mut()
                 .for_each(|span| single.mark(span, service));
-            batch.spans().next().and_then(|span| span.span.kept_alone)
+            let extras = batch
+                .spans()
+                .next()
+                .and_then(|span| span.span.extras.as_ref());
+            extras.and_then(|extras| extras.kept_alone)
         };
         assert_eq!(marked("noise", "db-1"), None);
         assert_eq!(marked("query", "db-1"), Some((1.0, Some(1.0))));
