@@ -7,8 +7,8 @@
 mod bench;
 mod ci;
 mod demo;
-mod fuzz;
 mod faults;
+mod fuzz;
 mod help;
 mod options;
 mod style;
