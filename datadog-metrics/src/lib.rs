@@ -37,6 +37,7 @@
 mod cell;
 mod context;
 mod encode;
+mod event;
 mod handle;
 mod local;
 mod metrics;
@@ -48,6 +49,7 @@ mod slot;
 mod tags;
 mod timer;
 
+pub use event::{AlertType, Event, Priority, ServiceCheck, Status};
 pub use handle::{Counter, Distribution, Gauge, Histogram, Timing};
 pub use metrics::Metrics;
 pub use tags::{Tag, Tags};

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::{Duration, Instant};
 
-use datadog_transport::DropReason;
+use datadog_transport::{Account, Birthplace, DropReason};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use parking_lot::Mutex;
 
-use crate::context::{Context, Kind};
+use crate::context::{Context, Home, Kind};
 use crate::encode;
 use crate::samples::Budget;
 
@@ -38,7 +38,7 @@ impl Default for Limits {
 #[derive(Debug)]
 pub(crate) struct Registry {
     limits: Limits,
-    budget: Budget,
+    home: Home,
     hasher: DefaultHashBuilder,
     inner: Mutex<Inner>,
     evictions: AtomicU64,
@@ -54,22 +54,34 @@ struct Inner {
 }
 
 impl Registry {
-    pub(crate) fn new(limits: Limits) -> Self {
-        let budget = Budget::new(limits.samples);
-        let discard = |reason| Arc::new(Context::discarding(reason, &budget));
+    pub(crate) fn new(limits: Limits, account: Arc<Account>) -> Self {
+        let home = Home {
+            account,
+            budget: Budget::new(limits.samples),
+            birthplace: Birthplace::here(),
+        };
+        let discard = |reason| Arc::new(Context::discarding(reason, &home));
         Self {
             overflow: discard(DropReason::Cardinality),
             invalid: discard(DropReason::Invalid),
             limits,
-            budget,
+            home,
             hasher: DefaultHashBuilder::default(),
             inner: Mutex::default(),
             evictions: AtomicU64::new(0),
         }
     }
 
+    #[inline]
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
     /// The context of this kind whose line starts with `head` and ends with `tail`.
     pub(crate) fn context(&self, kind: Kind, head: &str, tail: &str) -> Arc<Context> {
+        if !self.home.is_here() {
+            return Arc::new(Context::discarding(DropReason::Forked, &self.home));
+        }
         if head == encode::NO_NAME {
             return Arc::clone(&self.invalid);
         }
@@ -84,7 +96,7 @@ impl Registry {
         if inner.live.len() + inner.retired.len() >= self.limits.contexts {
             return Arc::clone(&self.overflow);
         }
-        let context = Arc::new(Context::new(kind, head, tail, &self.budget));
+        let context = Arc::new(Context::new(kind, head, tail, &self.home));
         inner
             .live
             .insert_unique(hash, Arc::clone(&context), |context| {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::carried::Carried;
+use crate::propagate::Inject;
+use crate::sample::{Decision, otel};
 use crate::trace::Trace;
 
 /// The identity of a span, of this process or of the one that sent a request: the parent of spans that
@@ -35,7 +37,7 @@ impl SpanContext {
         })))
     }
 
-    /// The 128-bit trace id.
+    /// The 128-bit trace id; 0 if a request brought no trace to go on with, but links or baggage.
     pub fn trace_id(&self) -> u128 {
         match &self.0 {
             Inner::Here { trace, .. } => trace.id,
@@ -43,11 +45,23 @@ impl SpanContext {
         }
     }
 
-    /// The 64-bit span id.
+    /// The 64-bit span id; 0 without a parent.
     pub fn span_id(&self) -> u64 {
         match &self.0 {
             Inner::Here { span_id, .. } => *span_id,
             Inner::Elsewhere(carried) => carried.span_id,
+        }
+    }
+
+    /// Writes the context of a span of this process into the headers of a request, in the formats of
+    /// [`DDConfig::propagation_style_inject`](datadog_config::DDConfig::propagation_style_inject). This decides
+    /// whether the trace is kept.
+    pub fn inject(&self, headers: &mut impl Inject) {
+        if let Inner::Here { trace, span_id, .. } = &self.0 {
+            let carried = trace.carried(*span_id);
+            if let Some(error) = trace.tracer.propagation.inject(&carried, headers) {
+                trace.note_error(&error);
+            }
         }
     }
 
@@ -72,11 +86,22 @@ impl Trace {
             priority: decision.priority,
             origin: upstream.and_then(|upstream| upstream.origin.clone()),
             tags,
-            tracestate: upstream.map_or_else(String::new, |upstream| upstream.tracestate.clone()),
-            last_datadog_span: None,
+            tracestate: tracestate(self.id as u64, &decision, upstream),
             baggage,
-            links: Vec::new(),
+            ..Carried::default()
         }
+    }
+}
+
+/// Other vendors' state, with OpenTelemetry's sampling member for a decision that was made here.
+fn tracestate(trace_id: u64, decision: &Decision, upstream: Option<&Carried>) -> String {
+    let others = upstream.map_or("", |upstream| &upstream.tracestate);
+    let has_member = others.split(',').any(|member| member.starts_with("ot="));
+    let rate = decision.probability.filter(|_| !has_member);
+    match rate.and_then(|rate| otel::member(trace_id, rate)) {
+        Some(member) if others.is_empty() => member,
+        Some(member) => format!("{member},{others}"),
+        None => others.to_owned(),
     }
 }
 

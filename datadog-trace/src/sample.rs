@@ -2,6 +2,7 @@
 
 mod knuth;
 mod limiter;
+pub(crate) mod otel;
 mod rates;
 mod rule;
 mod single;
@@ -44,6 +45,8 @@ pub(crate) struct Decision {
     pub(crate) limit_rate: Option<f64>,
     /// The value of `_dd.agent_psr`.
     pub(crate) agent_rate: Option<f64>,
+    /// The rate, if nothing but it decided.
+    pub(crate) probability: Option<f64>,
 }
 
 /// Decides about traces, once each, by the first span of the trace in this process.
@@ -64,6 +67,7 @@ impl Decision {
     /// Keeps or drops the trace because the program says so.
     pub(crate) fn by_user(&mut self, priority: i32) {
         self.priority = Some(priority);
+        self.probability = None;
         self.maker = (priority > 0).then_some(Cow::Borrowed(BY_USER));
     }
 
@@ -136,7 +140,10 @@ impl Sampler {
         if kept {
             let (allowed, effective) = self.limiter.lock().allow(Instant::now());
             decision.limit_rate = Some(effective);
+            decision.probability = Some(rate).filter(|_| allowed);
             kept = allowed;
+        } else {
+            decision.probability = Some(rate);
         }
         decision.priority = Some(if kept { USER_KEEP } else { USER_REJECT });
         decision.maker = kept.then_some(Cow::Borrowed(BY_RULE));
@@ -148,6 +155,7 @@ impl Sampler {
             .agent_rates
             .rate(self.service_of(root), env.unwrap_or_default());
         decision.agent_rate = rate;
+        decision.probability = rate;
         let kept = knuth::keeps(root.trace_id as u64, rate.unwrap_or(1.0));
         decision.priority = Some(if kept { AUTO_KEEP } else { AUTO_REJECT });
         let maker = if rate.is_some() {

@@ -12,6 +12,7 @@ use datadog_transport::ErrorReport;
 use crate::context::Inner;
 use crate::event::unix_nanos;
 use crate::local::{self, SegmentId};
+use crate::propagate::Inject;
 use crate::sample::{USER_KEEP, USER_REJECT};
 use crate::span_data::SpanData;
 use crate::tags::Key;
@@ -285,6 +286,13 @@ impl Span {
             span_id: open.span_id,
             service,
         }))
+    }
+
+    /// Writes the span into the headers of a request: see [`SpanContext::inject`].
+    pub fn inject(&self, headers: &mut impl Inject) {
+        if let Some(context) = self.context() {
+            context.inject(headers);
+        }
     }
 
     /// Takes the span off this thread, so that it can go on, or be finished, on another one. Spans that start

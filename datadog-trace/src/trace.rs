@@ -7,9 +7,13 @@ use parking_lot::Mutex;
 
 use crate::carried::Carried;
 use crate::id;
+use crate::propagate::PropagationError;
 use crate::sample::Decision;
 use crate::span_data::{SpanData, Spans};
 use crate::tracer::Shared;
+
+/// What was wrong with the headers of a trace (dd-trace-go: `ddtrace/tracer/span.go`).
+const PROPAGATION_ERROR: &str = "_dd.propagation_error";
 
 /// What the spans of one trace share. Threads collect their spans of the trace in [segments](crate::local) and bring
 /// them here when their last one is finished.
@@ -51,13 +55,23 @@ impl Trace {
         upstream: Option<Arc<Carried>>,
         mut root: Box<SpanData>,
     ) -> Arc<Self> {
-        let id = match &upstream {
-            Some(upstream) => upstream.trace_id,
-            None if tracer.wide_ids => id::trace_id(),
-            None => id::narrow_trace_id().into(),
+        let known_id = upstream.as_ref().map_or(0, |upstream| upstream.trace_id);
+        let id = match known_id {
+            0 if tracer.wide_ids => id::trace_id(),
+            0 => id::narrow_trace_id().into(),
+            known => known,
         };
         root.trace_id = id;
-        root.parent_id = upstream.as_ref().map_or(0, |upstream| upstream.span_id);
+        root.parent_id = 0;
+        if let Some(upstream) = &upstream {
+            root.parent_id = upstream.span_id;
+            if !upstream.links.is_empty() {
+                root.extras().links.clone_from(&upstream.links);
+            }
+            if let Some(error) = &upstream.error {
+                root.tags.set_text(PROPAGATION_ERROR.into(), error);
+            }
+        }
         root.is_local_root = true;
         root.top_level = true;
         Arc::new(Self {
@@ -84,6 +98,11 @@ impl Trace {
     /// Changes the first span while it is open.
     pub(crate) fn with_root<T>(&self, work: impl FnOnce(&mut SpanData) -> T) -> Option<T> {
         self.state.lock().root.as_deref_mut().map(work)
+    }
+
+    /// Notes what was wrong with the headers of a request.
+    pub(crate) fn note_error(&self, error: &PropagationError) {
+        self.with_root(|root| root.tags.set_text(PROPAGATION_ERROR.into(), error));
     }
 
     /// Takes the first span because it ends. The decision is made now at the latest.

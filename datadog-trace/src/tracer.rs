@@ -9,6 +9,7 @@ use datadog_transport::{Queue, SignalKind, Standalone, TransportBuilder, Transpo
 use crate::context::Inner;
 use crate::parked::Parked;
 use crate::pool::Pool;
+use crate::propagate::{Extract, Inject, Propagation};
 use crate::sample::Sampler;
 use crate::sink::TraceSink;
 use crate::trace::Chunk;
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     /// After how many finished spans a part of a trace is sent.
     pub(crate) flush_spans: usize,
     pub(crate) sampler: Sampler,
+    pub(crate) propagation: Propagation,
     pub(crate) parked: Parked,
     pub(crate) pool: Pool,
     queue: Queue<Chunk>,
@@ -90,6 +92,23 @@ impl Tracer {
         }
     }
 
+    /// Reads the trace that a request brings, in the formats of
+    /// [`DDConfig::propagation_style_extract`]. The first span of the request starts
+    /// [from it](Tracer::trace_from). `None` if the request brings nothing, or is to be ignored.
+    pub fn extract(&self, headers: &impl Extract) -> Option<SpanContext> {
+        let carried = self.shared.as_ref()?.propagation.extract(headers)?;
+        Some(SpanContext(Inner::Elsewhere(Arc::new(carried))))
+    }
+
+    /// Writes the span that is active on this thread into the headers of a request, in the formats of
+    /// [`DDConfig::propagation_style_inject`]. This decides whether the trace is kept. Without an active span,
+    /// nothing is written.
+    pub fn inject(&self, headers: &mut impl Inject) {
+        if let Some(active) = self.active() {
+            active.inject(headers);
+        }
+    }
+
     /// Runs `work` in a span. A panic marks the span as failed and goes on.
     pub fn traced<T>(
         &self,
@@ -120,6 +139,7 @@ impl Shared {
                 LARGEST_CHUNK
             },
             sampler: Sampler::new(config),
+            propagation: Propagation::new(config),
             parked: Parked::default(),
             pool: Pool::new(),
             queue,

@@ -10,7 +10,7 @@ use crate::retry::{Backoff, Verdict, judge};
 use crate::{Account, Answer, DropReason, Occasion, Pass, Payload, SendError};
 
 /// A payload that the receiver fails on for this long makes way for the next.
-const LONGEST_STAY: Duration = Duration::from_secs(10);
+const LONGEST_STAY: Duration = Duration::from_secs(60);
 
 /// Payloads that wait for one receiver, bounded in bytes: new ones push out the oldest.
 #[derive(Debug)]

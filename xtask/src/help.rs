@@ -11,6 +11,9 @@ Tasks of this workspace: cargo xtask TASK
                against Datadog's APM test agent, which it installs under target/ (needs
                python3); ARGS go to `cargo test`
   options      write docs/configuration.md from the table of options
+  fuzz [SECONDS] [TARGET]
+               run each fuzz target, or one, for 60 s or as long as you say (needs a C++
+               compiler)
   ci           what has to pass before a merge: format, lints, docs, each feature alone,
                and `test`
   help         this list

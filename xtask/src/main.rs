@@ -6,6 +6,7 @@
 
 mod ci;
 mod demo;
+mod fuzz;
 mod help;
 mod options;
 mod style;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let outcome = match (task.as_str(), args.as_slice()) {
         ("help" | "--help" | "-h", _) => help::run(),
         ("test", args) => test::run(args),
+        ("fuzz", args) => fuzz::run(args),
         ("demo", []) => demo::run(),
         ("options", []) => options::run(),
         ("ci", []) => ci::run(),
