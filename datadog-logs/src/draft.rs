@@ -5,7 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use datadog_transport::context::ActiveSpan;
 
+use crate::correlation::TraceIdForm;
 use crate::encode::{self, MARK};
+use crate::redact::{REDACTED, Redaction};
 use crate::{Level, Value};
 
 /// The largest entry, in bytes. The intake cuts longer ones without a mark
@@ -84,12 +86,19 @@ impl Draft {
         self.field("message", message);
     }
 
-    /// Adds an attribute. One of the same key is replaced; a reserved key gets a prefix.
-    pub(crate) fn attribute(&mut self, key: &str, value: &Value<'_>) {
+    /// Adds an attribute, without what `redaction` hides. One of the same key is replaced; a reserved key gets a
+    /// prefix.
+    pub(crate) fn attribute(&mut self, key: &str, value: &Value<'_>, redaction: &Redaction) {
         if self.json.len() > MAX_DRAFT {
             return;
         }
-        let write = |json: &mut Vec<u8>| encode::value(json, value);
+        let write = |json: &mut Vec<u8>| {
+            if redaction.hides(key) {
+                encode::text(json, REDACTED);
+            } else {
+                encode::value(json, value, redaction);
+            }
+        };
         if is_reserved(key) {
             self.field(&format!("custom.{key}"), write);
         } else {
@@ -154,8 +163,7 @@ impl Draft {
 
     fn ids(&mut self, span: ActiveSpan, form: TraceIdForm) {
         self.json.extend_from_slice(b",\"dd.trace_id\":\"");
-        let whole = form == TraceIdForm::Whole && span.trace_id >> 64 != 0;
-        if whole {
+        if form.is_whole(span.trace_id) {
             self.json.extend_from_slice(&hex(span.trace_id));
         } else {
             encode::uint(&mut self.json, span.trace_id as u64);
@@ -214,16 +222,6 @@ impl Draft {
     }
 }
 
-/// How trace ids are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TraceIdForm {
-    /// All 128 bits, as 32 hexadecimal digits; an id that has no more than 64 bits in decimal, as other clients of
-    /// Datadog write it (dd-trace-go: `ddtrace/tracer/spancontext.go`).
-    Whole,
-    /// The low 64 bits, in decimal.
-    Low,
-}
-
 /// Names that Datadog reserves, and that the client knows better than an attribute.
 fn is_reserved(key: &str) -> bool {
     matches!(
@@ -275,7 +273,7 @@ mod tests {
         let mut draft = Draft::default();
         draft.begin(Level::Info, b"", None, |json| encode::text(json, message));
         for (key, value) in attributes {
-            draft.attribute(key, value);
+            draft.attribute(key, value, &Redaction::default());
         }
         read(&mut draft)
     }
@@ -365,7 +363,9 @@ mod tests {
         draft.begin(Level::Info, b"", None, |json| encode::text(json, "stays"));
         // One by one would look for the key each time.
         for (key, value) in &attributes {
-            draft.field(key, |json| encode::value(json, value));
+            draft.field(key, |json| {
+                encode::value(json, value, &Redaction::default())
+            });
         }
         let json = draft.close().unwrap();
         assert!(json.len() > MAX_ENTRY - 20);

@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::io::Write as _;
 
 use crate::Value;
+use crate::redact::{REDACTED, Redaction};
 
 /// What is left of a text that was cut ends with this mark, as the agent's does
 /// (datadog-agent: `pkg/logs/message`).
@@ -12,8 +13,8 @@ pub(crate) const MARK: &str = "...TRUNCATED...";
 /// The longest text that is read, in bytes: no entry may be larger.
 pub(crate) const MAX_TEXT: usize = crate::draft::MAX_ENTRY;
 
-/// A value.
-pub(crate) fn value(out: &mut Vec<u8>, value: &Value<'_>) {
+/// A value, without the parts that `redaction` hides.
+pub(crate) fn value(out: &mut Vec<u8>, value: &Value<'_>, redaction: &Redaction) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
@@ -22,7 +23,7 @@ pub(crate) fn value(out: &mut Vec<u8>, value: &Value<'_>) {
         Value::UInt(number) => uint(out, *number),
         Value::Float(number) => float(out, *number),
         Value::Text(content) => text(out, content),
-        Value::List(values) => list(out, values),
+        Value::List(values) => list(out, values, redaction),
         Value::Map(values) => {
             out.push(b'{');
             for (at, (key, inner)) in values.iter().enumerate() {
@@ -31,20 +32,24 @@ pub(crate) fn value(out: &mut Vec<u8>, value: &Value<'_>) {
                 }
                 text(out, key);
                 out.push(b':');
-                self::value(out, inner);
+                if redaction.hides(key) {
+                    text(out, REDACTED);
+                } else {
+                    self::value(out, inner, redaction);
+                }
             }
             out.push(b'}');
         }
     }
 }
 
-fn list(out: &mut Vec<u8>, values: &[Value<'_>]) {
+fn list(out: &mut Vec<u8>, values: &[Value<'_>], redaction: &Redaction) {
     out.push(b'[');
     for (at, inner) in values.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        value(out, inner);
+        value(out, inner, redaction);
     }
     out.push(b']');
 }

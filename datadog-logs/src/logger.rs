@@ -57,7 +57,8 @@ impl Logger {
     /// Adds an attribute to every record. One of the record itself replaces it; see [`Record::with`].
     #[must_use]
     pub fn with<'v>(mut self, key: &str, value: impl Into<Value<'v>>) -> Self {
-        Arc::make_mut(&mut self.attributes).attribute(key, &value.into());
+        let redaction = self.logs.redaction();
+        Arc::make_mut(&mut self.attributes).attribute(key, &value.into(), redaction);
         self
     }
 

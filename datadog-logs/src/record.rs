@@ -36,7 +36,7 @@ impl Record {
 
     /// Adds an attribute. A later one of the same key replaces the earlier; a key that Datadog reserves (`message`,
     /// `status`, `timestamp`, `service`, `hostname`, `ddsource`, `ddtags`, `dd` and `dd.…`) gets the prefix
-    /// `custom.`. Texts are cut and attributes left out where the record would be larger than 1 MB.
+    /// `custom.`. Of a key that `DD_LOGS_REDACTED_KEYS` names only `[redacted]` is sent. Texts are cut and attributes left out where the record would be larger than 1 MB.
     pub fn with<'v>(mut self, key: &str, value: impl Into<Value<'v>>) -> Self {
         self.set(key, value);
         self
@@ -54,7 +54,8 @@ impl Record {
     /// [`Record::with`] in place.
     pub(crate) fn set<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
         if let Some(open) = &mut self.open {
-            open.draft.attribute(key, &value.into());
+            let redaction = &open.shared.redaction;
+            open.draft.attribute(key, &value.into(), redaction);
         }
     }
 

@@ -1,15 +1,19 @@
 //! A context: one kind, name and set of tags, with everything submitted to it that is not delivered yet.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use datadog_transport::{Account, DropReason};
+use datadog_transport::{Account, Birthplace, DropReason};
 use parking_lot::Mutex;
 
 use crate::cell::Cell;
 use crate::samples::{Budget, Samples};
 use crate::slot::Slot;
+
+/// The most members of one set between two flushes.
+const MOST_MEMBERS: usize = 8192;
 
 /// What a context's values mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +23,7 @@ pub(crate) enum Kind {
     Histogram,
     Distribution,
     Timing,
+    Set,
 }
 
 /// One submitted value.
@@ -42,8 +47,16 @@ pub(crate) struct Context {
     /// The last value of a gauge, as bits. Shared by all threads, because the last one counts.
     last: AtomicU64,
     slot: OnceLock<Slot>,
-    budget: Budget,
+    home: Home,
     state: Mutex<State>,
+}
+
+/// What all contexts of a client have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Home {
+    pub(crate) account: Arc<Account>,
+    pub(crate) budget: Budget,
+    pub(crate) birthplace: Birthplace,
 }
 
 #[derive(Debug)]
@@ -53,6 +66,8 @@ struct State {
     direct: u64,
     /// Values that are no numbers, and are not in the account yet.
     invalid: u64,
+    /// Members of a set that there was no room for, and are not in the account yet.
+    refused: u64,
     owed: Owed,
     used: Instant,
     retired: bool,
@@ -75,6 +90,8 @@ pub(crate) struct Owed {
     pub(crate) sum: i64,
     /// The samples among them.
     pub(crate) samples: Samples,
+    /// The members of a set, each with how often it was submitted.
+    pub(crate) members: BTreeMap<Box<str>, u64>,
 }
 
 impl Kind {
@@ -86,6 +103,7 @@ impl Kind {
             Self::Histogram => "h",
             Self::Distribution => "d",
             Self::Timing => "ms",
+            Self::Set => "s",
         }
     }
 
@@ -96,7 +114,7 @@ impl Kind {
 
 /// What callers do.
 impl Context {
-    pub(crate) fn new(kind: Kind, head: &str, tail: &str, budget: &Budget) -> Self {
+    pub(crate) fn new(kind: Kind, head: &str, tail: &str, home: &Home) -> Self {
         Self {
             kind,
             discard: None,
@@ -104,11 +122,12 @@ impl Context {
             tail: tail.into(),
             last: AtomicU64::new(0),
             slot: OnceLock::new(),
-            budget: budget.clone(),
+            home: home.clone(),
             state: Mutex::new(State {
                 cells: Vec::new(),
                 direct: 0,
                 invalid: 0,
+                refused: 0,
                 owed: Owed::default(),
                 used: Instant::now(),
                 retired: false,
@@ -117,10 +136,10 @@ impl Context {
     }
 
     /// A context that drops its values for this reason.
-    pub(crate) fn discarding(reason: DropReason, budget: &Budget) -> Self {
+    pub(crate) fn discarding(reason: DropReason, home: &Home) -> Self {
         Self {
             discard: Some(reason),
-            ..Self::new(Kind::Count, "", "", budget)
+            ..Self::new(Kind::Count, "", "", home)
         }
     }
 
@@ -140,7 +159,7 @@ impl Context {
     }
 
     /// Writes a value to a cell of this context.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&self, cell: &Cell, value: Value) {
         match value {
             Value::Count(value) => cell.add(value),
@@ -162,6 +181,7 @@ impl Context {
 
     /// Writes a value without a cell, on a thread that has none: its thread-locals are gone, or in use further up
     /// the stack.
+    #[cold]
     pub(crate) fn write_direct(&self, value: Value) {
         let mut state = self.state.lock();
         state.direct += 1;
@@ -169,14 +189,42 @@ impl Context {
             Value::Count(value) => state.owed.sum = state.owed.sum.wrapping_add(value),
             Value::Gauge(value) => self.set_last(value),
             Value::GaugeChange(change) => self.change_last(change),
-            Value::Sample(value) => state.owed.samples.push(value, &self.budget),
+            Value::Sample(value) => state.owed.samples.push(value, &self.home.budget),
         }
     }
 
-    /// Counts a value that is not a number as dropped.
+    /// Adds a member to a set.
+    pub(crate) fn add_member(&self, member: &str) {
+        if !self.home.is_here() {
+            return self.home.drop_forked();
+        }
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        if let Some(times) = state.owed.members.get_mut(member) {
+            *times += 1;
+        } else if member.is_empty() {
+            state.invalid += 1;
+            return;
+        } else if state.owed.members.len() >= MOST_MEMBERS {
+            state.refused += 1;
+            return;
+        } else {
+            state.owed.members.insert(member.into(), 1);
+        }
+        state.direct += 1;
+    }
+
+    /// Counts a value that can't be sent as dropped.
     #[cold]
     pub(crate) fn write_invalid(&self) {
+        if !self.home.is_here() {
+            return self.home.drop_forked();
+        }
         self.state.lock().invalid += 1;
+    }
+
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
     }
 
     /// The place of this context in each thread's list of cells.
@@ -202,39 +250,42 @@ impl Context {
     fn make_room(&self, cell: &Cell) {
         let mut state = self.state.lock();
         let samples = &mut state.owed.samples;
-        cell.fold(cell.hits(), |value| samples.push(value, &self.budget));
+        cell.fold(cell.hits(), |value| samples.push(value, &self.home.budget));
     }
 }
 
 /// What the worker does, and who asks for the account.
 impl Context {
-    /// Brings the account up to date. With `closed`, what is new is dropped.
-    pub(crate) fn count(&self, account: &Account, closed: bool) {
+    /// Brings the account up to date, and returns how many values are new. With `closed`, they are dropped.
+    pub(crate) fn count(&self, closed: bool) -> u64 {
+        let account = &self.home.account;
         let mut state = self.state.lock();
         let state = &mut *state;
-        let new = state.collect(&self.budget);
+        let new = state.collect(&self.home.budget);
         if new > 0 {
             state.used = Instant::now();
         }
-        account.accept(new + state.invalid);
+        account.accept(new + state.invalid + state.refused);
         account.drop_items(DropReason::Invalid, std::mem::take(&mut state.invalid));
+        account.drop_items(DropReason::QueueFull, std::mem::take(&mut state.refused));
         let discard = self
             .discard
             .or_else(|| closed.then_some(DropReason::Shutdown));
         if let Some(reason) = discard {
-            let queued = state.owed.take(&self.budget).items;
+            let queued = state.owed.take(&self.home.budget).items;
             account.queued(-(queued as i64));
             account.drop_items(reason, queued + new);
         } else {
             account.queued(new as i64);
             state.owed.items += new;
         }
+        new
     }
 
     /// Takes out what is owed, if anything is.
     pub(crate) fn take(&self) -> Option<Owed> {
         let mut state = self.state.lock();
-        (state.owed.items > 0).then(|| state.owed.take(&self.budget))
+        (state.owed.items > 0).then(|| state.owed.take(&self.home.budget))
     }
 
     /// Takes back what the socket did not take.
@@ -242,8 +293,11 @@ impl Context {
         let mut state = self.state.lock();
         state.owed.items += owed.items;
         state.owed.sum = state.owed.sum.wrapping_add(owed.sum);
+        for (member, times) in owed.members {
+            *state.owed.members.entry(member).or_default() += times;
+        }
         if self.kind.has_samples() {
-            state.owed.samples.merge(owed.samples, &self.budget);
+            state.owed.samples.merge(owed.samples, &self.home.budget);
         }
     }
 
@@ -257,7 +311,7 @@ impl Context {
         let counted = |counted: &Counted| counted.cell.hits() == counted.hits;
         state.used < since
             && state.direct == 0
-            && state.invalid == 0
+            && state.invalid + state.refused == 0
             && state.owed.items == 0
             && state.cells.iter().all(counted)
     }
@@ -273,6 +327,21 @@ impl Context {
     pub(crate) fn release_threads(&self) {
         let state = self.state.lock();
         state.cells.iter().for_each(|counted| counted.cell.retire());
+    }
+}
+
+impl Home {
+    /// Whether this is not a forked child, where the locks of contexts are as other threads happened to leave them.
+    #[inline]
+    pub(crate) fn is_here(&self) -> bool {
+        self.birthplace.is_here()
+    }
+
+    /// Counts a value of a forked child, which has no worker.
+    #[cold]
+    pub(crate) fn drop_forked(&self) {
+        self.account.accept(1);
+        self.account.drop_items(DropReason::Forked, 1);
     }
 }
 
@@ -305,6 +374,7 @@ impl Owed {
             items: std::mem::take(&mut self.items),
             sum: std::mem::take(&mut self.sum),
             samples: self.samples.take(budget),
+            members: std::mem::take(&mut self.members),
         }
     }
 
@@ -320,8 +390,20 @@ impl Owed {
         self.items -= items;
         Self {
             items,
-            sum: 0,
             samples,
+            ..Self::default()
         }
+    }
+
+    /// Splits off one member of a set.
+    pub(crate) fn split_first_member(&mut self) -> Option<(Box<str>, Self)> {
+        let (member, times) = self.members.pop_first()?;
+        self.items -= times;
+        let part = Self {
+            items: times,
+            members: BTreeMap::from([(member.clone(), times)]),
+            ..Self::default()
+        };
+        Some((member, part))
     }
 }

@@ -4,11 +4,12 @@
 //! saluki: `lib/saluki-io/src/deser/codec/dogstatsd`.
 
 use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use datadog_config::DDConfig;
 
 use crate::Tags;
-use crate::context::{Context, Owed};
+use crate::context::{Context, Kind, Owed};
 
 /// The longest metric name, and the longest tag in characters, that Datadog keeps.
 const LONGEST: usize = 200;
@@ -122,11 +123,7 @@ fn clean_tag(key: &str, value: Option<&str>) -> Option<(String, usize)> {
 }
 
 fn clean(char: char) -> char {
-    if char.is_control() || matches!(char, ',' | '|') {
-        '_'
-    } else {
-        char
-    }
+    if char == ',' { '_' } else { clean_field(char) }
 }
 
 /// The fields that tell the agent where a metric comes from.
@@ -174,6 +171,56 @@ pub(crate) fn write_gauge(line: &mut String, context: &Context, value: f64) {
     finish(line, context, 1.0);
 }
 
+/// Writes the line of a member of a set.
+pub(crate) fn write_member(line: &mut String, context: &Context, member: &str) {
+    line.push_str(&context.head);
+    let clean = |char| if char == ':' { '_' } else { clean_field(char) };
+    line.extend(member.chars().map(clean));
+    finish(line, context, 1.0);
+}
+
+/// The line of a count or gauge of a certain time.
+pub(crate) fn line_at(head: &str, value: &str, kind: Kind, tail: &str, at: SystemTime) -> String {
+    let (code, tail) = (kind.code(), tail.trim_end());
+    format!("{head}{value}|{code}{tail}|T{}\n", unix_seconds(at))
+}
+
+/// Seconds since the Unix epoch, at least 1, because the protocol has no 0.
+pub(crate) fn unix_seconds(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH)
+        .map_or(1, |since| since.as_secs().max(1))
+}
+
+/// Writes a field that is not empty, with its separator and prefix.
+pub(crate) fn push_field(line: &mut String, prefix: &str, text: &str) {
+    if !text.is_empty() {
+        line.push('|');
+        line.push_str(prefix);
+        line.extend(text.chars().map(clean_field));
+    }
+}
+
+/// Writes a text of several lines: their ends as the two characters that DogStatsD reads back as one.
+pub(crate) fn push_escaped(to: &mut String, text: &str) {
+    for char in text.chars() {
+        match char {
+            '\n' => to.push_str("\\n"),
+            '\r' => {}
+            '\t' => to.push('\t'),
+            _ if char.is_control() => to.push(' '),
+            _ => to.push(char),
+        }
+    }
+}
+
+fn clean_field(char: char) -> char {
+    if char.is_control() || char == '|' {
+        '_'
+    } else {
+        char
+    }
+}
+
 /// Writes a line of at most `limit` bytes with as many of the samples as fit, at least one, and splits those off.
 pub(crate) fn write_samples(
     line: &mut String,
@@ -210,6 +257,13 @@ fn finish(line: &mut String, context: &Context, rate: f64) {
         write_float(line, rate);
     }
     line.push_str(&context.tail);
+}
+
+/// The number as it stands in a line.
+pub(crate) fn float(value: f64) -> String {
+    let mut text = String::new();
+    write_float(&mut text, value);
+    text
 }
 
 /// The shortest form that reads back as the same number, with an exponent where that is shorter by far.

@@ -49,8 +49,11 @@ const END: u8 = 0xFF;
 const PAIR: u8 = 0xFE;
 
 /// Submits a value by name and tags.
-#[inline]
+#[inline(always)]
 pub(crate) fn submit(metrics: &Metrics, kind: Kind, name: &str, tags: &impl Tags, value: Value) {
+    if !metrics.is_here() {
+        return metrics.home().drop_forked();
+    }
     let done = LOCAL.try_with(|local| {
         // Taken already where an allocator or a tag's `AsRef` submits metrics itself.
         let Ok(mut local) = local.try_borrow_mut() else {
@@ -81,7 +84,7 @@ pub(crate) fn find(metrics: &Metrics, kind: Kind, name: &str, tags: &impl Tags) 
 }
 
 /// Submits a value to a context, whose slot is `index` and `serial`.
-#[inline]
+#[inline(always)]
 pub(crate) fn write(context: &Context, index: usize, serial: u64, value: Value) {
     let done = LOCAL.try_with(|local| {
         let Ok(mut local) = local.try_borrow_mut() else {
@@ -178,18 +181,21 @@ fn learn(metrics: &Metrics, kind: Kind, name: &str, tags: &impl Tags, hash: u64)
     }
 }
 
+/// Each text is hashed by itself, because a processor does several such at once, and those of one hash of all in a row.
 #[inline]
 fn hash(metrics: &Metrics, kind: Kind, name: &str, tags: &impl Tags) -> u64 {
-    let mut hasher = metrics.hasher().build_hasher();
-    hasher.write_u64(metrics.scope() << 8 | kind as u64);
-    hasher.write(name.as_bytes());
+    let builder = metrics.hasher();
+    let of = |text: &str| {
+        let mut hasher = builder.build_hasher();
+        hasher.write(text.as_bytes());
+        hasher.finish()
+    };
+    let mut all = of(name).wrapping_add(metrics.scope() << 8 | kind as u64);
     tags.for_each_tag(|key, value| {
-        hasher.write(key.as_bytes());
-        if let Some(value) = value {
-            hasher.write(value.as_bytes());
-        }
+        let value = value.map_or(0, of);
+        all = all.wrapping_add(of(key).rotate_left(32) ^ value);
     });
-    hasher.finish()
+    all
 }
 
 /// Name and tags in one piece: `name END (key END | key PAIR value END)*`.
@@ -211,23 +217,55 @@ fn key(name: &str, tags: &impl Tags) -> Box<[u8]> {
 /// Whether `key` is that of this name and these tags, told without building one.
 #[inline]
 fn key_is(key: &[u8], name: &str, tags: &impl Tags) -> bool {
-    let mut rest = after(key, name, END);
+    let mut rest = key;
+    let mut is = skip(&mut rest, name, END);
     tags.for_each_tag(|key, value| {
-        rest = match value {
-            None => rest.and_then(|rest| after(rest, key, END)),
-            Some(value) => rest
-                .and_then(|rest| after(rest, key, PAIR))
-                .and_then(|rest| after(rest, value, END)),
-        };
+        is = is
+            && match value {
+                None => skip(&mut rest, key, END),
+                Some(value) => skip(&mut rest, key, PAIR) && skip(&mut rest, value, END),
+            };
     });
-    rest.is_some_and(<[u8]>::is_empty)
+    is && rest.is_empty()
 }
 
+/// Takes `text` and `end` off the front of `bytes`, if they are there.
 #[inline]
-fn after<'a>(bytes: &'a [u8], text: &str, end: u8) -> Option<&'a [u8]> {
-    let rest = bytes.strip_prefix(text.as_bytes())?;
-    let (first, rest) = rest.split_first()?;
-    (*first == end).then_some(rest)
+fn skip(bytes: &mut &[u8], text: &str, end: u8) -> bool {
+    let text = text.as_bytes();
+    if let Some((front, rest)) = bytes.split_at_checked(text.len())
+        && let Some((first, rest)) = rest.split_first()
+        && *first == end
+        && same(front, text)
+    {
+        *bytes = rest;
+        true
+    } else {
+        false
+    }
+}
+
+/// Whether two texts of the same length are equal. Most are short, and then a call of the system's comparison would
+/// take longer than the comparison.
+#[inline]
+fn same(one: &[u8], other: &[u8]) -> bool {
+    match one.len() {
+        17.. => one == other,
+        8..=16 => {
+            one.first_chunk::<8>() == other.first_chunk()
+                && one.last_chunk::<8>() == other.last_chunk()
+        }
+        4..8 => {
+            one.first_chunk::<4>() == other.first_chunk()
+                && one.last_chunk::<4>() == other.last_chunk()
+        }
+        _ => match (one, other) {
+            ([a, b, c], [x, y, z]) => a == x && b == y && c == z,
+            ([a, b], [x, y]) => a == x && b == y,
+            ([a], [x]) => a == x,
+            _ => one == other,
+        },
+    }
 }
 
 #[cfg(test)]

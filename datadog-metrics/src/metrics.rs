@@ -1,16 +1,20 @@
 //! Where metrics are made.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use datadog_config::DDConfig;
-use datadog_transport::{SignalKind, Standalone, TransportBuilder, TransportError};
+use datadog_transport::{
+    Birthplace, SignalKind, Standalone, TransportBuilder, TransportError, context,
+};
 use hashbrown::DefaultHashBuilder;
 
-use crate::context::{Context, Kind, Value};
+use crate::context::{Context, Home, Kind, Value};
+use crate::event::{Event, ServiceCheck};
 use crate::handle::{Counter, Distribution, Gauge, Histogram, Timing};
 use crate::shared::Shared;
 use crate::sink::MetricsSink;
+use crate::telemetry::Tally;
 use crate::timer::Timer;
 use crate::{Tags, encode, local};
 
@@ -19,12 +23,16 @@ use crate::{Tags, encode, local};
 /// No method blocks, fails or panics. A name or tag that DogStatsD could misread is changed as Datadog itself changes
 /// it: a name is cut to its first letter, and what is not a letter, digit, `.` or `_` in it becomes `_`; a tag is cut to
 /// its first letter too, and commas, pipes and control characters in it become `_`. Both are at most 200 characters.
+///
+/// Every metric carries the unified service tags `service`, `env` and `version` and the tags of the config, inside and
+/// outside of spans; a call's own tag takes the place of those with the same key.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     shared: Arc<Shared>,
     /// Tells contexts of this client and namespace from those of others in each thread's table.
     scope: u64,
     namespace: Arc<str>,
+    birthplace: Birthplace,
 }
 
 impl Metrics {
@@ -45,13 +53,14 @@ impl Metrics {
     pub fn join(transport: &mut TransportBuilder) -> Result<Self, TransportError> {
         let config = transport.config().clone();
         let shared = transport.add(SignalKind::Metrics, |seat| {
-            let shared = Shared::new(&config, seat.account);
+            let shared = Shared::new(&config, seat);
             (MetricsSink::new(&config, Arc::clone(&shared)), shared)
         });
         Ok(Self {
             scope: shared.new_scope(),
             shared,
             namespace: Arc::from(""),
+            birthplace: Birthplace::here(),
         })
     }
 
@@ -61,15 +70,20 @@ impl Metrics {
             shared: Arc::clone(&self.shared),
             scope: self.shared.new_scope(),
             namespace: format!("{}{namespace}.", self.namespace).into(),
+            birthplace: self.birthplace,
         }
     }
 }
 
 /// By name and tags.
 impl Metrics {
-    /// Adds `value` to a count.
+    /// Adds `value` to a count. Without a name, it is the count `<span name>.count` of the span that is active on
+    /// this thread; where none is, the value is dropped as [`Invalid`](datadog_transport::DropReason::Invalid).
     #[inline]
     pub fn count(&self, name: &str, value: i64, tags: impl Tags) {
+        if name.is_empty() {
+            return self.count_of_span(value, &tags);
+        }
         local::submit(self, Kind::Count, name, &tags, Value::Count(value));
     }
 
@@ -108,6 +122,37 @@ impl Metrics {
     pub fn timing(&self, name: &str, time: Duration, tags: impl Tags) {
         let millis = time.as_secs_f64() * 1e3;
         local::submit(self, Kind::Timing, name, &tags, Value::Sample(millis));
+    }
+
+    /// Adds a member to a set: what counts is the number of different members.
+    pub fn set(&self, name: &str, member: impl AsRef<str>, tags: impl Tags) {
+        local::find(self, Kind::Set, name, &tags).add_member(member.as_ref());
+    }
+
+    /// Adds `value` to a count of the past, at most an hour back. It is not summed up with others: Datadog keeps the last
+    /// one of each name, tags and second (Agent 7.40 and later).
+    pub fn count_at(&self, name: &str, value: i64, at: SystemTime, tags: impl Tags) {
+        self.send_at(Kind::Count, name, Some(value.to_string()), at, &tags);
+    }
+
+    /// Sets a gauge at a time in the past, at most an hour back (Agent 7.40 and later).
+    pub fn gauge_at(&self, name: &str, value: f64, at: SystemTime, tags: impl Tags) {
+        let value = value.is_finite().then(|| encode::float(value));
+        self.send_at(Kind::Gauge, name, value, at, &tags);
+    }
+
+    /// Sends an event.
+    pub fn event(&self, event: &Event<'_>, tags: impl Tags) {
+        Tally::add(&self.shared.tally.events, 1);
+        self.shared
+            .send_line(event.line(&self.shared.template.tail(&tags)));
+    }
+
+    /// Sends what a check of a service found.
+    pub fn service_check(&self, check: &ServiceCheck<'_>, tags: impl Tags) {
+        Tally::add(&self.shared.tally.service_checks, 1);
+        self.shared
+            .send_line(check.line(&self.shared.template.tail(&tags)));
     }
 
     /// Measures the time until the guard is dropped, in seconds, as a distribution.
@@ -151,6 +196,13 @@ impl Metrics {
 }
 
 impl Metrics {
+    #[cold]
+    fn count_of_span(&self, value: i64, tags: &impl Tags) {
+        let name = context::active_name().map(|span| format!("{span}.count"));
+        let name = name.unwrap_or_default();
+        local::submit(self, Kind::Count, &name, tags, Value::Count(value));
+    }
+
     #[inline]
     fn submit_finite(
         &self,
@@ -167,10 +219,38 @@ impl Metrics {
         }
     }
 
+    fn send_at(
+        &self,
+        kind: Kind,
+        name: &str,
+        value: Option<String>,
+        at: SystemTime,
+        tags: &impl Tags,
+    ) {
+        let head = encode::head(&self.namespace, name);
+        let tail = self.shared.template.tail(tags);
+        Tally::add(&self.shared.tally.values[kind as usize], 1);
+        let line = value
+            .filter(|_| head != encode::NO_NAME)
+            .map(|value| encode::line_at(&head, &value, kind, &tail, at));
+        self.shared.send_line(line);
+    }
+
     pub(crate) fn scope(&self) -> u64 {
         self.scope
     }
 
+    /// Whether this is not a forked child.
+    #[inline]
+    pub(crate) fn is_here(&self) -> bool {
+        self.birthplace.is_here()
+    }
+
+    pub(crate) fn home(&self) -> &Home {
+        self.shared.registry.home()
+    }
+
+    #[inline]
     pub(crate) fn hasher(&self) -> &DefaultHashBuilder {
         self.shared.registry.hasher()
     }

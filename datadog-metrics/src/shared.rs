@@ -4,25 +4,39 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use datadog_config::DDConfig;
-use datadog_transport::Account;
+use datadog_transport::{Account, DropReason, Queue, Seat};
 
 use crate::encode::Template;
 use crate::registry::{Limits, Registry};
+use crate::telemetry::Tally;
+
+/// The longest datagram that the server reads whole (datadog-agent: `dogstatsd_buffer_size`). A single line may need
+/// more than [`StatsdSocket::datagram_bytes`](datadog_transport::StatsdSocket::datagram_bytes).
+pub(crate) const LONGEST_LINE: usize = 8192;
+
+/// The most bytes of lines that wait for the worker.
+const QUEUE_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) template: Template,
     pub(crate) account: Arc<Account>,
+    /// Lines that are not summed up: events, service checks, values of a certain time.
+    pub(crate) lines: Queue<String>,
+    pub(crate) tally: Tally,
     closed: AtomicBool,
 }
 
 impl Shared {
-    pub(crate) fn new(config: &DDConfig, account: Arc<Account>) -> Arc<Self> {
+    pub(crate) fn new(config: &DDConfig, seat: Seat) -> Arc<Self> {
+        let Seat { account, waker, .. } = seat;
         let shared = Arc::new(Self {
-            registry: Registry::new(Limits::default()),
+            registry: Registry::new(Limits::default(), Arc::clone(&account)),
             template: Template::new(config),
+            lines: Queue::new(QUEUE_BYTES, Arc::clone(&account), waker),
             account,
+            tally: Tally::default(),
             closed: AtomicBool::new(false),
         });
         // Callers count in cells of their own, so whoever reads the account has to look there first.
@@ -35,6 +49,20 @@ impl Shared {
         shared
     }
 
+    /// Takes a line for the worker; `None` stands for what makes none.
+    pub(crate) fn send_line(&self, line: Option<String>) {
+        let refused = match line {
+            None => DropReason::Invalid,
+            Some(line) if line.len() > LONGEST_LINE => DropReason::TooLarge,
+            Some(line) => {
+                let bytes = line.len();
+                return self.lines.push(line, 1, bytes);
+            }
+        };
+        self.account.accept(1);
+        self.account.drop_items(refused, 1);
+    }
+
     /// A number that no other client or namespace of the process has.
     pub(crate) fn new_scope(&self) -> u64 {
         static SCOPES: AtomicU64 = AtomicU64::new(0);
@@ -43,14 +71,21 @@ impl Shared {
 
     /// Brings the account up to date.
     pub(crate) fn count(&self) {
+        if !self.registry.home().is_here() {
+            return;
+        }
         let closed = self.closed.load(Ordering::Acquire);
         for context in self.registry.all() {
-            context.count(&self.account, closed);
+            let new = context.count(closed);
+            if new > 0 {
+                Tally::add(&self.tally.values[context.kind as usize], new);
+            }
         }
     }
 
     /// From now on every value is dropped.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        self.lines.close();
     }
 }

@@ -31,8 +31,8 @@ const NEVER_UNWOUND: &[&str] = &[
     "/usr/lib/system/",
 ];
 
-/// With more different stacks than this the collector is replaced. pprof's table has room for 16,384, keeps them
-/// until it is replaced, and is copied (4 KB a stack) at each upload.
+/// With more different stacks than this the collector is replaced: pprof's table has room for 16,384 and writes
+/// what does not fit to a temporary file, which grows; and all of it is copied at each upload, 4 KB a stack.
 const MOST_STACKS: usize = 4096;
 
 /// The name of pprof's signal handler; on macOS with an underscore in front.
@@ -41,10 +41,10 @@ const HANDLER: &str = "perf_signal_handler";
 /// How far from the innermost call the signal handler is looked for. What lies before it is the unwinder.
 const HANDLER_DEPTH: usize = 16;
 
-/// pprof's collector can't be emptied, only dropped and made anew, which costs 0.1 s and 70 MB each time. So it is
-/// kept, and what was taken out before is subtracted.
-#[derive(Default)]
+/// pprof's collector can't be emptied, only dropped and made anew, which costs 0.1 s and 70 MB more for good. So it
+/// is kept, and what was taken out before is subtracted.
 pub(crate) struct PprofSampler {
+    most_stacks: usize,
     guard: Option<ProfilerGuard<'static>>,
     /// The counts taken out, by hash of thread and stack.
     taken: HashMap<u64, isize>,
@@ -73,21 +73,29 @@ impl Sampler for PprofSampler {
             let Ok(count @ 1..) = u64::try_from(count.saturating_sub(before)) else {
                 continue;
             };
-            let addresses: Vec<usize> = found
+            let mut addresses: Vec<usize> = found
                 .frames
                 .iter()
                 .map(|frame| frame.ip() as usize)
                 // Where the unwinder finds no more, it says so by an address of 0.
                 .take_while(|address| *address != 0)
                 .collect();
+            let first = self.first_of_program(&addresses);
+            let stack = &mut addresses[first..];
+            let Some(interrupted) = stack.first_mut() else {
+                // The unwinder could not leave the handler. A sample of nothing is not a valid one.
+                continue;
+            };
+            // All others are return addresses.
+            *interrupted += 1;
             let thread = &found.thread_name[..found.thread_name_length];
             take(Sample {
-                stack: &addresses[self.first_of_program(&addresses)..],
+                stack,
                 thread: &String::from_utf8_lossy(thread),
                 count,
             });
         }
-        if report.data.len() > MOST_STACKS {
+        if report.data.len() > self.most_stacks {
             drop(report);
             self.stop();
             self.start()?;
@@ -98,6 +106,17 @@ impl Sampler for PprofSampler {
     fn stop(&mut self) {
         self.guard = None;
         self.taken.clear();
+    }
+}
+
+impl Default for PprofSampler {
+    fn default() -> Self {
+        Self {
+            most_stacks: MOST_STACKS,
+            guard: None,
+            taken: HashMap::new(),
+            handler: None,
+        }
     }
 }
 
@@ -134,5 +153,72 @@ fn explain(error: Error) -> String {
             format!("can't sample: pprof needs a writable directory for temporary files ({error})")
         }
         error => format!("can't sample: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The CPU time of this thread, which other programs on the machine don't shorten.
+    fn cpu_nanos() -> u64 {
+        let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        schedstat.split(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// So short that it is often interrupted at its first instruction.
+    #[inline(never)]
+    fn one_less(number: u64) -> u64 {
+        std::hint::black_box(number) - 1
+    }
+
+    /// Works for 0.2 s of CPU time and returns how often this thread was sampled.
+    fn counts(sampler: &mut PprofSampler) -> u64 {
+        let end = cpu_nanos() + 200_000_000;
+        while cpu_nanos() < end {
+            let mut left = 100_000;
+            while left > 0 {
+                left = one_less(left);
+            }
+        }
+        let own = std::thread::current().name().unwrap().to_owned();
+        let mut counts = 0;
+        sampler
+            .drain(&mut |sample| {
+                let names: Vec<_> = sample.stack.iter().map(|at| function_name(*at)).collect();
+                if sample.thread == own {
+                    counts += sample.count;
+                    assert!(names[0].is_some(), "{sample:x?} {names:?}");
+                }
+                let mut names = names.iter().flatten();
+                assert!(!names.any(|name| name.contains(HANDLER)));
+            })
+            .unwrap();
+        counts
+    }
+
+    fn each_sample_is_taken_once(most_stacks: usize) {
+        let mut sampler = PprofSampler {
+            most_stacks,
+            ..PprofSampler::default()
+        };
+        sampler.start().unwrap();
+        for round in 0..2 {
+            let counts = counts(&mut sampler);
+            assert!((8..160).contains(&counts), "round {round}: {counts}");
+            assert_eq!(sampler.taken.is_empty(), most_stacks == 0);
+        }
+        sampler.stop();
+        assert_eq!(counts(&mut sampler), 0);
+    }
+
+    #[test]
+    fn each_sample_is_taken_once_also_where_the_collector_is_replaced() {
+        let thread = std::thread::Builder::new().name("sampled".to_owned());
+        thread
+            .spawn(|| [MOST_STACKS, 0].map(each_sample_is_taken_once))
+            .unwrap()
+            .join()
+            .unwrap();
     }
 }

@@ -69,7 +69,8 @@ impl Profiler {
         Ok(profiler)
     }
 
-    /// Asks the worker to sample the program, which takes it about 0.1 s. Nothing changes if it does already.
+    /// Asks the worker to sample the program. Nothing changes if it does already. It begins within a second; a flush
+    /// returns after that, so a short program that wants to miss nothing may flush right away.
     ///
     /// Where that is impossible, as while another profiler of the process uses `pprof`, the account's last error
     /// says why, and it is tried again at each end of an upload period.

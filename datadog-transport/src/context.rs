@@ -1,5 +1,6 @@
 //! The active span of each thread: traces write it; logs, metrics and profiles read it. It works empty.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The ids of the span that is active on a thread.
@@ -31,6 +32,12 @@ pub fn active() -> Option<ActiveSpan> {
     SLOT.try_with(Slot::get).ok().flatten()
 }
 
+/// Makes `span` the active one of this thread.
+pub fn set(span: Option<ActiveSpan>) {
+    // A thread that is being torn down shows none.
+    let _ = SLOT.try_with(|slot| slot.set(span));
+}
+
 /// Makes `span` the active one of this thread and returns the one that was.
 pub fn replace(span: Option<ActiveSpan>) -> Option<ActiveSpan> {
     SLOT.try_with(|slot| {
@@ -40,6 +47,23 @@ pub fn replace(span: Option<ActiveSpan>) -> Option<ActiveSpan> {
     })
     .ok()
     .flatten()
+}
+
+/// Tells the name of the span that is active on the calling thread.
+pub type Namer = fn() -> Option<String>;
+
+static NAMER: OnceLock<Namer> = OnceLock::new();
+
+/// Lets other signals ask for the active span's name. For whoever writes the slot; only the first call counts.
+///
+/// A name is rarely asked for, so spans don't pay for it: it is looked up when it is.
+pub fn name_with(namer: Namer) {
+    let _ = NAMER.set(namer);
+}
+
+/// The name of the span that is active on this thread.
+pub fn active_name() -> Option<String> {
+    NAMER.get().and_then(|namer| namer())
 }
 
 impl Slot {
@@ -79,6 +103,14 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_asked_for_where_they_are_kept() {
+        assert_eq!(active_name(), None);
+        name_with(|| Some("web.request".to_owned()));
+        name_with(|| None);
+        assert_eq!(active_name().as_deref(), Some("web.request"));
+    }
 
     #[test]
     fn each_thread_has_its_own_slot() {

@@ -32,6 +32,7 @@ impl Birthplace {
     }
 
     /// Whether this is the process that it names, and not one forked from that.
+    #[inline]
     pub fn is_here(self) -> bool {
         self.forks == FORKS.load(Ordering::Relaxed)
     }

@@ -51,6 +51,13 @@ impl Payload {
         }
     }
 
+    /// The same with one more header, which its halves would not have.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
     /// How many bytes the body has.
     pub fn bytes(&self) -> usize {
         self.body.len()

@@ -43,17 +43,11 @@ pub(crate) fn run() -> Outcome {
     Ok(())
 }
 
-/// Builds the example with the features of `cargo test --workspace --all-features`, so that both share their work.
+/// Builds the example, with the features that its package's tests have.
 fn build_example() -> Outcome<PathBuf> {
     let mut cargo = workspace::cargo();
     cargo
-        .args([
-            "build",
-            "--workspace",
-            "--all-features",
-            "--example",
-            EXAMPLE,
-        ])
+        .args(["build", "--package", "datadog", "--example", EXAMPLE])
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit());
     let output = cargo.output()?;

@@ -4,9 +4,11 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "talks to people")]
 
+mod bench;
 mod ci;
 mod demo;
 mod faults;
+mod fuzz;
 mod help;
 mod options;
 mod style;
@@ -26,6 +28,8 @@ fn main() -> ExitCode {
     let outcome = match (task.as_str(), args.as_slice()) {
         ("help" | "--help" | "-h", _) => help::run(),
         ("test", args) => test::run(args),
+        ("bench", args) => bench::run(args),
+        ("fuzz", args) => fuzz::run(args),
         ("demo", []) => demo::run(),
         ("options", []) => options::run(),
         ("faults", []) => faults::run(false),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::agent::{SOON, account, over_udp, over_unix};
 use datadog_local_agent::LocalAgent;
-use datadog_metrics::Metrics;
+use datadog_metrics::{Event, Metrics};
 use datadog_transport::{DropReason, Standalone};
 
 fn owed_while_the_server_is_away(start: fn(&LocalAgent) -> Standalone<Metrics>) {
@@ -17,6 +17,8 @@ fn owed_while_the_server_is_away(start: fn(&LocalAgent) -> Standalone<Metrics>) 
             metrics.distribution("sizes", f64::from(number), ());
         }
         metrics.gauge("depth", 7.0, ());
+        metrics.set("users", "ann", ());
+        metrics.event(&Event::new("restart", "again"), ());
     };
     agent.stop_listening().unwrap();
     for round in 1..=3 {
@@ -24,7 +26,7 @@ fn owed_while_the_server_is_away(start: fn(&LocalAgent) -> Standalone<Metrics>) 
         let report = metrics.flush(SOON);
         assert_eq!(
             (report.delivered, report.buffered),
-            (0, round * 201),
+            (0, round * 203),
             "{report}"
         );
     }
@@ -36,12 +38,14 @@ fn owed_while_the_server_is_away(start: fn(&LocalAgent) -> Standalone<Metrics>) 
 
     agent.restart().unwrap();
     submit();
-    assert_eq!(metrics.flush(SOON).delivered, 4 * 201);
+    assert_eq!(metrics.flush(SOON).delivered, 4 * 203);
     agent
         .wait_for(SOON, |got| {
             got.metric_sum("hits") == 400.0
                 && got.metric_values("sizes").len() == 400
                 && got.metric_values("depth") == [7.0]
+                && got.metrics_named("users").count() == 1
+                && got.events().len() == 4
         })
         .unwrap();
     assert!(agent.refusals().is_empty());
@@ -139,10 +143,11 @@ fn the_end_without_a_server_is_quick_and_counted() {
     let metrics = over_unix(&agent);
     agent.stop_listening().unwrap();
     metrics.count("hits", 5, ());
+    metrics.event(&Event::new("end", "soon"), ());
     let report = metrics.shutdown(Duration::from_secs(5));
     assert!(report.complete);
-    assert_eq!(report.dropped.get(DropReason::Shutdown), 1);
-    assert_eq!(account(&metrics).accepted, 1);
+    assert_eq!(report.dropped.get(DropReason::Shutdown), 2);
+    assert_eq!(account(&metrics).accepted, 2);
 }
 
 #[test]
@@ -166,4 +171,23 @@ fn the_worker_flushes_by_itself() {
     agent
         .wait_for(SOON, |got| got.metric_sum("hits") == 1.0)
         .unwrap();
+}
+
+#[test]
+fn the_client_tells_about_itself() {
+    let agent = LocalAgent::start().unwrap();
+    let metrics = over_udp(&agent);
+    metrics.count("hits", 5, ());
+    metrics.event(&Event::new("started", ""), ());
+    agent
+        .wait_for(SOON, |got| {
+            got.metric_sum("datadog.dogstatsd.client.metrics") == 1.0
+                && got.metric_sum("datadog.dogstatsd.client.events") == 1.0
+                && got.metric_sum("datadog.dogstatsd.client.packets_sent") == 2.0
+                && got.metric_sum("datadog.dogstatsd.client.aggregated_context") == 1.0
+        })
+        .unwrap();
+    let by_type = agent.metrics_named("datadog.dogstatsd.client.metrics_by_type");
+    assert!(by_type[0].has_tag("metrics_type:count") && by_type[0].has_tag("client:rust"));
+    assert_eq!(account(&metrics).accepted, 2);
 }

@@ -1,12 +1,15 @@
 //! What arrives is what was submitted.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::agent::{SOON, account, config, flush, only, over_udp, over_unix};
 use datadog_config::Cardinality;
-use datadog_local_agent::{LocalAgent, MetricKind, Via};
-use datadog_metrics::Metrics;
+use datadog_local_agent::{LocalAgent, MetricKind, ServiceStatus, Via};
+use datadog_metrics::{
+    AlertType, Event, Metrics, Priority, ServiceCheck, Status, count, distribution, gauge,
+};
+use datadog_transport::DropReason;
 
 #[test]
 fn every_kind_arrives_over_udp() {
@@ -189,7 +192,7 @@ fn what_could_break_a_line_is_changed() {
     let long = only(&agent, &"n".repeat(200));
     assert_eq!(long.tags, ["service:shop".to_owned(), "k".repeat(200)]);
     let account = account(&metrics);
-    let invalid = account.dropped.get(datadog_transport::DropReason::Invalid);
+    let invalid = account.dropped.get(DropReason::Invalid);
     assert_eq!((account.delivered, invalid), (2, 4));
 }
 
@@ -210,4 +213,150 @@ fn a_timer_measures_seconds() {
         );
         assert!((0.0..5.0).contains(&metric.values[0]), "{metric:?}");
     }
+}
+
+#[test]
+fn sets_count_members() {
+    let agent = LocalAgent::start().unwrap();
+    let metrics = over_unix(&agent);
+    for member in ["ann", "bob", "ann", "x|y:z\n"] {
+        metrics.set("users", member, [("page", "home")]);
+    }
+    metrics.set("users", "", ());
+    flush(&metrics, &agent, 3);
+    let mut members: Vec<_> = agent
+        .metrics_named("users")
+        .into_iter()
+        .map(|metric| {
+            assert_eq!(metric.kind, MetricKind::Set);
+            assert_eq!(metric.tags, ["service:shop", "page:home"]);
+            metric.set_value.unwrap()
+        })
+        .collect();
+    members.sort();
+    assert_eq!(members, ["ann", "bob", "x_y_z_"]);
+    let account = account(&metrics);
+    assert_eq!((account.delivered, account.dropped.total()), (4, 1));
+}
+
+#[test]
+fn values_of_a_certain_time_are_sent_one_by_one() {
+    let agent = LocalAgent::start().unwrap();
+    let metrics = over_udp(&agent);
+    let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    metrics.count_at("hits", 3, at, ["a:b"]);
+    metrics.count_at("hits", 4, at + Duration::from_secs(1), ["a:b"]);
+    metrics.gauge_at("depth", 1.5, at, ());
+    metrics.gauge_at("depth", f64::NAN, at, ());
+    metrics.count_at("", 1, at, ());
+    let got = flush(&metrics, &agent, 3);
+    let seen: Vec<_> = got
+        .iter()
+        .map(|metric| (metric.name.as_str(), metric.values[0], metric.timestamp))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("hits", 3.0, Some(1_700_000_000)),
+            ("hits", 4.0, Some(1_700_000_001)),
+            ("depth", 1.5, Some(1_700_000_000)),
+        ]
+    );
+    assert_eq!(got[0].tags, ["service:shop", "a:b"]);
+    let account = account(&metrics);
+    assert_eq!((account.delivered, account.dropped.total()), (3, 2));
+}
+
+#[test]
+fn events_and_service_checks_arrive_as_they_were_meant() {
+    let agent = LocalAgent::start().unwrap();
+    let metrics = over_unix(&agent);
+    let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let event = Event::new(
+        "deploy: 50% | öl",
+        "line 1\nline 2|#x:y\r\n_e{1,1}:a|b\u{7}",
+    )
+    .at(at)
+    .hostname("web-1")
+    .aggregation_key("de|ploy")
+    .source_type("ci")
+    .priority(Priority::Low)
+    .alert_type(AlertType::Success);
+    metrics.event(&event, [("team", "web")]);
+    metrics.event(&Event::new("plain", ""), ());
+    metrics.event(&Event::new("", "no title"), ());
+    metrics.event(&Event::new("long", &"x".repeat(9000)), ());
+    let check = ServiceCheck::new("db|up", Status::Critical)
+        .at(at)
+        .hostname("web-1")
+        .message("gone\nm:again|#evil");
+    metrics.service_check(&check, [("db", "main")]);
+    metrics.service_check(&ServiceCheck::new("app.up", Status::Ok), ());
+    metrics.flush(SOON);
+    agent
+        .wait_for(SOON, |got| {
+            got.events().len() == 2 && got.service_checks().len() == 2
+        })
+        .unwrap();
+    assert!(agent.refusals().is_empty(), "{:?}", agent.refusals());
+
+    let events = agent.events();
+    assert_eq!(events[0].title, "deploy: 50% | öl");
+    assert_eq!(events[0].text, "line 1\nline 2|#x:y\n_e{1,1}:a|b ");
+    assert_eq!(events[0].timestamp, Some(1_700_000_000));
+    assert_eq!(events[0].hostname.as_deref(), Some("web-1"));
+    assert_eq!(events[0].aggregation_key.as_deref(), Some("de_ploy"));
+    assert_eq!(events[0].source_type.as_deref(), Some("ci"));
+    assert_eq!(events[0].priority.as_deref(), Some("low"));
+    assert_eq!(events[0].alert_type.as_deref(), Some("success"));
+    assert_eq!(events[0].tags, ["service:shop", "team:web"]);
+    assert_eq!(
+        (events[1].title.as_str(), events[1].text.as_str()),
+        ("plain", "")
+    );
+
+    let checks = agent.service_checks();
+    assert_eq!(checks[0].name, "db_up");
+    assert_eq!(checks[0].status, ServiceStatus::Critical);
+    assert_eq!(checks[0].timestamp, Some(1_700_000_000));
+    assert_eq!(checks[0].hostname.as_deref(), Some("web-1"));
+    assert_eq!(checks[0].message.as_deref(), Some("gone\nm:again_#evil"));
+    assert_eq!(checks[0].tags, ["service:shop", "db:main"]);
+    assert_eq!(
+        (checks[1].status, checks[1].message.as_deref()),
+        (ServiceStatus::Ok, None)
+    );
+
+    let account = account(&metrics);
+    assert_eq!(account.delivered, 4);
+    assert_eq!(account.dropped.get(DropReason::Invalid), 1);
+    assert_eq!(account.dropped.get(DropReason::TooLarge), 1);
+}
+
+#[test]
+fn macros_keep_a_handle_for_each_place_and_client() {
+    let agent = LocalAgent::start().unwrap();
+    let (one, other) = (over_unix(&agent), over_unix(&agent));
+    let namespaced = one.namespaced("shop");
+    for metrics in [&*one, &*other, &*one, &namespaced] {
+        for route in ["/cart", "/home"] {
+            count!(metrics, "views", 2, "route" => "/cart", "method" => "get");
+            count!(metrics, "views.of", 1, "route" => route);
+            gauge!(metrics, "depth", 1.5);
+            distribution!(metrics, "bytes", 3.0, "route" => route.to_owned());
+        }
+    }
+    one.flush(SOON);
+    other.flush(SOON);
+    agent
+        .wait_for(SOON, |got| {
+            got.metric_sum("views") == 12.0
+                && got.metric_sum("shop.views") == 4.0
+                && got.metric_sum("views.of") == 6.0
+                && got.metric_values("bytes").len() == 6
+                && got.metric_values("shop.depth") == [1.5]
+        })
+        .unwrap();
+    assert_eq!(account(&one).accepted, 24);
+    assert_eq!(account(&other).accepted, 8);
 }
