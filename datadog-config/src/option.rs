@@ -104,7 +104,7 @@ macro_rules! option_table {
             /// Whether logs carry all 128 bits of a trace id.
             trace_id_128_bit_logging_enabled: Flag = "DD_TRACE_128_BIT_TRACEID_LOGGING_ENABLED", Traces, default "true";
             /// Whether the finished spans of a long trace are sent before its end.
-            partial_flush_enabled: Flag = "DD_TRACE_PARTIAL_FLUSH_ENABLED", Traces, default "false";
+            partial_flush_enabled: Flag = "DD_TRACE_PARTIAL_FLUSH_ENABLED", Traces, default "true";
             /// After how many finished spans a part of a trace is sent.
             partial_flush_min_spans: Count = "DD_TRACE_PARTIAL_FLUSH_MIN_SPANS", Traces, default "300";
             /// Whether trace statistics are computed here, before sampling.

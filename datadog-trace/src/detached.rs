@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
+use crate::batch::Batch;
 use crate::context::Inner;
 use crate::local::{self, Active};
 use crate::span::Place;
@@ -70,7 +71,7 @@ impl DetachedSpan {
         };
         let span = Span::enter(open.place, &open.trace, open.span_id);
         // This thread's segment holds the trace now.
-        open.trace.release(Vec::new());
+        open.trace.release(Batch::default());
         span
     }
 }

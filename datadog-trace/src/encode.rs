@@ -8,8 +8,9 @@ use std::process;
 use datadog_config::DDConfig;
 use datadog_transport::{Clock, Part, Payload};
 
+use crate::batch::{Finished, FinishedSpan};
 use crate::msgpack;
-use crate::span_data::{Extras, SpanData};
+use crate::span_data::Extras;
 use crate::trace::Chunk;
 use crate::tracer::span_tags;
 
@@ -28,6 +29,9 @@ const BAGGAGE_TAGS: [(&str, &str); 3] = [
     ("session.id", "baggage.session.id"),
     ("account.id", "baggage.account.id"),
 ];
+
+/// The sampling mechanism "single-span rule" (dd-trace-go: `internal/samplernames/samplernames.go`).
+const SINGLE_SPAN_RULE: f64 = 8.0;
 
 /// What the spans of this client carry without being told.
 #[derive(Debug)]
@@ -74,13 +78,11 @@ impl Encoder {
             filling.body.resize(HEAD_BYTES, 0);
         }
         let start = filling.body.len();
-        if let Some(root) = chunk.spans.iter().position(|span| span.is_local_root) {
-            chunk.spans.swap(0, root);
-        }
+        chunk.spans.root_first();
         msgpack::array(&mut filling.body, chunk.spans.len());
-        for (at, span) in chunk.spans.iter().enumerate() {
+        for (at, span) in chunk.spans.spans().enumerate() {
             let first_of = (at == 0).then_some(&*chunk);
-            self.span(&mut filling.body, span, first_of);
+            self.span(&mut filling.body, chunk.trace_id as u64, span, first_of);
         }
         filling.chunks.push(Part {
             bytes: start..filling.body.len(),
@@ -89,7 +91,14 @@ impl Encoder {
     }
 
     /// `first_of` is the chunk whose first span it is.
-    fn span(&self, out: &mut Vec<u8>, span: &SpanData, first_of: Option<&Chunk>) {
+    fn span(
+        &self,
+        out: &mut Vec<u8>,
+        trace_id: u64,
+        tagged: FinishedSpan<'_>,
+        first_of: Option<&Chunk>,
+    ) {
+        let span = tagged.span;
         let extras = span.extras.as_deref();
         let fields = 11 + usize::from(span.span_type.is_some()) + extras.map_or(0, extras::fields);
         msgpack::map(out, fields);
@@ -97,7 +106,7 @@ impl Encoder {
         text(out, "service", self.service_of(span));
         text(out, "name", or_nameless(&span.name));
         text(out, "resource", or_nameless(span.resource()));
-        number(out, "trace_id", span.trace_id as u64);
+        number(out, "trace_id", trace_id);
         number(out, "span_id", span.span_id);
         number(out, "parent_id", span.parent_id);
         number(out, "start", start);
@@ -108,11 +117,11 @@ impl Encoder {
         }
         msgpack::str(out, "meta");
         let mut meta = Pairs::start(out);
-        self.meta(&mut meta, span, first_of);
+        self.meta(&mut meta, tagged, first_of);
         meta.end();
         msgpack::str(out, "metrics");
         let mut metrics = Pairs::start(out);
-        self::metrics(&mut metrics, span, first_of);
+        self::metrics(&mut metrics, tagged, first_of);
         metrics.end();
         if let Some(extras) = extras {
             extras::write(out, extras);
@@ -120,7 +129,7 @@ impl Encoder {
     }
 
     /// Start and duration in nanoseconds. Times that the program set beat the clock.
-    fn times(&self, span: &SpanData) -> (u64, u64) {
+    fn times(&self, span: &Finished) -> (u64, u64) {
         let clock_start = self.clock.unix_nanos(span.start);
         let set = |time: fn(&Extras) -> Option<u64>| span.extras.as_deref().and_then(time);
         let start = set(|extras| extras.start_ns).unwrap_or(clock_start);
@@ -129,13 +138,14 @@ impl Encoder {
         (start.max(1), end.saturating_sub(start))
     }
 
-    fn meta(&self, meta: &mut Pairs<'_>, span: &SpanData, first_of: Option<&Chunk>) {
-        for (key, value) in span.tags.texts() {
+    fn meta(&self, meta: &mut Pairs<'_>, tagged: FinishedSpan<'_>, first_of: Option<&Chunk>) {
+        let span = tagged.span;
+        for (key, value) in tagged.texts() {
             meta.text(key, value);
         }
         // What the program set itself wins.
         let mut add = |key: &str, value: &str| {
-            if !span.tags.contains(key) {
+            if !tagged.has_tag(key) {
                 meta.text(key, value);
             }
         };
@@ -156,7 +166,7 @@ impl Encoder {
         for (key, value) in &self.chunk_tags {
             add(key, value);
         }
-        let high_id = (span.trace_id >> 64) as u64;
+        let high_id = (chunk.trace_id >> 64) as u64;
         if high_id != 0 {
             add("_dd.p.tid", &format!("{high_id:016x}"));
         }
@@ -181,7 +191,7 @@ impl Encoder {
         }
     }
 
-    fn service_of<'a>(&'a self, span: &'a SpanData) -> &'a str {
+    fn service_of<'a>(&'a self, span: &'a Finished) -> &'a str {
         let own = span.service.as_deref();
         own.filter(|service| !service.is_empty())
             .unwrap_or(&self.service)
@@ -197,17 +207,25 @@ impl Chunk {
     }
 }
 
-fn metrics(metrics: &mut Pairs<'_>, span: &SpanData, first_of: Option<&Chunk>) {
-    for (key, value) in span.tags.numbers() {
+fn metrics(metrics: &mut Pairs<'_>, tagged: FinishedSpan<'_>, first_of: Option<&Chunk>) {
+    let span = tagged.span;
+    for (key, value) in tagged.numbers() {
         metrics.number(key, value);
     }
     let mut add = |key: &str, value: f64| {
-        if !span.tags.contains(key) {
+        if !tagged.has_tag(key) {
             metrics.number(key, value);
         }
     };
     if span.top_level {
         add("_dd.top_level", 1.0);
+    }
+    if let Some((rate, limit)) = span.extras.as_deref().and_then(|extras| extras.kept_alone) {
+        add("_dd.span_sampling.mechanism", SINGLE_SPAN_RULE);
+        add("_dd.span_sampling.rule_rate", rate);
+        if let Some(limit) = limit {
+            add("_dd.span_sampling.max_per_second", limit);
+        }
     }
     let Some(chunk) = first_of else { return };
     let decision = &chunk.decision;

@@ -26,9 +26,15 @@
 //! meanwhile on the same thread become its children. When the last open span of a trace is finished, the whole
 //! trace is handed to the worker thread, which encodes it and posts it to the agent.
 //!
-//! To leave the thread, [detach](Span::detach) a span, start children from its [context](Span::context), or put a
+//! Whether a trace is kept is decided late, when it is told to another process or when its first span ends, so that
+//! sampling rules see what the program said about that span. What is not kept is sent too, marked as such: the agent
+//! computes statistics from it.
+//!
+//! To leave the process, [inject](Tracer::inject) the trace into the headers of a request, and
+//! [extract](Tracer::extract) it on the other side. To leave the thread, [detach](Span::detach) a span, start children from its [context](Span::context), or put a
 //! future [into it](FutureExt::in_span).
 
+mod batch;
 mod carried;
 mod context;
 mod detached;

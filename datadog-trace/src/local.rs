@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use datadog_transport::context::{self, ActiveSpan};
 
-use crate::pool::Pool;
-use crate::span_data::{SpanData, Spans};
+use crate::batch::Batch;
+use crate::span_data::SpanData;
 use crate::trace::Trace;
 
-/// Empty lists kept for the next segments.
-const SPARE_LISTS: usize = 8;
+/// The most memory that a thread keeps for spans to come: so many spans, none of them larger than so many bytes.
+const FREE_SPANS: usize = 64;
+const FREE_BYTES: usize = 4_096;
 
 thread_local! {
     static LOCAL: RefCell<Local> = const { RefCell::new(Local::new()) };
@@ -22,16 +23,16 @@ struct Local {
     /// By [`SegmentId`]; `None` where a new one may go.
     segments: Vec<Option<Segment>>,
     active: Vec<Active>,
-    /// Spans to be used again.
-    free: Spans,
-    spare: Vec<Spans>,
+    /// Memory of spans, to be used again while it is still in the cache.
+    #[expect(clippy::vec_box, reason = "they go in and out one by one")]
+    free: Vec<Box<SpanData>>,
 }
 
 /// The spans of one trace on one thread.
 struct Segment {
     trace: Arc<Trace>,
     open: usize,
-    finished: Spans,
+    finished: Batch,
 }
 
 /// Which segment of its thread a span belongs to.
@@ -53,15 +54,11 @@ pub(crate) struct Active {
 /// `None` if there is no such span, or the thread is being torn down.
 pub(crate) fn start_child(
     tracer: usize,
-    pool: &Pool,
     fill: impl FnOnce(&Active, &mut SpanData),
 ) -> Option<(SegmentId, Box<SpanData>)> {
     with(|local| {
         let parent = local.active.iter().rfind(|open| open.tracer == tracer)?;
-        let mut data = match local.free.pop() {
-            Some(data) => data,
-            None => take_memory(&mut local.free, &mut local.spare, pool),
-        };
+        let mut data = local.free.pop().unwrap_or_default();
         data.trace_id = parent.trace_id;
         data.parent_id = parent.span_id;
         data.is_local_root = false;
@@ -81,13 +78,9 @@ pub(crate) fn start_child(
     .flatten()
 }
 
-/// Memory for a span that starts elsewhere.
-pub(crate) fn memory(pool: &Pool) -> Box<SpanData> {
-    with(|local| match local.free.pop() {
-        Some(data) => data,
-        None => take_memory(&mut local.free, &mut local.spare, pool),
-    })
-    .unwrap_or_else(|| Box::new(SpanData::new()))
+/// Memory for a span that is no child of this thread.
+pub(crate) fn memory() -> Box<SpanData> {
+    with(|local| local.free.pop()).flatten().unwrap_or_default()
 }
 
 /// Makes a span of `trace` the active one of this thread. It adds a holder to the trace if this thread has no segment
@@ -112,20 +105,23 @@ pub(crate) fn enter(
 }
 
 /// Takes a finished span, which is active no more.
-pub(crate) fn finish(segment: SegmentId, data: Box<SpanData>) {
+pub(crate) fn finish(segment: SegmentId, mut data: Box<SpanData>) {
     let ready = with(|local| {
         local.leave(data.span_id);
         let of_trace = local.segments.get_mut(segment)?.as_mut()?;
-        of_trace.finished.push(data);
+        of_trace.finished.push(&mut data);
+        if local.free.len() < FREE_SPANS && data.tags.capacity() <= FREE_BYTES {
+            local.free.push(data);
+        }
         of_trace.open -= 1;
         if of_trace.open == 0 {
             return local.close(segment);
         }
         let many = of_trace.finished.len() >= of_trace.trace.tracer.flush_spans;
         many.then(|| {
-            let spare = local.spare.pop().unwrap_or_default();
-            let spans = std::mem::replace(&mut of_trace.finished, spare);
-            Ready::Part(Arc::clone(&of_trace.trace), spans)
+            let trace = Arc::clone(&of_trace.trace);
+            let next = trace.tracer.pool.take();
+            Ready::Part(trace, std::mem::replace(&mut of_trace.finished, next))
         })
     });
     if let Some(Some(ready)) = ready {
@@ -207,9 +203,9 @@ pub(crate) fn active(tracer: usize) -> Option<(Active, Arc<Trace>)> {
 /// Finished spans that leave the thread.
 enum Ready {
     /// All of a segment that has no open span.
-    All(Arc<Trace>, Spans),
+    All(Arc<Trace>, Batch),
     /// Those of a segment that grew large.
-    Part(Arc<Trace>, Spans),
+    Part(Arc<Trace>, Batch),
 }
 
 impl Ready {
@@ -227,7 +223,6 @@ impl Local {
             segments: Vec::new(),
             active: Vec::new(),
             free: Vec::new(),
-            spare: Vec::new(),
         }
     }
 
@@ -248,7 +243,7 @@ impl Local {
         let segment = Some(Segment {
             trace: Arc::clone(trace),
             open: 1,
-            finished: self.spare.pop().unwrap_or_default(),
+            finished: trace.tracer.pool.take(),
         });
         match self.segments.iter().position(Option::is_none) {
             Some(id) => {
@@ -303,16 +298,6 @@ impl Active {
             local_root_id: self.local_root_id,
         }
     }
-}
-
-fn take_memory(free: &mut Spans, spare: &mut Vec<Spans>, pool: &Pool) -> Box<SpanData> {
-    if let Some(mut spans) = pool.take() {
-        free.append(&mut spans);
-        if spare.len() < SPARE_LISTS {
-            spare.push(spans);
-        }
-    }
-    free.pop().unwrap_or_else(|| Box::new(SpanData::new()))
 }
 
 /// `None` while the thread is being torn down, or from within itself.

@@ -1,55 +1,51 @@
-//! Memory of spans on its way back from the worker to the threads that make spans.
+//! Memory of batches on its way back from the worker to the threads that make spans.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 
-use crate::span_data::Spans;
+use crate::batch::Batch;
 
-/// The most spans that wait to be used again. More than the queue to the worker holds would be of no use.
-const MOST_SPANS: usize = 16_384;
+/// The most batches that wait to be used again.
+const MOST: usize = 1_024;
 
-/// The most lists of them: one a chunk.
-const MOST_LISTS: usize = 4_096;
-
-/// A span that grew beyond this many bytes is given back to the system instead.
-const LARGEST_SPAN: usize = 4_096;
+/// The most bytes of them.
+const MOST_BYTES: usize = 4 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Pool {
-    lists: ArrayQueue<Spans>,
-    spans: AtomicUsize,
+    batches: ArrayQueue<Batch>,
+    bytes: AtomicUsize,
 }
 
 impl Pool {
     pub(crate) fn new() -> Self {
         Self {
-            lists: ArrayQueue::new(MOST_LISTS),
-            spans: AtomicUsize::new(0),
+            batches: ArrayQueue::new(MOST),
+            bytes: AtomicUsize::new(0),
         }
     }
 
-    /// Takes back the spans of a chunk that was encoded.
-    pub(crate) fn put(&self, mut spans: Spans) {
-        spans.retain(|span| span.bytes() <= LARGEST_SPAN);
-        let count = spans.len();
-        if self.spans.load(Ordering::Relaxed) + count > MOST_SPANS {
+    /// Takes back a batch that was encoded.
+    pub(crate) fn put(&self, mut batch: Batch) {
+        let bytes = batch.capacity();
+        if self.bytes.load(Ordering::Relaxed) + bytes > MOST_BYTES {
             return;
         }
-        for span in &mut spans {
-            span.clear();
-        }
-        self.spans.fetch_add(count, Ordering::Relaxed);
-        if self.lists.push(spans).is_err() {
-            self.spans.fetch_sub(count, Ordering::Relaxed);
+        batch.clear();
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if self.batches.push(batch).is_err() {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 
-    /// Spans to be used again, ready to be filled.
-    pub(crate) fn take(&self) -> Option<Spans> {
-        let spans = self.lists.pop()?;
-        self.spans.fetch_sub(spans.len(), Ordering::Relaxed);
-        Some(spans)
+    /// An empty batch.
+    pub(crate) fn take(&self) -> Batch {
+        let Some(batch) = self.batches.pop() else {
+            return Batch::default();
+        };
+        self.bytes.fetch_sub(batch.capacity(), Ordering::Relaxed);
+        batch
     }
 }
 
@@ -58,29 +54,34 @@ mod tests {
     use super::*;
     use crate::span_data::SpanData;
 
-    fn spans(count: usize) -> Spans {
-        (0..count).map(|_| Box::new(SpanData::new())).collect()
+    fn batch(text: usize) -> Batch {
+        let mut span = SpanData::default();
+        span.tags.set_text("a".into(), &"x".repeat(text));
+        let mut batch = Batch::default();
+        batch.push(&mut span);
+        batch
     }
 
     #[test]
-    fn what_comes_back_is_clear_and_bounded() {
+    fn what_comes_back_is_empty_and_bounded() {
         let pool = Pool::new();
-        assert!(pool.take().is_none());
-        let mut used = spans(2);
-        used[0].tags.set_text("a".into(), "x");
-        used[1].tags.set_text("a".into(), &"x".repeat(LARGEST_SPAN));
-        pool.put(used);
-        let again = pool.take().unwrap();
-        assert_eq!(again.len(), 1, "the large one is gone");
-        assert!(!again[0].tags.contains("a"));
-        pool.put(spans(MOST_SPANS));
-        pool.put(spans(1));
-        assert_eq!(pool.take().unwrap().len(), MOST_SPANS);
-        assert!(pool.take().is_none());
-        for _ in 0..=MOST_LISTS {
-            pool.put(Spans::new());
+        assert_eq!(pool.take().capacity(), 0);
+        pool.put(batch(10));
+        let again = pool.take();
+        assert!(again.is_empty() && again.capacity() > 0);
+        pool.put(batch(MOST_BYTES - 10_000));
+        pool.put(batch(20_000));
+        assert!(pool.take().capacity() > MOST_BYTES - 10_000);
+        assert_eq!(
+            pool.take().capacity(),
+            0,
+            "there was no room for the second"
+        );
+        for _ in 0..=MOST {
+            pool.put(batch(0));
         }
-        assert_eq!(pool.lists.len(), MOST_LISTS);
-        assert_eq!(pool.spans.load(Ordering::Relaxed), 0);
+        assert!(pool.batches.is_full());
+        (0..MOST).for_each(|_| drop(pool.take()));
+        assert_eq!(pool.bytes.load(Ordering::Relaxed), 0);
     }
 }

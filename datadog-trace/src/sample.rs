@@ -15,7 +15,8 @@ use parking_lot::Mutex;
 
 pub(crate) use rates::AgentRates;
 
-use crate::span_data::{SpanData, Spans};
+use crate::batch::Batch;
+use crate::span_data::SpanData;
 use knuth::format_rate;
 use limiter::Limiter;
 use single::SingleSpans;
@@ -122,10 +123,10 @@ impl Sampler {
     }
 
     /// Marks the spans that single-span rules keep although their trace is not.
-    pub(crate) fn mark_single_spans(&self, decision: &Decision, spans: &mut Spans) {
+    pub(crate) fn mark_single_spans(&self, decision: &Decision, spans: &mut Batch) {
         if decision.priority.is_some_and(|priority| priority <= 0) && !self.single_spans.is_empty()
         {
-            for span in spans {
+            for span in spans.spans_mut() {
                 let service = span.service.clone();
                 self.single_spans
                     .mark(span, service.as_deref().unwrap_or(&self.service));
@@ -214,7 +215,7 @@ mod tests {
         SpanData {
             trace_id: id.into(),
             name: "web.request".into(),
-            ..SpanData::new()
+            ..SpanData::default()
         }
     }
 

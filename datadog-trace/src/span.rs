@@ -60,7 +60,7 @@ impl Span {
         let start = Instant::now();
         let span_id = id::span_id();
         let mut name = Some(name);
-        let child = local::start_child(tracer.id(), &tracer.pool, |_, data| {
+        let child = local::start_child(tracer.id(), |_, data| {
             data.span_id = span_id;
             data.name = name.take().unwrap_or_default();
             data.start = start;
@@ -89,7 +89,7 @@ impl Span {
                 let Some(segment) = local::enter(trace, span_id, service.clone()) else {
                     return Self::off();
                 };
-                let mut data = local::memory(&tracer.pool);
+                let mut data = local::memory();
                 data.trace_id = trace.id;
                 data.span_id = span_id;
                 data.parent_id = *parent_id;
@@ -110,7 +110,7 @@ impl Span {
         context: Option<&SpanContext>,
     ) -> Self {
         let upstream = context.map(SpanContext::carried);
-        let mut data = local::memory(&tracer.pool);
+        let mut data = local::memory();
         data.span_id = id::span_id();
         data.name = name;
         data.start = start;

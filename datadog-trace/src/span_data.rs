@@ -8,7 +8,7 @@ use crate::event::SpanEvent;
 use crate::link::SpanLink;
 use crate::tags::{Key, Tags};
 
-/// One span's facts. It is used again for other spans, so its buffers stay.
+/// An open span's facts. When it ends they go into a [batch](crate::batch::Batch), and the memory is used again.
 #[derive(Debug)]
 pub(crate) struct SpanData {
     pub(crate) trace_id: u128,
@@ -43,13 +43,12 @@ pub(crate) struct Extras {
     pub(crate) events: Vec<SpanEvent>,
     /// MessagePack maps by key.
     pub(crate) structs: Vec<(Key, Vec<u8>)>,
+    /// If the span is kept although its trace is not: the rule's rate and limit.
+    pub(crate) kept_alone: Option<(f64, Option<f64>)>,
 }
 
-/// Spans are moved by their address: between the thread that makes them, the trace that collects them and the worker.
-pub(crate) type Spans = Vec<Box<SpanData>>;
-
-impl SpanData {
-    pub(crate) fn new() -> Self {
+impl Default for SpanData {
+    fn default() -> Self {
         Self {
             trace_id: 0,
             span_id: 0,
@@ -67,19 +66,9 @@ impl SpanData {
             extras: None,
         }
     }
+}
 
-    /// Forgets everything that occupies memory of its own, except the buffers of the tags.
-    pub(crate) fn clear(&mut self) {
-        self.name = Cow::Borrowed("");
-        self.service = None;
-        self.top_level = false;
-        self.resource = None;
-        self.span_type = None;
-        self.error = false;
-        self.tags.clear();
-        self.extras = None;
-    }
-
+impl SpanData {
     pub(crate) fn resource(&self) -> &str {
         self.resource.as_ref().unwrap_or(&self.name)
     }
@@ -93,20 +82,15 @@ impl SpanData {
         self.duration_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
     }
 
-    /// About how many bytes it occupies.
-    pub(crate) fn bytes(&self) -> usize {
+    /// About how many bytes it occupies, beside itself and its tags.
+    pub(crate) fn heap_bytes(&self) -> usize {
         let owned = |text: &Cow<'static, str>| match text {
             Cow::Borrowed(_) => 0,
             Cow::Owned(text) => text.capacity(),
         };
-        let texts = [
-            Some(&self.name),
-            self.resource.as_ref(),
-            self.span_type.as_ref(),
-        ];
-        size_of::<Self>()
-            + self.tags.bytes()
-            + texts.into_iter().flatten().map(owned).sum::<usize>()
+        owned(&self.name)
+            + self.resource.as_ref().map_or(0, owned)
+            + self.span_type.as_ref().map_or(0, owned)
             + self.extras.as_ref().map_or(0, |extras| extras.bytes())
     }
 }

@@ -21,6 +21,9 @@ struct Place {
     end: usize,
 }
 
+/// Where the tags of one span stand among others: from the first to before the last.
+pub(crate) type Range = (u32, u32);
+
 impl Tags {
     /// Sets a text; a number of the same key goes.
     pub(crate) fn set_text(&mut self, key: Key, text: &str) {
@@ -62,19 +65,46 @@ impl Tags {
         Some(*number)
     }
 
+    #[cfg(test)]
     pub(crate) fn contains(&self, key: &str) -> bool {
         self.texts.iter().any(|(known, _)| known == key)
             || self.numbers.iter().any(|(known, _)| known == key)
     }
 
-    pub(crate) fn texts(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.texts
-            .iter()
-            .map(|(key, place)| (&**key, self.at(*place)))
+    /// Takes the tags of another span, and keeps them apart from those that are here. Where they stand: the ranges
+    /// for [`texts_at`](Self::texts_at) and [`numbers_at`](Self::numbers_at).
+    pub(crate) fn append(&mut self, other: &mut Self) -> (Range, Range) {
+        // A chunk has some thousand spans at most, far from the end of 32 bits.
+        let before = (self.texts.len() as u32, self.numbers.len() as u32);
+        let shift = self.buffer.len();
+        self.buffer.push_str(&other.buffer);
+        for (key, place) in other.texts.drain(..) {
+            let place = Place {
+                start: place.start + shift,
+                end: place.end + shift,
+            };
+            self.texts.push((key, place));
+        }
+        self.numbers.append(&mut other.numbers);
+        other.buffer.clear();
+        let texts = (before.0, self.texts.len() as u32);
+        (texts, (before.1, self.numbers.len() as u32))
     }
 
-    pub(crate) fn numbers(&self) -> impl ExactSizeIterator<Item = (&str, f64)> {
-        self.numbers.iter().map(|(key, number)| (&**key, *number))
+    pub(crate) fn texts_at(&self, range: Range) -> impl Iterator<Item = (&str, &str)> {
+        let texts = self
+            .texts
+            .get(range.0 as usize..range.1 as usize)
+            .unwrap_or_default();
+        texts.iter().map(|(key, place)| (&**key, self.at(*place)))
+    }
+
+    pub(crate) fn numbers_at(&self, range: Range) -> impl Iterator<Item = (&str, f64)> {
+        let numbers = self
+            .numbers
+            .get(range.0 as usize..range.1 as usize)
+            .unwrap_or_default();
+        numbers.iter().map(|(key, number)| (&**key, *number))
     }
 
     /// Forgets the tags but keeps the memory.
@@ -84,8 +114,15 @@ impl Tags {
         self.numbers.clear();
     }
 
-    /// How many bytes it occupies on the heap, keys that are not static left out.
+    /// How many bytes the tags occupy, keys that are not static left out.
     pub(crate) fn bytes(&self) -> usize {
+        self.buffer.len()
+            + self.texts.len() * size_of::<(Key, Place)>()
+            + self.numbers.len() * size_of::<(Key, f64)>()
+    }
+
+    /// How many bytes there are for tags.
+    pub(crate) fn capacity(&self) -> usize {
         self.buffer.capacity()
             + self.texts.capacity() * size_of::<(Key, Place)>()
             + self.numbers.capacity() * size_of::<(Key, f64)>()
@@ -106,15 +143,18 @@ mod tests {
         tags.set_text("a".into(), "one");
         tags.set_text("b".into(), "");
         tags.set_text("a".into(), "two");
-        assert_eq!(tags.texts().collect::<Vec<_>>(), [("a", "two"), ("b", "")]);
+        assert_eq!(
+            tags.texts_at((0, 2)).collect::<Vec<_>>(),
+            [("a", "two"), ("b", "")]
+        );
         tags.set_number("a".into(), 3.0);
         assert_eq!((tags.text("a"), tags.number("a")), (None, Some(3.0)));
         tags.set_text("a".into(), "four");
         assert_eq!((tags.text("a"), tags.number("a")), (Some("four"), None));
         assert!(tags.contains("b") && !tags.contains("c"));
-        let memory = tags.bytes();
+        let memory = tags.capacity();
         tags.clear();
-        assert_eq!((tags.texts().len(), tags.numbers().len()), (0, 0));
-        assert_eq!(tags.bytes(), memory);
+        assert_eq!((tags.bytes(), tags.capacity()), (0, memory));
+        assert!(!tags.contains("b"));
     }
 }

@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use crate::batch::Batch;
 use crate::carried::Carried;
 use crate::id;
 use crate::propagate::PropagationError;
 use crate::sample::Decision;
-use crate::span_data::{SpanData, Spans};
+use crate::span_data::SpanData;
 use crate::tracer::Shared;
 
 /// What was wrong with the headers of a trace (dd-trace-go: `ddtrace/tracer/span.go`).
@@ -34,7 +35,7 @@ struct State {
     /// The first span, while it is open: decisions are made by it, from whatever thread.
     root: Option<Box<SpanData>>,
     /// What segments brought while others still hold the trace, with its bytes.
-    finished: Spans,
+    finished: Batch,
     finished_bytes: usize,
     decision: Decision,
     baggage: Vec<(String, String)>,
@@ -43,9 +44,10 @@ struct State {
 /// Finished spans of one trace on their way to the worker.
 #[derive(Debug)]
 pub(crate) struct Chunk {
+    pub(crate) trace_id: u128,
     pub(crate) upstream: Option<Arc<Carried>>,
     pub(crate) decision: Decision,
-    pub(crate) spans: Spans,
+    pub(crate) spans: Batch,
 }
 
 impl Trace {
@@ -81,7 +83,7 @@ impl Trace {
             state: Mutex::new(State {
                 holders: 0,
                 root: Some(root),
-                finished: Spans::new(),
+                finished: Batch::default(),
                 finished_bytes: 0,
                 decision: Decision {
                     priority: upstream.as_ref().and_then(|upstream| upstream.priority),
@@ -147,7 +149,7 @@ impl Trace {
 
     /// Takes the spans of a holder that has no more. If it was the last one, or too much has come together, what is
     /// there goes to the worker.
-    pub(crate) fn release(&self, mut spans: Spans) {
+    pub(crate) fn release(&self, mut spans: Batch) {
         let mut state = self.state.lock();
         state.holders = state.holders.saturating_sub(1);
         let stays = state.holders > 0
@@ -157,6 +159,7 @@ impl Trace {
             std::mem::swap(&mut state.finished, &mut spans);
         } else {
             state.finished.append(&mut spans);
+            self.tracer.pool.put(spans);
         }
         if !stays {
             self.tracer.parked.give_back(state.finished_bytes);
@@ -169,14 +172,14 @@ impl Trace {
     }
 
     /// Hands spans over before the end of the trace.
-    pub(crate) fn flush(&self, spans: Spans) {
+    pub(crate) fn flush(&self, spans: Batch) {
         let chunk = self.chunk(&mut self.state.lock(), spans);
         self.tracer.hand_over(chunk);
     }
 
     /// Whether there is room for spans that wait until others of their trace come.
-    fn park(&self, state: &mut State, spans: &Spans) -> bool {
-        let bytes = spans.iter().map(|span| span.bytes()).sum();
+    fn park(&self, state: &mut State, spans: &Batch) -> bool {
+        let bytes = spans.bytes();
         let fits = self.tracer.parked.take(bytes);
         if fits {
             state.finished_bytes += bytes;
@@ -184,11 +187,12 @@ impl Trace {
         fits
     }
 
-    fn chunk(&self, state: &mut State, spans: Spans) -> Chunk {
+    fn chunk(&self, state: &mut State, spans: Batch) -> Chunk {
         if let Some(root) = &state.root {
             self.tracer.sampler.decide(&mut state.decision, root);
         }
         Chunk {
+            trace_id: self.id,
             upstream: self.upstream.clone(),
             decision: state.decision.clone(),
             spans,

@@ -157,7 +157,7 @@ impl Shared {
         }
         self.sampler
             .mark_single_spans(&chunk.decision, &mut chunk.spans);
-        let bytes = chunk.spans.iter().map(|span| span.bytes()).sum();
+        let bytes = chunk.spans.bytes();
         let count = chunk.spans.len() as u64;
         self.queue.push(chunk, count, bytes);
     }

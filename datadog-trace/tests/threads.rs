@@ -348,3 +348,41 @@ fn a_thread_that_ends_brings_its_finished_spans() {
     assert_eq!(agent.spans()[0].name, "finished");
     assert_balanced(&tracer.health());
 }
+
+#[test]
+fn every_span_is_accounted_for_whatever_threads_do() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(
+        config(&agent.url())
+            .partial_flush_enabled(true)
+            .partial_flush_min_spans(7),
+    );
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    let root = tracer.trace("root");
+                    let context = root.context().unwrap();
+                    let detached = tracer.trace("detached").detach();
+                    thread::scope(|inner| {
+                        inner.spawn(|| {
+                            for _ in 0..10 {
+                                let _child = tracer.trace_from(&context, "child");
+                                tracer.trace("grandchild").finish();
+                            }
+                        });
+                        inner.spawn(move || detached.finish());
+                        (0..10).for_each(|_| tracer.trace("own child").finish());
+                    });
+                }
+            });
+        }
+    });
+    tracer.flush(LIMIT);
+    assert_balanced(&tracer.health());
+    assert_eq!(tracer.health().total().delivered, 4 * 50 * 32);
+    let spans = agent.spans();
+    let ids: std::collections::HashSet<u64> = spans.iter().map(|span| span.span_id).collect();
+    assert_eq!(ids.len(), 4 * 50 * 32);
+    assert!(agent.traces().iter().all(|chunk| chunk.spans.len() < 20));
+}

@@ -23,13 +23,23 @@ pub trait Extract {
 
 impl<S: BuildHasher> Inject for HashMap<String, String, S> {
     fn set(&mut self, name: &'static str, value: String) {
-        self.insert(name.to_owned(), value);
+        match self.get_mut(name) {
+            Some(known) => *known = value,
+            None => {
+                self.insert(name.to_owned(), value);
+            }
+        }
     }
 }
 
 impl Inject for BTreeMap<String, String> {
     fn set(&mut self, name: &'static str, value: String) {
-        self.insert(name.to_owned(), value);
+        match self.get_mut(name) {
+            Some(known) => *known = value,
+            None => {
+                self.insert(name.to_owned(), value);
+            }
+        }
     }
 }
 

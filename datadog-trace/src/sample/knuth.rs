@@ -10,6 +10,10 @@ pub(crate) fn keeps(id: u64, rate: f64) -> bool {
 
 /// The value of `_dd.p.ksr`: up to six decimals, without zeros at the end.
 pub(crate) fn format_rate(rate: f64) -> String {
+    // By far the most frequent one, and printing numbers takes its time.
+    if rate == 1.0 {
+        return "1".to_owned();
+    }
     let text = format!("{rate:.6}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -31,7 +31,7 @@ mod tests {
 
     #[test]
     fn numbers_look_like_text() {
-        let mut span = SpanData::new();
+        let mut span = SpanData::default();
         span.tags.set_number("status".into(), 200.0);
         span.tags.set_number("part".into(), 0.5);
         span.tags.set_text("text".into(), "7.0");

@@ -7,10 +7,7 @@ use parking_lot::Mutex;
 
 use super::limiter::Limiter;
 use super::{knuth, rule};
-use crate::span_data::SpanData;
-
-/// The mechanism "single span rule" (dd-trace-go: `internal/samplernames/samplernames.go`).
-const MECHANISM: f64 = 8.0;
+use crate::batch::Finished;
 
 #[derive(Debug)]
 pub(super) struct SingleSpans {
@@ -33,7 +30,7 @@ impl SingleSpans {
     }
 
     /// Marks the span for the agent if the first rule that fits keeps it.
-    pub(super) fn mark(&self, span: &mut SpanData, service: &str) {
+    pub(super) fn mark(&self, span: &mut Finished, service: &str) {
         let Some((rule, limiter)) = self.rules.iter().find(|(rule, _)| {
             rule::pattern_fits(rule.service.as_ref(), service)
                 && rule::pattern_fits(rule.name.as_ref(), &span.name)
@@ -47,18 +44,15 @@ impl SingleSpans {
         if !kept {
             return;
         }
-        let tags = &mut span.tags;
-        tags.set_number("_dd.span_sampling.mechanism".into(), MECHANISM);
-        tags.set_number("_dd.span_sampling.rule_rate".into(), rule.sample_rate);
-        if let Some(limit) = rule.max_per_second {
-            tags.set_number("_dd.span_sampling.max_per_second".into(), limit);
-        }
+        span.extras().kept_alone = Some((rule.sample_rate, rule.max_per_second));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::Batch;
+    use crate::span_data::SpanData;
 
     #[test]
     fn the_first_rule_that_fits_marks_the_span_within_its_limit() {
@@ -71,20 +65,24 @@ mod tests {
         ];
         let single = SingleSpans::new(&rules);
         let marked = |name: &'static str, service: &str| {
-            let mut span = SpanData {
+            let mut batch = Batch::default();
+            batch.push(&mut SpanData {
                 name: name.into(),
-                ..SpanData::new()
-            };
-            single.mark(&mut span, service);
-            (
-                span.tags.number("_dd.span_sampling.mechanism"),
-                span.tags.number("_dd.span_sampling.max_per_second"),
-            )
+                ..SpanData::default()
+            });
+            batch
+                .spans_mut()
+                .for_each(|span| single.mark(span, service));
+            let extras = batch
+                .spans()
+                .next()
+                .and_then(|span| span.span.extras.as_ref());
+            extras.and_then(|extras| extras.kept_alone)
         };
-        assert_eq!(marked("noise", "db-1"), (None, None));
-        assert_eq!(marked("query", "db-1"), (Some(8.0), Some(1.0)));
-        assert_eq!(marked("query", "db-1"), (None, None));
-        assert_eq!(marked("pay", "web"), (Some(8.0), None));
-        assert_eq!(marked("other", "web"), (None, None));
+        assert_eq!(marked("noise", "db-1"), None);
+        assert_eq!(marked("query", "db-1"), Some((1.0, Some(1.0))));
+        assert_eq!(marked("query", "db-1"), None);
+        assert_eq!(marked("pay", "web"), Some((1.0, None)));
+        assert_eq!(marked("other", "web"), None);
     }
 }
