@@ -132,6 +132,8 @@ fn within<T>(
         if left.is_some_and(|left| left.is_zero()) {
             return Err(Error::Timeout(timeout.reason));
         }
+        #[cfg(test)]
+        tests::CALLS.set(tests::CALLS.get() + 1);
         match call(left) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error)
@@ -150,5 +152,37 @@ fn within<T>(
 impl fmt::Debug for UnixTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UnixTransport").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use datadog_local_agent::LocalAgent;
+
+    use crate::Headers;
+    use crate::http::HttpClient;
+
+    thread_local! {
+        /// System calls that this thread made to connect, read or write, each with one that sets its time limit.
+        pub(super) static CALLS: Cell<u32> = const { Cell::new(0) };
+    }
+
+    #[test]
+    fn a_request_on_a_kept_connection_takes_two_writes_and_one_read() {
+        let agent = LocalAgent::start().unwrap();
+        let client = HttpClient::unix(agent.trace_socket(), Headers::new());
+        // As large as the traces of a busy second.
+        let body = vec![b' '; 10_000];
+        let post = || {
+            let limit = std::time::Duration::from_secs(20);
+            let answer = client.post("/no/such/endpoint", &Headers::new(), &body, limit);
+            assert_eq!(answer.unwrap().status(), 404);
+        };
+        post();
+        let before = CALLS.get();
+        (0..10).for_each(|_| post());
+        assert_eq!(CALLS.get() - before, 10 * 3);
     }
 }

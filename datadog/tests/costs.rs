@@ -118,8 +118,8 @@ fn a_batch_is_one_request_on_a_kept_connection_and_its_items_cost_next_to_nothin
         (
             SignalKind::Traces,
             |client| client.trace("work").finish(),
-            90,
-            4,
+            100,
+            7,
         ),
         (SignalKind::Logs, |client| drop(client.info("work")), 70, 0),
         (
