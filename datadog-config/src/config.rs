@@ -345,6 +345,12 @@ macro_rules! getter {
             &self.0.settings.$field.value
         }
     };
+    (LevelRates, $field:ident, $doc:expr) => {
+        getter! { @slice (String, f64), $field, $doc }
+    };
+    (LevelLimits, $field:ident, $doc:expr) => {
+        getter! { @slice (String, f64), $field, $doc }
+    };
     (Text, $field:ident, $doc:expr) => {
         #[doc = $doc]
         pub fn $field(&self) -> Option<&str> {

@@ -9,7 +9,7 @@ use crate::error::Invalid;
 use crate::logs_output::LogsOutput;
 use crate::sampling::{self, SamplingRule, SpanSamplingRule};
 use crate::secret::ApiKey;
-use crate::{site, tags};
+use crate::{logs_level, site, tags};
 
 /// One kind of value. The type's `Default` is the value of an option that nobody set and that has no default of its own.
 pub(crate) trait Kind {
@@ -111,6 +111,10 @@ kinds! {
     Intake -> Option<IntakeUrl>, IntakeUrl::EXPECTS, from_str;
     /// Where logs go.
     Output -> LogsOutput, LogsOutput::EXPECTS, |text| text.parse().ok();
+    /// The part of the logs of each level that is kept.
+    LevelRates -> Vec<(String, f64)>, logs_level::EXPECTS_RATES, |text| logs_level::parse(text, 1.0);
+    /// How many logs of each level are taken a second.
+    LevelLimits -> Vec<(String, f64)>, logs_level::EXPECTS_LIMITS, |text| logs_level::parse(text, f64::MAX);
     /// How much detail origin detection may add.
     CardinalityName -> Option<Cardinality>, Cardinality::EXPECTS, from_str;
     /// What to do with the context of a caller.

@@ -51,6 +51,7 @@ mod glob;
 mod identity;
 mod kind;
 mod layer;
+mod logs_level;
 mod logs_output;
 mod option;
 mod origin;

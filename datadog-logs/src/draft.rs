@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use datadog_transport::context::ActiveSpan;
 
+use crate::correlation::TraceIdForm;
 use crate::encode::{self, MARK};
 use crate::redact::{REDACTED, Redaction};
 use crate::{Level, Value};
@@ -162,8 +163,7 @@ impl Draft {
 
     fn ids(&mut self, span: ActiveSpan, form: TraceIdForm) {
         self.json.extend_from_slice(b",\"dd.trace_id\":\"");
-        let whole = form == TraceIdForm::Whole && span.trace_id >> 64 != 0;
-        if whole {
+        if form.is_whole(span.trace_id) {
             self.json.extend_from_slice(&hex(span.trace_id));
         } else {
             encode::uint(&mut self.json, span.trace_id as u64);
@@ -220,16 +220,6 @@ impl Draft {
             shift(&mut field.end);
         }
     }
-}
-
-/// How trace ids are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TraceIdForm {
-    /// All 128 bits, as 32 hexadecimal digits; an id that has no more than 64 bits in decimal, as other clients of
-    /// Datadog write it (dd-trace-go: `ddtrace/tracer/spancontext.go`).
-    Whole,
-    /// The low 64 bits, in decimal.
-    Low,
 }
 
 /// Names that Datadog reserves, and that the client knows better than an attribute.

@@ -38,6 +38,9 @@
 //! tails (it is opened anew when a log rotation has moved it), or to a TCP or UDP port of the agent. The intake
 //! acknowledges what it takes; elsewhere a record counts as delivered when the operating system has taken it.
 //!
+//! `DD_LOGS_SAMPLE_RATES` and `DD_LOGS_RATE_LIMITS` leave out a part of the records of a level, or those beyond so many
+//! a second; they are counted as `sampled` and `rate limited`.
+//!
 //! # What a record looks like
 //!
 //! A [`Record`] is one flat JSON object, written once, on the caller's thread:
@@ -57,6 +60,7 @@
 //! those of the `log` macros too; `DD_LOGS_REDACTED_KEYS` has the list. Texts are not searched for secrets.
 
 mod buffer;
+mod correlation;
 mod destination;
 mod draft;
 mod encode;
@@ -71,8 +75,10 @@ mod preamble;
 mod record;
 mod redact;
 mod sink;
+mod throttle;
 mod value;
 
+pub use correlation::Correlation;
 pub use handler::DDLogHandler;
 pub use level::Level;
 pub use logger::Logger;

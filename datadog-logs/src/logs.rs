@@ -10,11 +10,13 @@ use datadog_transport::{
 };
 
 use crate::buffer::Buffer;
+use crate::correlation::{self, Correlation, TraceIdForm};
 use crate::destination::Destination;
-use crate::draft::{Draft, TraceIdForm};
+use crate::draft::Draft;
 use crate::lines::LinesSink;
 use crate::redact::Redaction;
 use crate::sink::{Idle, IntakeSink};
+use crate::throttle::Throttle;
 use crate::{DDLogHandler, Level, Logger, Record, encode, panic, preamble};
 
 /// The most bytes of records that wait for the worker.
@@ -32,7 +34,10 @@ pub(crate) struct Shared {
     preamble: Vec<u8>,
     /// `None` with `DD_LOGS_INJECTION` off.
     trace_ids: Option<TraceIdForm>,
+    /// For loggers of plain text.
+    labels: String,
     pub(crate) redaction: Redaction,
+    throttle: Throttle,
     account: Arc<Account>,
     waker: Waker,
     /// `None` where there is no receiver.
@@ -113,17 +118,29 @@ impl Logs {
         DDLogHandler::new(self.clone())
     }
 
+    /// What a logger of plain text adds to a line written now on this thread, so that Datadog can tie it to the trace.
+    pub fn correlation(&self) -> Correlation<'_> {
+        Correlation {
+            labels: &self.shared.labels,
+            form: self.shared.trace_ids,
+            span: context::active(),
+        }
+    }
+
     /// Starts a record whose message `message` writes as a JSON text.
     pub(crate) fn write(&self, level: Level, message: impl FnOnce(&mut Vec<u8>)) -> Record {
         let shared = &self.shared;
-        if shared.buffer.is_none() {
+        let span = context::active();
+        let left_out = match shared.buffer {
+            Some(_) => shared.throttle.leaves_out(level, span),
+            None => Some(DropReason::NoReceiver),
+        };
+        if let Some(reason) = left_out {
             shared.account.accept(1);
-            shared.account.drop_items(DropReason::NoReceiver, 1);
+            shared.account.drop_items(reason, 1);
             return Record::none();
         }
-        let span = shared
-            .trace_ids
-            .and_then(|form| Some((context::active()?, form)));
+        let span = span.zip(shared.trace_ids);
         let mut draft = Draft::take();
         draft.begin(level, &shared.preamble, span, message);
         Record::new(Arc::clone(shared), draft)
@@ -156,15 +173,12 @@ fn add<S: Signal + 'static>(
 
 impl Shared {
     fn new(config: &DDConfig, seat: Seat, buffer: Option<Arc<Buffer>>) -> Self {
-        let form = if config.trace_id_128_bit_logging_enabled() {
-            TraceIdForm::Whole
-        } else {
-            TraceIdForm::Low
-        };
         Self {
             preamble: preamble::of(config),
-            trace_ids: config.logs_injection().then_some(form),
+            trace_ids: TraceIdForm::of(config),
+            labels: correlation::labels(config),
             redaction: Redaction::of(config.logs_redacted_keys()),
+            throttle: Throttle::of(config),
             account: seat.account,
             waker: seat.waker,
             buffer,

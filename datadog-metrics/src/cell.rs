@@ -50,15 +50,16 @@ impl Cell {
         self.hit();
     }
 
-    /// Keeps a sample. Returns whether the ring is full now, so that its samples must be moved before the next one.
-    #[inline]
+    /// Keeps a sample. Returns whether the ring may be full now, so that its samples must be moved before the next one.
+    #[inline(always)]
     pub(crate) fn sample(&self, value: f64) -> bool {
         let hits = self.hits.load(Ordering::Relaxed);
         if let Some(slot) = self.ring.get((hits % RING) as usize) {
             slot.store(value.to_bits(), Ordering::Relaxed);
         }
         self.hits.store(hits + 1, Ordering::Release);
-        hits + 1 - self.folded.load(Ordering::Acquire) >= RING
+        // Moved at least once a turn, it never holds more than a turn's samples.
+        (hits + 1).is_multiple_of(RING)
     }
 
     /// Moves the samples out of the ring. Never by two at once: the context's lock sees to that.

@@ -159,7 +159,7 @@ impl Context {
     }
 
     /// Writes a value to a cell of this context.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&self, cell: &Cell, value: Value) {
         match value {
             Value::Count(value) => cell.add(value),
@@ -181,6 +181,7 @@ impl Context {
 
     /// Writes a value without a cell, on a thread that has none: its thread-locals are gone, or in use further up
     /// the stack.
+    #[cold]
     pub(crate) fn write_direct(&self, value: Value) {
         let mut state = self.state.lock();
         state.direct += 1;
@@ -222,7 +223,6 @@ impl Context {
         self.state.lock().invalid += 1;
     }
 
-    #[inline]
     pub(crate) fn home(&self) -> &Home {
         &self.home
     }
@@ -256,8 +256,8 @@ impl Context {
 
 /// What the worker does, and who asks for the account.
 impl Context {
-    /// Brings the account up to date. With `closed`, what is new is dropped.
-    pub(crate) fn count(&self, closed: bool) {
+    /// Brings the account up to date, and returns how many values are new. With `closed`, they are dropped.
+    pub(crate) fn count(&self, closed: bool) -> u64 {
         let account = &self.home.account;
         let mut state = self.state.lock();
         let state = &mut *state;
@@ -279,6 +279,7 @@ impl Context {
             account.queued(new as i64);
             state.owed.items += new;
         }
+        new
     }
 
     /// Takes out what is owed, if anything is.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use datadog_transport::Birthplace;
+
 use crate::context::{Context, Value};
 use crate::local;
 
@@ -32,6 +34,7 @@ struct Handle {
     context: Arc<Context>,
     index: usize,
     serial: u64,
+    birthplace: Birthplace,
 }
 
 impl Counter {
@@ -110,18 +113,24 @@ impl Handle {
         let slot = context.slot();
         let (index, serial) = (slot.index, slot.serial);
         Self {
+            birthplace: context.home().birthplace,
             context,
             index,
             serial,
         }
     }
 
-    #[inline]
+    // Small once the value's kind is known, which it is where this is called from.
+    #[inline(always)]
     fn write(&self, value: Value) {
-        local::write(&self.context, self.index, self.serial, value);
+        if self.birthplace.is_here() {
+            local::write(&self.context, self.index, self.serial, value);
+        } else {
+            self.context.home().drop_forked();
+        }
     }
 
-    #[inline]
+    #[inline(always)]
     fn write_finite(&self, value: f64, wrap: impl FnOnce(f64) -> Value) {
         if value.is_finite() {
             self.write(wrap(value));

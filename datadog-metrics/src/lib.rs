@@ -33,7 +33,9 @@
 //! A submitted value goes into a cell of its thread, without a lock, a shared counter or an allocation. Every 2 seconds
 //! the worker reads the cells of all threads, writes one line for each context (kind, name and tags), and
 //! packs the lines into datagrams. What the server's socket does not take stays owed: the next line contains it.
+//! Every 10 seconds it adds the official clients' metrics about the client itself, `datadog.dogstatsd.client.*`.
 
+mod call_site;
 mod cell;
 mod context;
 mod encode;
@@ -47,8 +49,10 @@ mod shared;
 mod sink;
 mod slot;
 mod tags;
+mod telemetry;
 mod timer;
 
+pub use call_site::CallSite;
 pub use event::{AlertType, Event, Priority, ServiceCheck, Status};
 pub use handle::{Counter, Distribution, Gauge, Histogram, Timing};
 pub use metrics::Metrics;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use datadog_config::DDConfig;
-use datadog_transport::{SignalKind, Standalone, TransportBuilder, TransportError, context};
+use datadog_transport::{
+    Birthplace, SignalKind, Standalone, TransportBuilder, TransportError, context,
+};
 use hashbrown::DefaultHashBuilder;
 
 use crate::context::{Context, Home, Kind, Value};
@@ -12,6 +14,7 @@ use crate::event::{Event, ServiceCheck};
 use crate::handle::{Counter, Distribution, Gauge, Histogram, Timing};
 use crate::shared::Shared;
 use crate::sink::MetricsSink;
+use crate::telemetry::Tally;
 use crate::timer::Timer;
 use crate::{Tags, encode, local};
 
@@ -29,6 +32,7 @@ pub struct Metrics {
     /// Tells contexts of this client and namespace from those of others in each thread's table.
     scope: u64,
     namespace: Arc<str>,
+    birthplace: Birthplace,
 }
 
 impl Metrics {
@@ -56,6 +60,7 @@ impl Metrics {
             scope: shared.new_scope(),
             shared,
             namespace: Arc::from(""),
+            birthplace: Birthplace::here(),
         })
     }
 
@@ -65,6 +70,7 @@ impl Metrics {
             shared: Arc::clone(&self.shared),
             scope: self.shared.new_scope(),
             namespace: format!("{}{namespace}.", self.namespace).into(),
+            birthplace: self.birthplace,
         }
     }
 }
@@ -137,12 +143,14 @@ impl Metrics {
 
     /// Sends an event.
     pub fn event(&self, event: &Event<'_>, tags: impl Tags) {
+        Tally::add(&self.shared.tally.events, 1);
         self.shared
             .send_line(event.line(&self.shared.template.tail(&tags)));
     }
 
     /// Sends what a check of a service found.
     pub fn service_check(&self, check: &ServiceCheck<'_>, tags: impl Tags) {
+        Tally::add(&self.shared.tally.service_checks, 1);
         self.shared
             .send_line(check.line(&self.shared.template.tail(&tags)));
     }
@@ -221,6 +229,7 @@ impl Metrics {
     ) {
         let head = encode::head(&self.namespace, name);
         let tail = self.shared.template.tail(tags);
+        Tally::add(&self.shared.tally.values[kind as usize], 1);
         let line = value
             .filter(|_| head != encode::NO_NAME)
             .map(|value| encode::line_at(&head, &value, kind, &tail, at));
@@ -231,7 +240,12 @@ impl Metrics {
         self.scope
     }
 
+    /// Whether this is not a forked child.
     #[inline]
+    pub(crate) fn is_here(&self) -> bool {
+        self.birthplace.is_here()
+    }
+
     pub(crate) fn home(&self) -> &Home {
         self.shared.registry.home()
     }

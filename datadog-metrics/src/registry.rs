@@ -72,7 +72,6 @@ impl Registry {
         }
     }
 
-    #[inline]
     pub(crate) fn home(&self) -> &Home {
         &self.home
     }
@@ -157,4 +156,76 @@ fn is_held(context: &Arc<Context>) -> bool {
     let held = Arc::strong_count(context) > 1;
     fence(Ordering::Acquire);
     held
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::Value;
+
+    fn registry(contexts: usize) -> Registry {
+        let limits = Limits {
+            contexts,
+            idle: Duration::ZERO,
+            ..Limits::default()
+        };
+        Registry::new(limits, Arc::default())
+    }
+
+    fn flush(registry: &Registry) -> u64 {
+        let contexts = registry.all();
+        contexts.iter().for_each(|context| {
+            context.count(false);
+        });
+        let owed = contexts.iter().filter_map(|context| context.take());
+        owed.map(|owed| owed.items).sum()
+    }
+
+    #[test]
+    fn an_idle_context_goes_when_nobody_holds_it() {
+        let registry = registry(10);
+        let context = registry.context(Kind::Count, "a:", "\n");
+        let cell = context.new_cell();
+        context.write(&cell, Value::Count(1));
+        registry.evict();
+        assert!(!cell.is_retired(), "its value is not sent yet");
+        assert_eq!(flush(&registry), 1);
+        registry.evict();
+        assert!(cell.is_retired());
+        assert_eq!(registry.evictions(), 1);
+        assert!(context.new_cell().is_retired());
+
+        // A thread that saw the old one a moment ago still writes to it.
+        context.write(&cell, Value::Count(1));
+        assert!(!Arc::ptr_eq(
+            &registry.context(Kind::Count, "a:", "\n"),
+            &context
+        ));
+        drop((context, cell));
+        registry.evict();
+        assert_eq!(flush(&registry), 1);
+        registry.evict();
+        registry.evict();
+        assert_eq!(registry.all().len(), 2, "the ones that only drop");
+    }
+
+    #[test]
+    fn room_that_comes_back_is_used() {
+        let registry = registry(1);
+        let first = registry.context(Kind::Count, "a:", "\n");
+        let too_many = registry.context(Kind::Count, "b:", "\n");
+        let cell = too_many.new_cell();
+        too_many.write(&cell, Value::Count(1));
+        drop(first);
+        flush(&registry);
+        let dropped = registry.home.account.snapshot().dropped;
+        assert_eq!(dropped.get(DropReason::Cardinality), 1);
+
+        registry.evict();
+        assert!(cell.is_retired(), "threads are to try again");
+        registry.evict();
+        let again = registry.context(Kind::Count, "b:", "\n");
+        assert!(!Arc::ptr_eq(&again, &too_many));
+        assert!(!again.new_cell().is_retired());
+    }
 }

@@ -118,3 +118,73 @@ impl Samples {
         self.values = merged;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(values: impl IntoIterator<Item = u32>, budget: &Budget) -> Samples {
+        let mut samples = Samples::default();
+        for value in values {
+            samples.push(f64::from(value), budget);
+        }
+        samples
+    }
+
+    #[test]
+    fn everything_is_kept_up_to_the_limit() {
+        let budget = Budget::new(10_000);
+        let mut kept = samples(0..1024, &budget);
+        assert_eq!((kept.values().len(), kept.rate()), (1024, 1.0));
+        kept.push(5.0, &budget);
+        assert_eq!((kept.values().len(), kept.seen()), (1024, 1025));
+        assert!(kept.rate() < 1.0);
+    }
+
+    #[test]
+    fn a_spent_budget_leaves_a_choice_and_comes_back() {
+        let budget = Budget::new(2);
+        let mut one = samples(0..100, &budget);
+        let other = samples(0..50, &budget);
+        assert_eq!((one.values().len(), one.seen()), (2, 100));
+        assert_eq!((other.values().len(), other.seen()), (1, 50));
+        drop(one.take(&budget));
+        assert_eq!(
+            samples(0..100, &budget).values().len(),
+            1,
+            "one is still lent"
+        );
+    }
+
+    #[test]
+    fn splits_share_the_values_seen() {
+        let budget = Budget::new(10_000);
+        let mut rest = samples(0..4096, &budget);
+        let first = rest.split_first(256);
+        assert_eq!((first.values().len(), first.seen()), (256, 1024));
+        assert_eq!((rest.values().len(), rest.seen()), (768, 3072));
+        assert_eq!(rest.split_first(1000).seen(), 3072);
+        assert_eq!((rest.values().len(), rest.seen()), (0, 0));
+    }
+
+    #[test]
+    fn what_comes_back_is_exact_where_it_fits_and_weighted_where_not() {
+        let budget = Budget::new(10_000);
+        let mut small = samples(0..10, &budget);
+        let failed = small.take(&budget);
+        small.push(100.0, &budget);
+        small.merge(failed, &budget);
+        let mut values = small.values().to_vec();
+        values.sort_by(f64::total_cmp);
+        assert_eq!(values[..10], (0..10).map(f64::from).collect::<Vec<_>>());
+        assert_eq!((values[10], small.rate()), (100.0, 1.0));
+
+        // Three times as many zeros as ones.
+        let mut mixed = samples((0..9000).map(|_| 0), &budget);
+        mixed.merge(samples((0..3000).map(|_| 1), &budget), &budget);
+        assert_eq!((mixed.values().len(), mixed.seen()), (1024, 12_000));
+        let ones = mixed.values().iter().filter(|value| **value == 1.0).count();
+        // 256 are expected; 8 standard deviations are 111.
+        assert!((145..367).contains(&ones), "{ones}");
+    }
+}

@@ -8,6 +8,7 @@ use datadog_transport::{Account, DropReason, Queue, Seat};
 
 use crate::encode::Template;
 use crate::registry::{Limits, Registry};
+use crate::telemetry::Tally;
 
 /// The longest datagram that the server reads whole (datadog-agent: `dogstatsd_buffer_size`). A single line may need
 /// more than [`StatsdSocket::datagram_bytes`](datadog_transport::StatsdSocket::datagram_bytes).
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) account: Arc<Account>,
     /// Lines that are not summed up: events, service checks, values of a certain time.
     pub(crate) lines: Queue<String>,
+    pub(crate) tally: Tally,
     closed: AtomicBool,
 }
 
@@ -34,6 +36,7 @@ impl Shared {
             template: Template::new(config),
             lines: Queue::new(QUEUE_BYTES, Arc::clone(&account), waker),
             account,
+            tally: Tally::default(),
             closed: AtomicBool::new(false),
         });
         // Callers count in cells of their own, so whoever reads the account has to look there first.
@@ -73,7 +76,10 @@ impl Shared {
         }
         let closed = self.closed.load(Ordering::Acquire);
         for context in self.registry.all() {
-            context.count(closed);
+            let new = context.count(closed);
+            if new > 0 {
+                Tally::add(&self.tally.values[context.kind as usize], new);
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use datadog_transport::{DropReason, Occasion, Pass, Signal, StatsdError, StatsdS
 use crate::context::{Context, Kind, Owed};
 use crate::encode;
 use crate::shared::{LONGEST_LINE, Shared};
+use crate::telemetry::{News, Tally, Telemetry};
 
 /// Divides the 10 seconds that the agent sums up (datadog-go: `statsd/options.go`).
 const PERIOD: Duration = Duration::from_secs(2);
@@ -21,6 +22,7 @@ pub(crate) struct MetricsSink {
     datagram: Datagram,
     /// Lines out of the queue that are not sent yet.
     lines: VecDeque<String>,
+    telemetry: Telemetry,
     /// Whether the last datagram was not taken.
     failing: bool,
 }
@@ -38,6 +40,7 @@ struct Stopped;
 impl MetricsSink {
     pub(crate) fn new(config: &DDConfig, shared: Arc<Shared>) -> Self {
         Self {
+            telemetry: Telemetry::new(&shared.template, config.dogstatsd()),
             shared,
             socket: StatsdSocket::new(config.dogstatsd()),
             datagram: Datagram::default(),
@@ -51,11 +54,47 @@ impl MetricsSink {
         self.socket.forget_replaced();
         for context in self.shared.registry.all() {
             if let Some(owed) = context.take() {
+                Tally::add(&self.shared.tally.contexts[context.kind as usize], 1);
                 self.add(&context, owed, pass)?;
+                if Instant::now() >= pass.deadline {
+                    self.send(pass)?;
+                    return Err(Stopped);
+                }
             }
         }
         self.send(pass)?;
-        self.send_lines(pass)
+        self.send_lines(pass)?;
+        self.tell(pass)
+    }
+
+    /// Sends the client's own metrics, which are in no account.
+    fn tell(&mut self, pass: &Pass) -> Result<(), Stopped> {
+        let now = Instant::now();
+        if !self.telemetry.is_due(now) {
+            return Ok(());
+        }
+        let dropped = self.shared.account.snapshot().dropped.total();
+        let news = self.telemetry.news(&self.shared.tally, dropped);
+        let limit = self.socket.datagram_bytes();
+        let mut rest = news.as_slice();
+        while !rest.is_empty() {
+            let mut datagram = String::new();
+            let mut count = 0;
+            for News { line, .. } in rest {
+                if count > 0 && datagram.len() + line.len() > limit {
+                    break;
+                }
+                datagram.push_str(line);
+                count += 1;
+            }
+            let (packed, left) = rest.split_at(count);
+            self.transmit(datagram.as_bytes(), pass)
+                .map_err(|_| Stopped)?;
+            packed.iter().for_each(|news| self.telemetry.told(news));
+            rest = left;
+        }
+        self.telemetry.rest(now);
+        Ok(())
     }
 
     fn add(&mut self, context: &Arc<Context>, mut owed: Owed, pass: &Pass) -> Result<(), Stopped> {
@@ -153,6 +192,9 @@ impl MetricsSink {
             }
             self.lines.drain(..count);
             self.shared.account.pending(-(count as i64));
+            if Instant::now() >= pass.deadline {
+                return Err(Stopped);
+            }
         }
     }
 
@@ -174,6 +216,8 @@ impl MetricsSink {
             let result = self.socket.send(datagram);
             self.failing = result.is_err();
             let Err(error) = result else {
+                Tally::add(&self.shared.tally.packets_sent, 1);
+                Tally::add(&self.shared.tally.bytes_sent, datagram.len() as u64);
                 return Ok(());
             };
             self.shared.account.error(error.to_string());

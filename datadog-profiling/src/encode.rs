@@ -163,7 +163,8 @@ impl<'a> Tables<'a> {
         self.location_ids.insert(address, id);
         let mut message = Message::default();
         message.number(location::ID, id);
-        message.number(location::ADDRESS, address as u64);
+        // Within the call instruction, as the format wants it, not behind it.
+        message.number(location::ADDRESS, address.saturating_sub(1) as u64);
         // A copy, because naming them changes the tables.
         for symbol in self.symbols.at(address).to_vec() {
             let mut line = Message::default();
@@ -226,12 +227,12 @@ mod tests {
         &profile.string_table[index as usize]
     }
 
-    /// An address in a function of this test program, and in one that calls it, by inlining or else.
+    /// The return addresses of this test's own stack.
     fn addresses() -> Vec<usize> {
         let mut stack = Vec::new();
         backtrace::trace(|frame| {
             stack.push(frame.ip() as usize);
-            true
+            frame.ip() as usize != 0
         });
         stack
     }
@@ -303,7 +304,7 @@ mod tests {
                 .iter()
                 .find(|location| location.id == *id)
                 .unwrap();
-            assert_eq!(location.address, *address as u64);
+            assert_eq!(location.address, address.saturating_sub(1) as u64);
             let named: Vec<_> = location
                 .lines
                 .iter()
@@ -336,7 +337,7 @@ mod tests {
     #[test]
     fn an_address_without_a_symbol_keeps_its_address() {
         let profile = decoded(&[Sample {
-            stack: &[16],
+            stack: &[17],
             thread: "",
             count: 1,
         }]);

@@ -64,8 +64,9 @@
 //! - Different places within one function count as one, at the line that was seen first. A stack has 128 calls
 //!   at most, counted from the innermost.
 //! - Names come from the program's symbols: `debug = 1` gives qualified names, files, lines and inlined calls;
-//!   `debug = "line-tables-only"` unqualified names; `debug = 0` no files and lines. A stripped program has
-//!   addresses only.
+//!   `debug = "line-tables-only"` unqualified names; `debug = 0` no files and lines. The profile of a stripped
+//!   program (`strip = true`) has addresses only, and is of no use.
+//! - pprof leaves one empty temporary file behind for each process that was sampled.
 //! - `SIGPROF` must be free. Stopping leaves it ignored. A program that replaces itself by `exec` has to stop
 //!   sampling before, or the timer ends its successor.
 //! - Naming functions can't be cut short: the first flush or shutdown of a program with large debug information

@@ -25,7 +25,8 @@ pub(crate) trait Sampler: Send {
 /// One stack of one thread, and how often it was seen.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample<'a> {
-    /// Instruction addresses, the innermost call first.
+    /// The return address of each call, the innermost first: one past some byte of the call instruction. So for
+    /// the interrupted instruction, one past its first byte.
     pub(crate) stack: &'a [usize],
     /// The thread's name; empty where it has none.
     pub(crate) thread: &'a str,

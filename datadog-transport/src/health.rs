@@ -46,6 +46,10 @@ pub enum DropReason {
     Forked,
     /// There were too many distinct combinations of name and tags.
     Cardinality,
+    /// The config asks for a part of the items only, and this was not in it.
+    Sampled,
+    /// The config allows no more items a second.
+    RateLimited,
 }
 
 /// Items given up, by reason.
@@ -155,6 +159,8 @@ struct DropCounters {
     no_receiver: AtomicU64,
     forked: AtomicU64,
     cardinality: AtomicU64,
+    sampled: AtomicU64,
+    rate_limited: AtomicU64,
 }
 
 impl Account {
@@ -265,13 +271,16 @@ impl DropCounters {
             DropReason::NoReceiver => Some(&self.no_receiver),
             DropReason::Forked => Some(&self.forked),
             DropReason::Cardinality => Some(&self.cardinality),
+            DropReason::Sampled => Some(&self.sampled),
+            DropReason::RateLimited => Some(&self.rate_limited),
             DropReason::Refused(_) => None,
         }
     }
 
     fn snapshot(&self, refused: BTreeMap<u16, u64>) -> Drops {
         use DropReason::{
-            Cardinality, Expired, Forked, Invalid, NoReceiver, QueueFull, Shutdown, TooLarge,
+            Cardinality, Expired, Forked, Invalid, NoReceiver, QueueFull, RateLimited, Sampled,
+            Shutdown, TooLarge,
         };
         let reasons = [
             QueueFull,
@@ -282,6 +291,8 @@ impl DropCounters {
             NoReceiver,
             Forked,
             Cardinality,
+            Sampled,
+            RateLimited,
         ];
         let counted = reasons
             .into_iter()
@@ -408,6 +419,8 @@ impl fmt::Display for DropReason {
             Self::NoReceiver => f.write_str("no receiver"),
             Self::Forked => f.write_str("forked"),
             Self::Cardinality => f.write_str("cardinality"),
+            Self::Sampled => f.write_str("sampled"),
+            Self::RateLimited => f.write_str("rate limited"),
         }
     }
 }

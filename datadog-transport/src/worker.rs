@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -11,6 +10,7 @@ use parking_lot::Mutex;
 
 use crate::fork::Birthplace;
 use crate::http::HttpClient;
+use crate::sync::{AtomicBool, Ordering};
 use crate::{Account, SignalKind};
 
 /// The half of a signal that runs on the worker.
@@ -229,7 +229,7 @@ impl Driven {
     }
 
     fn run(&mut self, pass: Pass) {
-        self.waker.on_its_way.store(false, Ordering::Release);
+        self.waker.arrived();
         let again = self.guard(|signal| signal.run(&pass)).flatten();
         let period_end = Instant::now() + self.signal.period();
         self.due = again.map_or(period_end, |again| again.min(period_end));
@@ -255,6 +255,11 @@ impl Waker {
             controls,
             birthplace: Birthplace::here(),
         }
+    }
+
+    /// Lets the next wake-up through. What was pushed before one that was held back is seen from here on.
+    pub(crate) fn arrived(&self) {
+        self.on_its_way.swap(false, Ordering::AcqRel);
     }
 
     /// Asks the worker to run the signal soon. Never blocks.

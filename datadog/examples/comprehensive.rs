@@ -22,6 +22,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     client.log_handler().install()?;
 
     client.profiling_start();
+    // The profiler starts in the background; this waits for it, so that even a short program is sampled from here on.
+    client.flush_profiles();
     client.info("open for business").with("orders.expected", 3);
     for order in ["A-1", "A-2", "A-three"] {
         handle(&client, order);

@@ -4,8 +4,10 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "talks to people")]
 
+mod bench;
 mod ci;
 mod demo;
+mod faults;
 mod fuzz;
 mod help;
 mod options;
@@ -26,10 +28,14 @@ fn main() -> ExitCode {
     let outcome = match (task.as_str(), args.as_slice()) {
         ("help" | "--help" | "-h", _) => help::run(),
         ("test", args) => test::run(args),
+        ("bench", args) => bench::run(args),
         ("fuzz", args) => fuzz::run(args),
         ("demo", []) => demo::run(),
         ("options", []) => options::run(),
+        ("faults", []) => faults::run(false),
+        ("faults", [long]) if long == "--long" => faults::run(true),
         ("ci", []) => ci::run(),
+        ("faults", _) => Err("takes nothing but --long".into()),
         ("demo" | "options" | "ci", _) => Err("takes no arguments".into()),
         _ => Err("there is no such task; `cargo xtask help` lists them".into()),
     };

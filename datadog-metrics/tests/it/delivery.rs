@@ -172,3 +172,22 @@ fn the_worker_flushes_by_itself() {
         .wait_for(SOON, |got| got.metric_sum("hits") == 1.0)
         .unwrap();
 }
+
+#[test]
+fn the_client_tells_about_itself() {
+    let agent = LocalAgent::start().unwrap();
+    let metrics = over_udp(&agent);
+    metrics.count("hits", 5, ());
+    metrics.event(&Event::new("started", ""), ());
+    agent
+        .wait_for(SOON, |got| {
+            got.metric_sum("datadog.dogstatsd.client.metrics") == 1.0
+                && got.metric_sum("datadog.dogstatsd.client.events") == 1.0
+                && got.metric_sum("datadog.dogstatsd.client.packets_sent") == 2.0
+                && got.metric_sum("datadog.dogstatsd.client.aggregated_context") == 1.0
+        })
+        .unwrap();
+    let by_type = agent.metrics_named("datadog.dogstatsd.client.metrics_by_type");
+    assert!(by_type[0].has_tag("metrics_type:count") && by_type[0].has_tag("client:rust"));
+    assert_eq!(account(&metrics).accepted, 2);
+}

@@ -4,4 +4,6 @@
 
 mod agent;
 mod delivery;
+mod model;
+mod strings;
 mod values;

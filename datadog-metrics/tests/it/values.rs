@@ -6,7 +6,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::agent::{SOON, account, config, flush, only, over_udp, over_unix};
 use datadog_config::Cardinality;
 use datadog_local_agent::{LocalAgent, MetricKind, ServiceStatus, Via};
-use datadog_metrics::{AlertType, Event, Metrics, Priority, ServiceCheck, Status};
+use datadog_metrics::{
+    AlertType, Event, Metrics, Priority, ServiceCheck, Status, count, distribution, gauge,
+};
 use datadog_transport::DropReason;
 
 #[test]
@@ -329,4 +331,32 @@ fn events_and_service_checks_arrive_as_they_were_meant() {
     assert_eq!(account.delivered, 4);
     assert_eq!(account.dropped.get(DropReason::Invalid), 1);
     assert_eq!(account.dropped.get(DropReason::TooLarge), 1);
+}
+
+#[test]
+fn macros_keep_a_handle_for_each_place_and_client() {
+    let agent = LocalAgent::start().unwrap();
+    let (one, other) = (over_unix(&agent), over_unix(&agent));
+    let namespaced = one.namespaced("shop");
+    for metrics in [&*one, &*other, &*one, &namespaced] {
+        for route in ["/cart", "/home"] {
+            count!(metrics, "views", 2, "route" => "/cart", "method" => "get");
+            count!(metrics, "views.of", 1, "route" => route);
+            gauge!(metrics, "depth", 1.5);
+            distribution!(metrics, "bytes", 3.0, "route" => route.to_owned());
+        }
+    }
+    one.flush(SOON);
+    other.flush(SOON);
+    agent
+        .wait_for(SOON, |got| {
+            got.metric_sum("views") == 12.0
+                && got.metric_sum("shop.views") == 4.0
+                && got.metric_sum("views.of") == 6.0
+                && got.metric_values("bytes").len() == 6
+                && got.metric_values("shop.depth") == [1.5]
+        })
+        .unwrap();
+    assert_eq!(account(&one).accepted, 24);
+    assert_eq!(account(&other).accepted, 8);
 }

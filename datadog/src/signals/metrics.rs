@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use datadog_metrics::{Counter, Distribution, Gauge, Histogram, Metrics, Tags, Timer, Timing};
+use datadog_metrics::{
+    Counter, Distribution, Event, Gauge, Histogram, Metrics, ServiceCheck, Tags, Timer, Timing,
+};
 use datadog_transport::{FlushReport, SignalKind};
 
 use crate::DDClient;
@@ -51,6 +53,21 @@ impl DDClient {
         self.metrics().timing(name, time, tags);
     }
 
+    /// Adds a member to a set: what counts is the number of different members.
+    pub fn set(&self, name: &str, member: impl AsRef<str>, tags: impl Tags) {
+        self.metrics().set(name, member, tags);
+    }
+
+    /// Sends an event.
+    pub fn event(&self, event: &Event<'_>, tags: impl Tags) {
+        self.metrics().event(event, tags);
+    }
+
+    /// Sends what a check of a service found.
+    pub fn service_check(&self, check: &ServiceCheck<'_>, tags: impl Tags) {
+        self.metrics().service_check(check, tags);
+    }
+
     /// Measures the time until the guard is dropped, in seconds, as a distribution.
     pub fn measure(&self, name: &str, tags: impl Tags) -> Timer {
         self.metrics().measure(name, tags)
@@ -91,7 +108,7 @@ impl DDClient {
 }
 
 impl DDClient {
-    /// The metrics alone, such as for [`Metrics::namespaced`].
+    /// The metrics alone: for [`Metrics::namespaced`], for values of a certain time, and for the macros.
     #[inline]
     pub fn metrics(&self) -> &Metrics {
         &self.inner.metrics

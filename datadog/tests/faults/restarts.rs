@@ -42,7 +42,8 @@ fn an_agent_restarted_under_load_costs_nothing() {
     let _profiler = only_profiler();
     let (restarts, time) = plan();
     let agent = LocalAgent::start().unwrap();
-    let client = DDClient::new(over_sockets(&agent).build().unwrap()).unwrap();
+    let config = over_sockets(&agent).profiling_upload_period(Duration::from_secs(1));
+    let client = DDClient::new(config.build().unwrap()).unwrap();
     client.profiling_start();
     let rounds = AtomicU64::new(0);
     let over = AtomicBool::new(false);

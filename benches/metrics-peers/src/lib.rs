@@ -1,0 +1,1 @@
+//! Benches of `datadog-metrics` beside other DogStatsD clients: `cargo bench -p metrics-peers`.
