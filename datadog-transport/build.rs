@@ -16,5 +16,6 @@ fn main() {
         .and_then(|text| text.split(' ').nth(1).map(str::to_owned))
         .unwrap_or_default();
     println!("cargo::rustc-env=DATADOG_RUSTC_VERSION={version}");
+    println!("cargo::rustc-check-cfg=cfg(datadog_loom)");
     println!("cargo::rerun-if-changed=build.rs");
 }

@@ -18,7 +18,7 @@ use crate::option::{Id, option_table};
 use crate::origin::Origin;
 use crate::resolve::Resolver;
 use crate::sampling::{SamplingRule, SpanSamplingRule};
-use crate::{file, otel, tags};
+use crate::{file, logs_level, otel, tags};
 
 /// Collects what code sets. Nothing is checked before [`build`](Self::build).
 #[derive(Clone, Debug, Default)]
@@ -104,8 +104,8 @@ impl DDConfigBuilder {
             path.map(|path| file::read(&path, origin))
                 .unwrap_or_default()
         };
-        let (fleet, fleet_problems) = file(self.fleet_file, file::FLEET, Origin::FleetFile);
-        let (local, local_problems) = file(self.local_file, file::LOCAL, Origin::LocalFile);
+        let (fleet, fleet_problems) = file(self.fleet_file, file::HERE.fleet, Origin::FleetFile);
+        let (local, local_problems) = file(self.local_file, file::HERE.local, Origin::LocalFile);
         let otel = otel::translate(&environment);
         let variables = environment.values();
         let mut problems = [
@@ -228,6 +228,12 @@ macro_rules! setter {
             self.set(Id::$field, tags::print(tags))
         }
     };
+    (LevelRates, $field:ident, $doc:expr) => {
+        setter! { @levels $field, $doc }
+    };
+    (LevelLimits, $field:ident, $doc:expr) => {
+        setter! { @levels $field, $doc }
+    };
     (TraceRules, $field:ident, $doc:expr) => {
         #[doc = $doc]
         ///
@@ -251,6 +257,14 @@ macro_rules! setter {
         #[doc = $doc]
         pub fn $field(self, $argument: $value) -> Self {
             self.set(Id::$field, $argument.to_string())
+        }
+    };
+    (@levels $field:ident, $doc:expr) => {
+        #[doc = $doc]
+        ///
+        /// Takes pairs such as `[("debug", 0.1)]`.
+        pub fn $field(self, pairs: impl IntoIterator<Item = (impl AsRef<str>, f64)>) -> Self {
+            self.set(Id::$field, logs_level::print(pairs))
         }
     };
     (@seconds $field:ident, $doc:expr) => {
@@ -326,6 +340,23 @@ mod tests {
         };
         (Intake, $other:expr, $file:expr) => {
             ("https://a", "https://a:443", Some("a"))
+        };
+        (Output, $other:expr, $file:expr) => {
+            (
+                "tcp://[::1]:10518/",
+                "tcp://[::1]:10518",
+                Some("tcp://agent"),
+            )
+        };
+        (LevelRates, $other:expr, $file:expr) => {
+            (
+                "debug:0.1, info:1",
+                [("debug", 0.1), ("info", 1.0)],
+                Some("debug:2"),
+            )
+        };
+        (LevelLimits, $other:expr, $file:expr) => {
+            ("debug:100", [("debug", 100.0)], Some("loud:1"))
         };
         (CardinalityName, $other:expr, $file:expr) => {
             ("low", Cardinality::Low, Some("some"))

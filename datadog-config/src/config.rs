@@ -12,6 +12,7 @@ use crate::endpoint::{AgentUrl, DogStatsDUrl, IntakeUrl};
 use crate::error::{ConfigError, Problem, shown};
 use crate::identity::RuntimeId;
 use crate::kind::{self, Kind};
+use crate::logs_output::LogsOutput;
 use crate::option::{Id, option_table};
 use crate::origin::Origin;
 use crate::resolve::{Resolver, Setting, ValueSource};
@@ -337,6 +338,18 @@ macro_rules! getter {
     };
     (Level, $field:ident, $doc:expr) => {
         getter! { @copy LogLevel, $field, $doc }
+    };
+    (Output, $field:ident, $doc:expr) => {
+        #[doc = $doc]
+        pub fn $field(&self) -> &LogsOutput {
+            &self.0.settings.$field.value
+        }
+    };
+    (LevelRates, $field:ident, $doc:expr) => {
+        getter! { @slice (String, f64), $field, $doc }
+    };
+    (LevelLimits, $field:ident, $doc:expr) => {
+        getter! { @slice (String, f64), $field, $doc }
     };
     (Text, $field:ident, $doc:expr) => {
         #[doc = $doc]

@@ -118,7 +118,7 @@ fn id_of_cgroup(line: &str) -> Option<&str> {
     let path = path.trim_end_matches(' ');
     let above = path
         .rsplit_once('/')
-        .filter(|(_, name)| !name.is_empty() && !name.contains('\t'))
+        .filter(|(_, name)| !name.is_empty() && !name.contains([' ', '\t']))
         .map(|(above, _)| above);
     let ids = [
         Some(path),

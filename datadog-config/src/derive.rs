@@ -22,20 +22,13 @@ pub(crate) struct Host {
     /// The directory of the Agent's sockets.
     pub(crate) sockets: PathBuf,
     pub(crate) kernel: Kernel,
-    /// Where to look for a repository.
-    pub(crate) sources: Vec<PathBuf>,
 }
 
 impl Default for Host {
     fn default() -> Self {
-        let sources = identity::executable()
-            .into_iter()
-            .chain(std::env::current_dir().ok())
-            .collect();
         Self {
             sockets: PathBuf::from(SOCKETS),
             kernel: Kernel::default(),
-            sources,
         }
     }
 }
@@ -43,7 +36,7 @@ impl Default for Host {
 pub(crate) fn derive(mut settings: Settings, host: &Host, mut problems: Vec<Problem>) -> Inner {
     read_span_rules(&mut settings, &mut problems);
     let git = if settings.version_use_git.value {
-        git::find(host.sources.clone())
+        git::find(identity::places())
     } else {
         None
     };
@@ -130,21 +123,18 @@ impl Fact {
 
 /// What the option says, or the tag of `DD_TAGS` that stands in for it. The higher layer wins; in one layer the option does.
 fn named(settings: &Settings, option: &Setting<Option<String>>, tag: &str) -> Option<Fact> {
-    let own = Fact::of(option);
     let ValueSource { origin, place, .. } = &settings.tags.source;
-    if own.as_ref().is_some_and(|own| own.origin >= *origin) {
-        return own;
-    }
-    let (_, value) = settings
-        .tags
-        .value
-        .iter()
-        .find(|(key, value)| key == tag && !value.is_empty())?;
-    Some(Fact {
+    let mut tags = settings.tags.value.iter().rev();
+    let tagged = tags.find(|(key, value)| key == tag && !value.is_empty());
+    let tagged = tagged.map(|(_, value)| Fact {
         value: Some(value.clone()),
         origin: *origin,
         place: place.clone(),
-    })
+    });
+    match (Fact::of(option), tagged) {
+        (Some(own), Some(tagged)) if own.origin < tagged.origin => Some(tagged),
+        (own, tagged) => own.or(tagged),
+    }
 }
 
 fn from_git(git: Option<&Git>, value: fn(&Git) -> Option<String>) -> Option<Fact> {

@@ -45,7 +45,7 @@ impl AgentUrl {
 
     fn read(text: &str) -> Option<Self> {
         match split_scheme(text) {
-            (Some("unix"), path) => socket_path(path).map(Self::Unix),
+            (Some("unix"), path) => file_path(path).map(Self::Unix),
             (Some(scheme), rest) => {
                 let Web {
                     tls,
@@ -60,7 +60,7 @@ impl AgentUrl {
                     prefix,
                 })
             }
-            (None, path) if path.starts_with('/') => socket_path(path).map(Self::Unix),
+            (None, path) if path.starts_with('/') => file_path(path).map(Self::Unix),
             (None, authority) => {
                 let (host, port) = split_authority(authority)?;
                 Some(Self::tcp(host, port.unwrap_or(TRACE_PORT)))
@@ -117,10 +117,10 @@ impl DogStatsDUrl {
 
     fn read(text: &str) -> Option<Self> {
         match split_scheme(text) {
-            (Some("unix"), path) => socket_path(path).map(Self::Unix),
-            (Some("unixgram"), path) => socket_path(path).map(Self::UnixDatagram),
-            (Some("unixstream"), path) => socket_path(path).map(Self::UnixStream),
-            (None, path) if path.starts_with('/') => socket_path(path).map(Self::Unix),
+            (Some("unix"), path) => file_path(path).map(Self::Unix),
+            (Some("unixgram"), path) => file_path(path).map(Self::UnixDatagram),
+            (Some("unixstream"), path) => file_path(path).map(Self::UnixStream),
+            (None, path) if path.starts_with('/') => file_path(path).map(Self::Unix),
             (Some("udp") | None, authority) => {
                 let (host, port) =
                     split_authority(authority.strip_suffix('/').unwrap_or(authority))?;
@@ -265,7 +265,7 @@ fn write_web(
     f.write_str(prefix)
 }
 
-fn write_authority(f: &mut fmt::Formatter<'_>, host: &str, port: u16) -> fmt::Result {
+pub(crate) fn write_authority(f: &mut fmt::Formatter<'_>, host: &str, port: u16) -> fmt::Result {
     if host.contains(':') {
         write!(f, "[{host}]:{port}")
     } else {
@@ -274,21 +274,21 @@ fn write_authority(f: &mut fmt::Formatter<'_>, host: &str, port: u16) -> fmt::Re
 }
 
 /// Splits at `://`. The schemes are matched as written by everybody, in lower case.
-fn split_scheme(text: &str) -> (Option<&str>, &str) {
+pub(crate) fn split_scheme(text: &str) -> (Option<&str>, &str) {
     match text.split_once("://") {
         Some((scheme, rest)) => (Some(scheme), rest),
         None => (None, text),
     }
 }
 
-/// An absolute path, without the NUL and line breaks that no socket path has.
-fn socket_path(path: &str) -> Option<PathBuf> {
+/// An absolute path, without the NUL and line breaks that no sensible path has.
+pub(crate) fn file_path(path: &str) -> Option<PathBuf> {
     let usable = path.len() > 1 && path.starts_with('/') && !path.contains(char::is_control);
     usable.then(|| PathBuf::from(path))
 }
 
 /// `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address.
-fn split_authority(text: &str) -> Option<(&str, Option<u16>)> {
+pub(crate) fn split_authority(text: &str) -> Option<(&str, Option<u16>)> {
     if is_ipv6(text) {
         return Some((text, None));
     }

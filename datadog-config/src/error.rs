@@ -203,14 +203,38 @@ pub(crate) fn shown(text: &str) -> String {
     line
 }
 
-/// Puts stars in place of the user and password of the first URL in `text`.
+/// Puts stars in place of the user and password of the first URL in `text`. A slash does not end the search: passwords have some.
 fn without_password(text: &str) -> Cow<'_, str> {
     let Some((before, rest)) = text.split_once("://") else {
         return Cow::Borrowed(text);
     };
-    let authority = rest.split(['/', '?', '#', ' ']).next().unwrap_or(rest);
-    match authority.rfind('@') {
+    let url = rest.split(char::is_whitespace).next().unwrap_or(rest);
+    match url.rfind('@') {
         Some(at) => Cow::Owned(format!("{before}://{REDACTED}{}", &rest[at..])),
         None => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_of_a_url_is_shown() {
+        for (text, line) in [
+            ("http://user:pass@host/path", "http://***@host/path"),
+            ("http://user:pa/s@s@host", "http://***@host"),
+            ("see https://u@host and a@b", "see https://***@host and a@b"),
+            ("http://host/path", "http://host/path"),
+            ("owner:me@example.com", "owner:me@example.com"),
+        ] {
+            assert_eq!(shown(text), line);
+        }
+    }
+
+    #[test]
+    fn a_line_is_one_and_not_long() {
+        assert_eq!(shown("a\nb\u{1b}[0m\tÄ"), "a\\nb\\u{1b}[0m\\tÄ");
+        assert_eq!(shown(&"ä".repeat(1000)), "ä".repeat(200) + "…");
     }
 }

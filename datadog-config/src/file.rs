@@ -15,22 +15,41 @@ use crate::layer::Values;
 use crate::option::is_name;
 use crate::origin::Origin;
 
-/// Where the Agent's own file is.
-pub(crate) const LOCAL: &str = if cfg!(target_os = "macos") {
-    "/opt/datadog-agent/etc/application_monitoring.yaml"
-} else if cfg!(windows) {
-    r"C:\ProgramData\Datadog\application_monitoring.yaml"
-} else {
-    "/etc/datadog-agent/application_monitoring.yaml"
+/// Where the two files are.
+#[derive(Debug)]
+pub(crate) struct Places {
+    pub(crate) system: &'static str,
+    /// The file that fleet automation manages.
+    pub(crate) fleet: &'static str,
+    /// The file of the host itself.
+    pub(crate) local: &'static str,
+}
+
+pub(crate) const LINUX: Places = Places {
+    system: "Linux",
+    fleet: "/etc/datadog-agent/managed/datadog-agent/stable/application_monitoring.yaml",
+    local: "/etc/datadog-agent/application_monitoring.yaml",
 };
 
-/// Where the file is that fleet automation manages.
-pub(crate) const FLEET: &str = if cfg!(target_os = "macos") {
-    "/opt/datadog-agent/etc/stable/application_monitoring.yaml"
+pub(crate) const MACOS: Places = Places {
+    system: "macOS",
+    fleet: "/opt/datadog-agent/etc/stable/application_monitoring.yaml",
+    local: "/opt/datadog-agent/etc/application_monitoring.yaml",
+};
+
+pub(crate) const WINDOWS: Places = Places {
+    system: "Windows",
+    fleet: r"C:\ProgramData\Datadog\managed\datadog-agent\stable\application_monitoring.yaml",
+    local: r"C:\ProgramData\Datadog\application_monitoring.yaml",
+};
+
+/// Those of this system.
+pub(crate) const HERE: Places = if cfg!(target_os = "macos") {
+    MACOS
 } else if cfg!(windows) {
-    r"C:\ProgramData\Datadog\managed\datadog-agent\stable\application_monitoring.yaml"
+    WINDOWS
 } else {
-    "/etc/datadog-agent/managed/datadog-agent/stable/application_monitoring.yaml"
+    LINUX
 };
 
 /// Far above any real file, and small enough to be read at every start.

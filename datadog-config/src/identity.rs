@@ -73,6 +73,11 @@ pub(crate) fn executable() -> Option<PathBuf> {
     std::env::current_exe().ok()
 }
 
+/// Where this process comes from: the executable, and the working directory.
+pub(crate) fn places() -> impl Iterator<Item = PathBuf> {
+    executable().into_iter().chain(std::env::current_dir().ok())
+}
+
 /// The name of the executable without its extension; the service if nobody names one.
 pub(crate) fn executable_name() -> Option<String> {
     let name = executable()?.file_stem()?.to_string_lossy().into_owned();

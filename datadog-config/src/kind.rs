@@ -6,9 +6,10 @@ use std::time::Duration;
 use crate::choice::{Cardinality, ExtractBehavior, LogLevel, PropagationStyle};
 use crate::endpoint::{self, AgentUrl, DogStatsDUrl, IntakeUrl};
 use crate::error::Invalid;
+use crate::logs_output::LogsOutput;
 use crate::sampling::{self, SamplingRule, SpanSamplingRule};
 use crate::secret::ApiKey;
-use crate::{site, tags};
+use crate::{logs_level, site, tags};
 
 /// One kind of value. The type's `Default` is the value of an option that nobody set and that has no default of its own.
 pub(crate) trait Kind {
@@ -98,9 +99,9 @@ kinds! {
     /// The length of the `x-datadog-tags` header: 512 at most (`dd-trace-go: internal/config`).
     TagsLength -> usize, "a whole number from 0 to 512", |text| number(text).filter(|length| *length <= 512);
     /// A time span.
-    Seconds -> Duration, "a number of seconds above 0, such as 10 or 0.5", seconds;
+    Seconds -> Duration, "seconds above 0, such as 10, 0.5 or 500ms", seconds;
     /// The interval of remote configuration, at most 5 seconds (`dd-trace-rs: supported-configurations.json`).
-    PollSeconds -> Duration, "a number of seconds above 0 and up to 5",
+    PollSeconds -> Duration, "seconds above 0 and up to 5",
         |text| seconds(text).filter(|time| *time <= Duration::from_secs(5));
     /// The Agent's address for traces.
     TraceUrl -> Option<AgentUrl>, AgentUrl::EXPECTS, from_str;
@@ -108,6 +109,12 @@ kinds! {
     StatsUrl -> Option<DogStatsDUrl>, DogStatsDUrl::EXPECTS, from_str;
     /// An address of an intake.
     Intake -> Option<IntakeUrl>, IntakeUrl::EXPECTS, from_str;
+    /// Where logs go.
+    Output -> LogsOutput, LogsOutput::EXPECTS, |text| text.parse().ok();
+    /// The part of the logs of each level that is kept.
+    LevelRates -> Vec<(String, f64)>, logs_level::EXPECTS_RATES, |text| logs_level::parse(text, 1.0);
+    /// How many logs of each level are taken a second.
+    LevelLimits -> Vec<(String, f64)>, logs_level::EXPECTS_LIMITS, |text| logs_level::parse(text, f64::MAX);
     /// How much detail origin detection may add.
     CardinalityName -> Option<Cardinality>, Cardinality::EXPECTS, from_str;
     /// What to do with the context of a caller.
@@ -227,9 +234,14 @@ fn per_second(text: &str) -> Option<f64> {
         .filter(|number: &f64| number.is_finite() && *number >= 0.0)
 }
 
+/// Seconds. Some of Datadog's libraries write their unit, `10s` or `500ms`.
 fn seconds(text: &str) -> Option<Duration> {
-    let number = text.trim().parse().ok()?;
-    Duration::try_from_secs_f64(number)
+    let text = text.trim();
+    let (number, unit) = match text.strip_suffix("ms") {
+        Some(number) => (number, 0.001),
+        None => (text.strip_suffix('s').unwrap_or(text), 1.0),
+    };
+    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * unit)
         .ok()
         .filter(|time| !time.is_zero())
 }
@@ -260,8 +272,12 @@ mod tests {
 
     #[test]
     fn time_spans() {
-        assert_eq!(seconds(" 0.5 "), Some(Duration::from_millis(500)));
-        for text in ["", "0", "-1", "NaN", "inf", "1e300", "1e-300", "10s"] {
+        for text in [" 0.5 ", "500ms", "0.5s", "5e-1"] {
+            assert_eq!(seconds(text), Some(Duration::from_millis(500)), "{text}");
+        }
+        for text in [
+            "", "0", "-1", "NaN", "inf", "1e300", "1e-300", "10m", "s", "ms", "0ms",
+        ] {
             assert_eq!(seconds(text), None, "{text}");
         }
     }

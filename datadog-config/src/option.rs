@@ -104,13 +104,22 @@ macro_rules! option_table {
             /// Whether logs carry all 128 bits of a trace id.
             trace_id_128_bit_logging_enabled: Flag = "DD_TRACE_128_BIT_TRACEID_LOGGING_ENABLED", Traces, default "true";
             /// Whether the finished spans of a long trace are sent before its end.
-            partial_flush_enabled: Flag = "DD_TRACE_PARTIAL_FLUSH_ENABLED", Traces, default "false";
+            partial_flush_enabled: Flag = "DD_TRACE_PARTIAL_FLUSH_ENABLED", Traces, default "true";
             /// After how many finished spans a part of a trace is sent.
             partial_flush_min_spans: Count = "DD_TRACE_PARTIAL_FLUSH_MIN_SPANS", Traces, default "300";
             /// Whether trace statistics are computed here, before sampling.
             stats_computation_enabled: Flag = "DD_TRACE_STATS_COMPUTATION_ENABLED" | "DD_TRACE_COMPUTE_STATS", Traces, default "true";
             /// Longest `x-datadog-tags` header that is read or written, in bytes.
             x_datadog_tags_max_length: TagsLength = "DD_TRACE_X_DATADOG_TAGS_MAX_LENGTH", Traces, default "512";
+            /// Where logs go: to the logs intake, or as lines of JSON to the standard output, a file or the Agent's log port.
+            logs_output: Output = "DD_LOGS_OUTPUT", Logs, default "intake";
+            /// Attributes of logs whose values are not sent: the last parts of their keys. Case, `_` and `-` make no difference.
+            logs_redacted_keys: List = "DD_LOGS_REDACTED_KEYS", Logs,
+                default "access_token,api_key,app_key,application_key,auth_token,authorization,client_secret,cookie,credentials,credit_card,csrf_token,cvv,jwt,passphrase,passwd,password,private_key,pwd,refresh_token,secret,secret_key,session_id,set_cookie,ssn,token,x_api_key,x_auth_token";
+            /// The part of the logs of a level that is kept: all of a trace or none, as the trace's id says. Default: everything.
+            logs_sample_rates: LevelRates = "DD_LOGS_SAMPLE_RATES", Logs;
+            /// How many logs of a level are taken a second at most. Default: no limit.
+            logs_rate_limits: LevelLimits = "DD_LOGS_RATE_LIMITS", Logs;
             /// Whether logs carry the ids of the active span.
             logs_injection: Flag = "DD_LOGS_INJECTION", Logs, default "true";
             /// Whether metrics of the process itself are sent.

@@ -223,20 +223,27 @@ fn tags_stand_in_for_the_identity() {
         ("random-service", Some("dev"), Some("5.2.0"))
     );
 
+    // Tags that say nothing of it leave the option of a lower layer alone.
+    let lower = (
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "deployment.environment=otel,service.name=otel",
+    );
+    let config = hermetic(&[lower, ("DD_TAGS", "team:x,env:")])
+        .build()
+        .unwrap();
+    assert_eq!((config.service(), config.env()), ("otel", Some("otel")));
+
     // A DD variable beats OpenTelemetry's, be it only in the tags.
-    let config = hermetic(&[
-        tags,
-        (
-            "OTEL_RESOURCE_ATTRIBUTES",
-            "deployment.environment=otel,service.name=otel",
-        ),
-    ])
-    .build()
-    .unwrap();
+    let config = hermetic(&[lower, tags]).build().unwrap();
     assert_eq!(
         (config.service(), config.env()),
         ("random-service2", Some("dev2"))
     );
+
+    let config = hermetic(&[("DD_TAGS", "env:first,env:last")])
+        .build()
+        .unwrap();
+    assert_eq!(config.env(), Some("last"));
 }
 
 #[test]

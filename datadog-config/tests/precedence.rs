@@ -33,14 +33,17 @@ fn builder(layers: &[Origin], files: &Path) -> DDConfigBuilder {
         builder = builder.service("code");
     }
     if layers.contains(&Origin::Source) {
-        let source = Config::builder()
-            .set_override("DD_SERVICE", "source")
-            .and_then(|source| source.build());
-        builder = source
-            .map(|source| builder.clone().source(source))
-            .unwrap_or(builder);
+        builder = builder.source(source("source"));
     }
     builder
+}
+
+/// A program's own source, in which the service has the name `value`.
+fn source(value: &str) -> Config {
+    let source = Config::builder()
+        .set_override("DD_SERVICE", value)
+        .and_then(|source| source.build());
+    source.expect("one value can be collected")
 }
 
 fn write(path: &Path, value: Option<&str>) {
@@ -144,13 +147,6 @@ fn the_documented_name_beats_its_aliases() {
 
 #[test]
 fn the_last_source_is_the_highest() {
-    let source = |value| {
-        Config::builder()
-            .set_override("DD_SERVICE", value)
-            .unwrap()
-            .build()
-            .unwrap()
-    };
     let builder = DDConfig::builder().environment([("", "")]);
     let config = builder
         .source(source("first"))

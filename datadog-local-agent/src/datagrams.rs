@@ -1,6 +1,7 @@
 //! DogStatsD sockets: reads datagrams and records what they say.
 
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use tokio::net::{UdpSocket, UnixDatagram};
@@ -29,6 +30,23 @@ pub(crate) async fn read_unix(shared: Arc<Shared>, socket: Arc<UnixDatagram>) {
     loop {
         if let Ok(length) = socket.recv(&mut buffer).await {
             record(&shared, &buffer[..length], Via::UnixDatagram);
+        }
+    }
+}
+
+/// Reads what the sockets hold, without waiting for more.
+pub(crate) fn read_rest(shared: &Shared, udp: &UdpSocket, unix: &UnixDatagram) {
+    let mut buffer = vec![0; BUFFER];
+    if let Ok(socket) = udp.as_fd().try_clone_to_owned() {
+        let socket = std::net::UdpSocket::from(socket);
+        while let Ok(length) = socket.recv(&mut buffer) {
+            record(shared, &buffer[..length], Via::Udp);
+        }
+    }
+    if let Ok(socket) = unix.as_fd().try_clone_to_owned() {
+        let socket = std::os::unix::net::UnixDatagram::from(socket);
+        while let Ok(length) = socket.recv(&mut buffer) {
+            record(shared, &buffer[..length], Via::UnixDatagram);
         }
     }
 }

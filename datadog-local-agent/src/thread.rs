@@ -235,8 +235,10 @@ impl Live {
         self.readers.spawn(unix);
     }
 
-    /// Ends all tasks, so that their sockets and connections close, and removes the socket files.
+    /// Ends all tasks, so that their sockets and connections close, and removes the socket files. Datagrams that
+    /// arrived before are read, unless reading is paused: the kernel took them, so their senders count on it.
     async fn close(&mut self, shared: &Shared) {
+        let reading = !self.readers.is_empty();
         self.acceptors.shutdown().await;
         self.readers.shutdown().await;
         let mut connections = std::mem::take(&mut *shared.connections.lock());
@@ -244,5 +246,8 @@ impl Live {
         let drops = datagrams::kernel_drops(shared.places.dogstatsd);
         shared.drops_before.fetch_add(drops, Ordering::Relaxed);
         shared.places.remove_sockets();
+        if reading {
+            datagrams::read_rest(shared, &self.dogstatsd, &self.dogstatsd_unix);
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! One entry while it is written.
 
 use std::cell::Cell;
-use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use datadog_transport::context::ActiveSpan;
 
+use crate::correlation::TraceIdForm;
 use crate::encode::{self, MARK};
+use crate::redact::{REDACTED, Redaction};
 use crate::{Level, Value};
 
 /// The largest entry, in bytes. The intake cuts longer ones without a mark
@@ -23,7 +24,7 @@ const MAX_KEPT: usize = 64 * 1024;
 const MAX_CUTS: usize = 16;
 
 /// The JSON of an entry, from the opening brace on.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Draft {
     json: Vec<u8>,
     /// The message first, then the attributes in order; they reach to the end of the JSON.
@@ -68,7 +69,7 @@ impl Draft {
         level: Level,
         preamble: &[u8],
         span: Option<(ActiveSpan, TraceIdForm)>,
-        message: fmt::Arguments<'_>,
+        message: impl FnOnce(&mut Vec<u8>),
     ) {
         let since_epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -82,21 +83,40 @@ impl Draft {
         if let Some((span, form)) = span {
             self.ids(span, form);
         }
-        self.field("message", |json| encode::display(json, message));
+        self.field("message", message);
     }
 
-    /// Adds an attribute. One of the same key is replaced; a reserved key gets a prefix.
-    pub(crate) fn attribute(&mut self, key: &str, value: &Value<'_>) {
+    /// Adds an attribute, without what `redaction` hides. One of the same key is replaced; a reserved key gets a
+    /// prefix.
+    pub(crate) fn attribute(&mut self, key: &str, value: &Value<'_>, redaction: &Redaction) {
         if self.json.len() > MAX_DRAFT {
             return;
         }
-        let write = |json: &mut Vec<u8>| encode::value(json, value);
+        let write = |json: &mut Vec<u8>| {
+            if redaction.hides(key) {
+                encode::text(json, REDACTED);
+            } else {
+                encode::value(json, value, redaction);
+            }
+        };
         if is_reserved(key) {
             self.field(&format!("custom.{key}"), write);
         } else {
             self.field(key, write);
         }
         self.remove_earlier();
+    }
+
+    /// Adds the attributes of a draft that has nothing else.
+    pub(crate) fn append(&mut self, attributes: &Self) {
+        let base = self.json.len();
+        self.json.extend_from_slice(&attributes.json);
+        let moved = |field: &Field| Field {
+            start: base + field.start,
+            value: base + field.value,
+            end: base + field.end,
+        };
+        self.fields.extend(attributes.fields.iter().map(moved));
     }
 
     /// The finished entry, cut to [`MAX_ENTRY`]; `None` where that is impossible.
@@ -143,8 +163,7 @@ impl Draft {
 
     fn ids(&mut self, span: ActiveSpan, form: TraceIdForm) {
         self.json.extend_from_slice(b",\"dd.trace_id\":\"");
-        let whole = form == TraceIdForm::Whole && span.trace_id >> 64 != 0;
-        if whole {
+        if form.is_whole(span.trace_id) {
             self.json.extend_from_slice(&hex(span.trace_id));
         } else {
             encode::uint(&mut self.json, span.trace_id as u64);
@@ -203,16 +222,6 @@ impl Draft {
     }
 }
 
-/// How trace ids are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TraceIdForm {
-    /// All 128 bits, as 32 hexadecimal digits; an id that has no more than 64 bits in decimal, as other clients of
-    /// Datadog write it (dd-trace-go: `ddtrace/tracer/spancontext.go`).
-    Whole,
-    /// The low 64 bits, in decimal.
-    Low,
-}
-
 /// Names that Datadog reserves, and that the client knows better than an attribute.
 fn is_reserved(key: &str) -> bool {
     matches!(
@@ -223,7 +232,12 @@ fn is_reserved(key: &str) -> bool {
 
 fn hex(id: u128) -> [u8; 32] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    std::array::from_fn(|at| DIGITS[(id >> (124 - 4 * at)) as usize & 15])
+    let bytes = id.to_be_bytes();
+    std::array::from_fn(|at| {
+        let byte = bytes[at / 2];
+        let digit = if at % 2 == 0 { byte >> 4 } else { byte & 15 };
+        DIGITS[usize::from(digit)]
+    })
 }
 
 /// The longest beginning of an escaped text of at most `limit` bytes that ends between characters and escapes.
@@ -257,9 +271,9 @@ mod tests {
 
     fn entry(message: &str, attributes: &[(&str, Value<'_>)]) -> Json {
         let mut draft = Draft::default();
-        draft.begin(Level::Info, b"", None, format_args!("{message}"));
+        draft.begin(Level::Info, b"", None, |json| encode::text(json, message));
         for (key, value) in attributes {
-            draft.attribute(key, value);
+            draft.attribute(key, value, &Redaction::default());
         }
         read(&mut draft)
     }
@@ -346,10 +360,12 @@ mod tests {
         let keys: Vec<String> = (0..200_000).map(|number| format!("key{number}")).collect();
         let attributes: Vec<_> = keys.iter().map(|key| (key.as_str(), 1.into())).collect();
         let mut draft = Draft::default();
-        draft.begin(Level::Info, b"", None, format_args!("stays"));
+        draft.begin(Level::Info, b"", None, |json| encode::text(json, "stays"));
         // One by one would look for the key each time.
         for (key, value) in &attributes {
-            draft.field(key, |json| encode::value(json, value));
+            draft.field(key, |json| {
+                encode::value(json, value, &Redaction::default())
+            });
         }
         let json = draft.close().unwrap();
         assert!(json.len() > MAX_ENTRY - 20);
@@ -365,7 +381,9 @@ mod tests {
     fn a_preamble_that_leaves_no_room_is_not_sent() {
         let mut draft = Draft::default();
         let preamble = format!(",\"service\":\"{}\"", "x".repeat(MAX_ENTRY));
-        draft.begin(Level::Info, preamble.as_bytes(), None, format_args!("m"));
+        draft.begin(Level::Info, preamble.as_bytes(), None, |json| {
+            encode::text(json, "m")
+        });
         assert!(draft.close().is_none());
     }
 

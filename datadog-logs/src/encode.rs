@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::io::Write as _;
 
 use crate::Value;
+use crate::redact::{REDACTED, Redaction};
 
 /// What is left of a text that was cut ends with this mark, as the agent's does
 /// (datadog-agent: `pkg/logs/message`).
@@ -12,8 +13,8 @@ pub(crate) const MARK: &str = "...TRUNCATED...";
 /// The longest text that is read, in bytes: no entry may be larger.
 pub(crate) const MAX_TEXT: usize = crate::draft::MAX_ENTRY;
 
-/// A value.
-pub(crate) fn value(out: &mut Vec<u8>, value: &Value<'_>) {
+/// A value, without the parts that `redaction` hides.
+pub(crate) fn value(out: &mut Vec<u8>, value: &Value<'_>, redaction: &Redaction) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
@@ -22,7 +23,7 @@ pub(crate) fn value(out: &mut Vec<u8>, value: &Value<'_>) {
         Value::UInt(number) => uint(out, *number),
         Value::Float(number) => float(out, *number),
         Value::Text(content) => text(out, content),
-        Value::List(values) => list(out, values),
+        Value::List(values) => list(out, values, redaction),
         Value::Map(values) => {
             out.push(b'{');
             for (at, (key, inner)) in values.iter().enumerate() {
@@ -31,42 +32,52 @@ pub(crate) fn value(out: &mut Vec<u8>, value: &Value<'_>) {
                 }
                 text(out, key);
                 out.push(b':');
-                self::value(out, inner);
+                if redaction.hides(key) {
+                    text(out, REDACTED);
+                } else {
+                    self::value(out, inner, redaction);
+                }
             }
             out.push(b'}');
         }
     }
 }
 
-fn list(out: &mut Vec<u8>, values: &[Value<'_>]) {
+fn list(out: &mut Vec<u8>, values: &[Value<'_>], redaction: &Redaction) {
     out.push(b'[');
     for (at, inner) in values.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        value(out, inner);
+        value(out, inner, redaction);
     }
     out.push(b']');
 }
 
 /// A quoted text, cut at [`MAX_TEXT`].
 pub(crate) fn text(out: &mut Vec<u8>, text: &str) {
-    display(out, format_args!("{text}"));
+    quoted(out, |escaping| escaping.push(text));
 }
 
 /// What `content` displays as a quoted text, cut at [`MAX_TEXT`].
 pub(crate) fn display(out: &mut Vec<u8>, content: fmt::Arguments<'_>) {
+    match content.as_str() {
+        Some(content) => text(out, content),
+        // An error means that a `Display` of the caller's gave up; what it wrote before stays.
+        None => quoted(out, |escaping| {
+            let _ = escaping.write_fmt(content);
+        }),
+    }
+}
+
+fn quoted(out: &mut Vec<u8>, write: impl FnOnce(&mut Escaping<'_>)) {
     out.push(b'"');
     let mut escaping = Escaping {
         out,
         left: MAX_TEXT,
         cut: false,
     };
-    match content.as_str() {
-        Some(text) => escaping.push(text),
-        // An error means that a `Display` of the caller's gave up; what it wrote before stays.
-        None => drop(escaping.write_fmt(content)),
-    }
+    write(&mut escaping);
     if escaping.cut {
         out.extend_from_slice(MARK.as_bytes());
     }
@@ -74,11 +85,11 @@ pub(crate) fn display(out: &mut Vec<u8>, content: fmt::Arguments<'_>) {
 }
 
 pub(crate) fn uint(out: &mut Vec<u8>, number: u64) {
-    let _ = write!(out, "{number}");
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-pub(crate) fn int(out: &mut Vec<u8>, number: i64) {
-    let _ = write!(out, "{number}");
+fn int(out: &mut Vec<u8>, number: i64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// `Debug` has an exponent where that is shorter, and so never hundreds of digits; all its forms are JSON.
@@ -131,14 +142,13 @@ fn floor_char_boundary(text: &str, limit: usize) -> usize {
 
 /// JSON demands an escape for quotes, backslashes and control characters (RFC 8259, section 7).
 fn escape(out: &mut Vec<u8>, text: &str) {
-    let bytes = text.as_bytes();
-    let mut written = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if byte >= b' ' && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(&bytes[written..at]);
-        written = at + 1;
+    let mut rest = text.as_bytes();
+    loop {
+        let plain = plain_beginning(rest);
+        out.extend_from_slice(&rest[..plain]);
+        let Some(&byte) = rest.get(plain) else {
+            return;
+        };
         match byte {
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
@@ -148,6 +158,59 @@ fn escape(out: &mut Vec<u8>, text: &str) {
                 let _ = write!(out, "\\u{byte:04x}");
             }
         }
+        rest = &rest[plain + 1..];
     }
-    out.extend_from_slice(&bytes[written..]);
+}
+
+/// How many bytes there are before the first that needs an escape. Reads eight at a time.
+fn plain_beginning(bytes: &[u8]) -> usize {
+    let mut plain = 0;
+    while let Some(word) = bytes[plain..].first_chunk() {
+        let special = special_bytes(u64::from_le_bytes(*word));
+        if special != 0 {
+            return plain + special.trailing_zeros() as usize / 8;
+        }
+        plain += 8;
+    }
+    let needs_escape = |byte: &u8| *byte < b' ' || matches!(*byte, b'"' | b'\\');
+    let tail = &bytes[plain..];
+    plain + tail.iter().position(needs_escape).unwrap_or(tail.len())
+}
+
+/// Sets the highest bit of the first byte of `word` that needs an escape. What is set above it means nothing,
+/// because the subtractions borrow from there.
+fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGHEST: u64 = ONES << 7;
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
+    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    (below(word, b' ') | equal(b'"') | equal(b'\\')) & HIGHEST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_at_every_place_is_escaped_as_it_has_to_be() {
+        for code in 0..=0xff_u8 {
+            for place in 0..17 {
+                let text = format!("{}{}é~", "y".repeat(place), char::from(code));
+                let mut json = Vec::new();
+                super::text(&mut json, &text);
+                let read: String = serde_json::from_slice(&json).unwrap();
+                assert_eq!(read, text);
+            }
+        }
+    }
+
+    #[test]
+    fn displayed_pieces_are_one_text_and_cut_only_once() {
+        let piece = "x".repeat(MAX_TEXT / 2);
+        let mut json = Vec::new();
+        display(&mut json, format_args!("{piece}{}{piece}{piece}", "é"));
+        let read: String = serde_json::from_slice(&json).unwrap();
+        assert_eq!(read.len(), MAX_TEXT + MARK.len());
+        assert!(read.ends_with("x...TRUNCATED..."));
+    }
 }

@@ -5,18 +5,20 @@ use std::fmt;
 use datadog_transport::on_worker;
 use log::{LevelFilter, Log, Metadata, SetLoggerError};
 
-use crate::{Level, Logs};
+use crate::{Level, Logs, encode, kv};
 
 /// A logger for the `log` crate that sends what it gets to Datadog, and on to another logger if there is one.
 ///
 /// The record's target becomes `logger.name`; its place in the source becomes `code.namespace` (the module path,
 /// where that differs from the target), `code.file.path` and `code.line.number`; a named thread's name becomes
-/// `logger.thread_name`.
+/// `logger.thread_name`. Key-values, as in `info!(order = 42; "placed")`, become attributes of their types.
 ///
 /// What this client says about itself, or an HTTP library on its behalf, goes to the other logger only.
 pub struct DDLogHandler {
     logs: Logs,
     level: LevelFilter,
+    /// Targets with a level of their own.
+    target_levels: Vec<(String, LevelFilter)>,
     tee: Option<Box<dyn Log>>,
 }
 
@@ -25,6 +27,7 @@ impl DDLogHandler {
         Self {
             logs,
             level: LevelFilter::Info,
+            target_levels: Vec::new(),
             tee: None,
         }
     }
@@ -36,6 +39,14 @@ impl DDLogHandler {
         self
     }
 
+    /// Takes records of `target`, and of the targets below it such as `target::part`, up to another level. Of several
+    /// that fit the longest counts.
+    #[must_use]
+    pub fn target_level(mut self, target: impl Into<String>, level: LevelFilter) -> Self {
+        self.target_levels.push((target.into(), level));
+        self
+    }
+
     /// Hands every record on to `other` as well, which does its own filtering.
     #[must_use]
     pub fn tee(mut self, other: Box<dyn Log>) -> Self {
@@ -43,28 +54,39 @@ impl DDLogHandler {
         self
     }
 
-    /// Makes this the program's logger, and the level of [`DDLogHandler::level`] the program's maximum.
+    /// Makes this the program's logger, and the highest of its levels the program's maximum.
     /// [`log::set_max_level`] may raise it later for the sake of the other logger.
     ///
     /// # Errors
     ///
     /// The program already has a logger.
     pub fn install(self) -> Result<(), SetLoggerError> {
-        let level = self.level;
+        let levels = self.target_levels.iter().map(|(_, level)| *level);
+        let level = levels.fold(self.level, Ord::max);
         log::set_boxed_logger(Box::new(self))?;
         log::set_max_level(level);
         Ok(())
     }
 
     fn takes(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= self.level && !is_own(metadata.target())
+        metadata.level() <= self.level_of(metadata.target()) && !is_own(metadata.target())
+    }
+
+    fn level_of(&self, target: &str) -> LevelFilter {
+        self.target_levels
+            .iter()
+            .filter(|(above, _)| is_below(target, above))
+            .max_by_key(|(above, _)| above.len())
+            .map_or(self.level, |(_, level)| *level)
     }
 
     fn send(&self, record: &log::Record<'_>) {
         let target = record.target();
         let mut entry = self
             .logs
-            .write(Level::from(record.level()), *record.args())
+            .write(Level::from(record.level()), |json| {
+                encode::display(json, *record.args());
+            })
             .with("logger.name", target);
         if let Some(module) = record.module_path().filter(|module| *module != target) {
             entry = entry.with("code.namespace", module);
@@ -75,10 +97,8 @@ impl DDLogHandler {
         if let Some(line) = record.line() {
             entry = entry.with("code.line.number", line);
         }
-        if let Some(name) = std::thread::current().name() {
-            entry = entry.with("logger.thread_name", name);
-        }
-        drop(entry);
+        let mut entry = entry.with_thread_name();
+        kv::add(&mut entry, record.key_values());
     }
 }
 
@@ -109,6 +129,13 @@ impl Log for DDLogHandler {
     }
 }
 
+/// Whether `target` is `above`, or a part of it.
+fn is_below(target: &str, above: &str) -> bool {
+    target
+        .strip_prefix(above)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
 /// Whether a line is about this client's own work. Sending it would cause the next one.
 fn is_own(target: &str) -> bool {
     const CRATES: [&str; 8] = [
@@ -129,6 +156,7 @@ impl fmt::Debug for DDLogHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DDLogHandler")
             .field("level", &self.level)
+            .field("target_levels", &self.target_levels)
             .field("tee", &self.tee.is_some())
             .finish_non_exhaustive()
     }

@@ -24,6 +24,18 @@ pub enum Level {
 }
 
 impl Level {
+    /// Every level, the least important first.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Debug,
+        Self::Info,
+        Self::Notice,
+        Self::Warning,
+        Self::Error,
+        Self::Critical,
+        Self::Alert,
+        Self::Emergency,
+    ];
+
     /// The level as Datadog's `status` names it.
     pub fn as_str(self) -> &'static str {
         match self {

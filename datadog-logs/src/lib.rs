@@ -29,7 +29,17 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Records of the `log` macros are taken by a [`DDLogHandler`]: `logs.handler().install()?`.
+//! A [`Logger`] from [`Logs::get_logger`] has a name, attributes and a level of its own. Records of the `log` macros
+//! are taken by a [`DDLogHandler`]: `logs.handler().install()?`. Panics are logged after [`Logs::log_panics`].
+//!
+//! # Where records go
+//!
+//! To the logs intake; or, as `DD_LOGS_OUTPUT` says, as lines of JSON to the standard output, to a file that the agent
+//! tails (it is opened anew when a log rotation has moved it), or to a TCP or UDP port of the agent. The intake
+//! acknowledges what it takes; elsewhere a record counts as delivered when the operating system has taken it.
+//!
+//! `DD_LOGS_SAMPLE_RATES` and `DD_LOGS_RATE_LIMITS` leave out a part of the records of a level, or those beyond so many
+//! a second; they are counted as `sampled` and `rate limited`.
 //!
 //! # What a record looks like
 //!
@@ -45,19 +55,33 @@
 //!
 //! No key occurs twice: a later attribute replaces an earlier one of the same key, and an attribute that has a
 //! reserved name gets the prefix `custom.` instead of replacing what the client knows.
+//!
+//! The values of keys such as `password`, `authorization` or `api_key` are replaced by `[redacted]`, nested ones and
+//! those of the `log` macros too; `DD_LOGS_REDACTED_KEYS` has the list. Texts are not searched for secrets.
 
+mod buffer;
+mod correlation;
+mod destination;
 mod draft;
 mod encode;
 mod handler;
+mod kv;
 mod level;
+mod lines;
+mod logger;
 mod logs;
+mod panic;
 mod preamble;
 mod record;
+mod redact;
 mod sink;
+mod throttle;
 mod value;
 
+pub use correlation::Correlation;
 pub use handler::DDLogHandler;
 pub use level::Level;
+pub use logger::Logger;
 pub use logs::Logs;
 pub use record::Record;
 pub use value::Value;

@@ -1,21 +1,26 @@
 //! The handle: where records start, and where finished ones are handed to the worker.
 
 use std::error::Error;
-use std::fmt;
 use std::sync::Arc;
 
 use datadog_config::DDConfig;
 use datadog_transport::{
-    Account, DropReason, ErrorReport, Queue, SignalKind, Standalone, TransportBuilder,
+    Account, DropReason, ErrorReport, Seat, Signal, SignalKind, Standalone, TransportBuilder,
     TransportError, Waker, context,
 };
 
-use crate::draft::{Draft, TraceIdForm};
+use crate::buffer::Buffer;
+use crate::correlation::{self, Correlation, TraceIdForm};
+use crate::destination::Destination;
+use crate::draft::Draft;
+use crate::lines::LinesSink;
+use crate::redact::Redaction;
 use crate::sink::{Idle, IntakeSink};
-use crate::{DDLogHandler, Level, Record, preamble};
+use crate::throttle::Throttle;
+use crate::{DDLogHandler, Level, Logger, Record, encode, panic, preamble};
 
 /// The most bytes of records that wait for the worker.
-const QUEUE_BYTES: usize = 8 << 20;
+const BUFFER_BYTES: usize = 8 << 20;
 
 /// Writes log records. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
@@ -29,10 +34,14 @@ pub(crate) struct Shared {
     preamble: Vec<u8>,
     /// `None` with `DD_LOGS_INJECTION` off.
     trace_ids: Option<TraceIdForm>,
+    /// For loggers of plain text.
+    labels: String,
+    pub(crate) redaction: Redaction,
+    throttle: Throttle,
     account: Arc<Account>,
     waker: Waker,
     /// `None` where there is no receiver.
-    queue: Option<Arc<Queue<Box<[u8]>>>>,
+    buffer: Option<Arc<Buffer>>,
 }
 
 impl Logs {
@@ -45,53 +54,31 @@ impl Logs {
         Standalone::start(config, Self::join)
     }
 
-    /// Adds the logs signal to a client that is being put together. Without an intake, which needs an API key or
-    /// a URL, records are counted as dropped.
+    /// Adds the logs signal to a client that is being put together. With the intake as their output, but neither an
+    /// API key nor a URL of an intake, records are counted as dropped.
     ///
     /// # Errors
     ///
     /// [`TransportError::TlsMissing`] for an `https` intake without the feature `tls`.
     pub fn join(transport: &mut TransportBuilder) -> Result<Self, TransportError> {
         let config = transport.config().clone();
-        let intake = match config.logs_intake_url() {
-            Some(url) => Some(transport.intake(url)?),
-            None => {
-                log::warn!(
-                    target: "datadog",
-                    "logs have no receiver and are dropped: set DD_API_KEY, or DD_LOGS_DIRECT_SUBMISSION_URL"
-                );
-                None
-            }
-        };
-        let shared = |account, waker, queue| {
-            let form = if config.trace_id_128_bit_logging_enabled() {
-                TraceIdForm::Whole
-            } else {
-                TraceIdForm::Low
-            };
-            Shared {
-                preamble: preamble::of(&config),
-                trace_ids: config.logs_injection().then_some(form),
-                account,
-                waker,
-                queue,
-            }
-        };
-        let shared = match intake {
-            Some(intake) => transport.add(SignalKind::Logs, |seat| {
-                let queue = Arc::new(Queue::new(
-                    QUEUE_BYTES,
-                    Arc::clone(&seat.account),
-                    seat.waker.clone(),
-                ));
-                (
-                    IntakeSink::new(intake, Arc::clone(&queue), Arc::clone(&seat.account)),
-                    shared(seat.account, seat.waker, Some(queue)),
-                )
-            }),
-            None => transport.add(SignalKind::Logs, |seat| {
-                (Idle, shared(seat.account, seat.waker, None))
-            }),
+        let shared = if let Some(destination) = Destination::of(config.logs_output()) {
+            add(transport, |buffer, account| {
+                LinesSink::new(destination, buffer, account)
+            })
+        } else if let Some(url) = config.logs_intake_url() {
+            let intake = transport.intake(url)?;
+            add(transport, |buffer, account| {
+                IntakeSink::new(intake, buffer, account)
+            })
+        } else {
+            log::warn!(
+                target: "datadog",
+                "logs have no receiver and are dropped: set DD_API_KEY, DD_LOGS_DIRECT_SUBMISSION_URL or DD_LOGS_OUTPUT"
+            );
+            transport.add(SignalKind::Logs, |seat| {
+                (Idle, Shared::new(&config, seat, None))
+            })
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -101,7 +88,7 @@ impl Logs {
     /// Starts a record. Attributes may be added to what this returns; the record is taken when that is dropped,
     /// so a plain `logs.log(level, "text");` is complete.
     pub fn log(&self, level: Level, message: impl AsRef<str>) -> Record {
-        self.write(level, format_args!("{}", message.as_ref()))
+        self.write(level, |json| encode::text(json, message.as_ref()))
     }
 
     /// Starts a record of level error with what `error` displays as its message, and the attributes of
@@ -111,25 +98,56 @@ impl Logs {
         self.log(Level::Error, &report.message).with_report(&report)
     }
 
+    /// A logger with a name, to which attributes and a level may be given.
+    pub fn get_logger(&self, name: impl AsRef<str>) -> Logger {
+        Logger::new(self.clone(), name.as_ref())
+    }
+
+    /// Logs every panic of the program from now on, as a record of level critical with `error.kind` `panic`, the
+    /// panic's message and place, and a backtrace where `RUST_BACKTRACE` asks for one. The hook that is there
+    /// before is called as well.
+    ///
+    /// The record is only buffered, as any other: a program that is built with `panic = "abort"` ends before it
+    /// is sent.
+    pub fn log_panics(&self) {
+        panic::install(self.clone());
+    }
+
     /// A logger for the `log` crate that writes here. It may outlive the client, and then drops what it gets.
     pub fn handler(&self) -> DDLogHandler {
         DDLogHandler::new(self.clone())
     }
 
-    /// Starts a record whose message is not a text yet.
-    pub(crate) fn write(&self, level: Level, message: fmt::Arguments<'_>) -> Record {
+    /// What a logger of plain text adds to a line written now on this thread, so that Datadog can tie it to the trace.
+    pub fn correlation(&self) -> Correlation<'_> {
+        Correlation {
+            labels: &self.shared.labels,
+            form: self.shared.trace_ids,
+            span: context::active(),
+        }
+    }
+
+    /// Starts a record whose message `message` writes as a JSON text.
+    pub(crate) fn write(&self, level: Level, message: impl FnOnce(&mut Vec<u8>)) -> Record {
         let shared = &self.shared;
-        if shared.queue.is_none() {
+        let span = context::active();
+        let left_out = match shared.buffer {
+            Some(_) => shared.throttle.leaves_out(level, span),
+            None => Some(DropReason::NoReceiver),
+        };
+        if let Some(reason) = left_out {
             shared.account.accept(1);
-            shared.account.drop_items(DropReason::NoReceiver, 1);
+            shared.account.drop_items(reason, 1);
             return Record::none();
         }
-        let span = shared
-            .trace_ids
-            .and_then(|form| Some((context::active()?, form)));
+        let span = span.zip(shared.trace_ids);
         let mut draft = Draft::take();
         draft.begin(level, &shared.preamble, span, message);
         Record::new(Arc::clone(shared), draft)
+    }
+
+    pub(crate) fn redaction(&self) -> &Redaction {
+        &self.shared.redaction
     }
 
     /// Asks the worker to send soon.
@@ -138,11 +156,39 @@ impl Logs {
     }
 }
 
+/// Adds a signal that takes records out of a buffer.
+fn add<S: Signal + 'static>(
+    transport: &mut TransportBuilder,
+    make: impl FnOnce(Arc<Buffer>, Arc<Account>) -> S,
+) -> Shared {
+    let config = transport.config().clone();
+    transport.add(SignalKind::Logs, |seat| {
+        let account = Arc::clone(&seat.account);
+        let buffer = Buffer::new(BUFFER_BYTES, Arc::clone(&account), seat.waker.clone());
+        let buffer = Arc::new(buffer);
+        let sink = make(Arc::clone(&buffer), account);
+        (sink, Shared::new(&config, seat, Some(buffer)))
+    })
+}
+
 impl Shared {
+    fn new(config: &DDConfig, seat: Seat, buffer: Option<Arc<Buffer>>) -> Self {
+        Self {
+            preamble: preamble::of(config),
+            trace_ids: TraceIdForm::of(config),
+            labels: correlation::labels(config),
+            redaction: Redaction::of(config.logs_redacted_keys()),
+            throttle: Throttle::of(config),
+            account: seat.account,
+            waker: seat.waker,
+            buffer,
+        }
+    }
+
     /// Takes a finished record.
     pub(crate) fn hand_over(&self, mut draft: Box<Draft>) {
-        match (draft.close(), &self.queue) {
-            (Some(entry), Some(queue)) => queue.push(Box::from(entry), 1, entry.len()),
+        match (draft.close(), &self.buffer) {
+            (Some(entry), Some(buffer)) => buffer.push(entry),
             _ => {
                 self.account.accept(1);
                 self.account.drop_items(DropReason::TooLarge, 1);

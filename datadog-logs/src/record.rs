@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::thread;
 
 use datadog_transport::ErrorReport;
 
@@ -35,11 +36,9 @@ impl Record {
 
     /// Adds an attribute. A later one of the same key replaces the earlier; a key that Datadog reserves (`message`,
     /// `status`, `timestamp`, `service`, `hostname`, `ddsource`, `ddtags`, `dd` and `dd.…`) gets the prefix
-    /// `custom.`. Texts are cut and attributes left out where the record would be larger than 1 MB.
+    /// `custom.`. Of a key that `DD_LOGS_REDACTED_KEYS` names only `[redacted]` is sent. Texts are cut and attributes left out where the record would be larger than 1 MB.
     pub fn with<'v>(mut self, key: &str, value: impl Into<Value<'v>>) -> Self {
-        if let Some(open) = &mut self.open {
-            open.draft.attribute(key, &value.into());
-        }
+        self.set(key, value);
         self
     }
 
@@ -50,6 +49,33 @@ impl Record {
             return self;
         }
         self.with_report(&ErrorReport::of(error))
+    }
+
+    /// [`Record::with`] in place.
+    pub(crate) fn set<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
+        if let Some(open) = &mut self.open {
+            let redaction = &open.shared.redaction;
+            open.draft.attribute(key, &value.into(), redaction);
+        }
+    }
+
+    /// Adds the attributes of a logger.
+    pub(crate) fn with_all(mut self, attributes: &Draft) -> Self {
+        if let Some(open) = &mut self.open {
+            open.draft.append(attributes);
+        }
+        self
+    }
+
+    /// Adds the name of this thread, if it has one.
+    pub(crate) fn with_thread_name(self) -> Self {
+        if self.open.is_none() {
+            return self;
+        }
+        match thread::current().name() {
+            Some(name) => self.with("logger.thread_name", name),
+            None => self,
+        }
     }
 
     pub(crate) fn with_report(self, report: &ErrorReport) -> Self {

@@ -1,9 +1,11 @@
-//! The worker's half: takes finished records and posts them to the intake.
+//! The worker's half: takes finished entries and posts them to the intake.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datadog_transport::{Account, IntakeClient, Outbox, Part, Pass, Payload, Queue, Signal};
+use datadog_transport::{Account, DropReason, IntakeClient, Outbox, Part, Pass, Payload, Signal};
+
+use crate::buffer::{Block, Buffer};
 
 /// Public API reference, "Send logs".
 const PATH: &str = "/api/v2/logs";
@@ -11,9 +13,8 @@ const PATH: &str = "/api/v2/logs";
 /// The most entries of one request (public API reference, "Send logs").
 const MAX_ENTRIES: usize = 1000;
 
-/// A request with this many bytes is closed. One entry of 1 MB still fits before the limit of 5 MB
-/// (public API reference, "Send logs").
-const FULL_BYTES: usize = 3_900_000;
+/// The most bytes of one request (public API reference, "Send logs").
+const MAX_BYTES: usize = 5_000_000;
 
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -23,7 +24,10 @@ const OUTBOX_BYTES: usize = 16 << 20;
 /// Sends to the logs intake.
 pub(crate) struct IntakeSink {
     intake: IntakeClient,
-    queue: Arc<Queue<Box<[u8]>>>,
+    buffer: Arc<Buffer>,
+    account: Arc<Account>,
+    /// What the last request had no room for.
+    rest: Block,
     outbox: Outbox,
 }
 
@@ -31,32 +35,37 @@ pub(crate) struct IntakeSink {
 pub(crate) struct Idle;
 
 impl IntakeSink {
-    pub(crate) fn new(
-        intake: IntakeClient,
-        queue: Arc<Queue<Box<[u8]>>>,
-        account: Arc<Account>,
-    ) -> Self {
+    pub(crate) fn new(intake: IntakeClient, buffer: Arc<Buffer>, account: Arc<Account>) -> Self {
         Self {
             intake,
-            queue,
-            outbox: Outbox::new(OUTBOX_BYTES, account),
+            buffer,
+            outbox: Outbox::new(OUTBOX_BYTES, Arc::clone(&account)),
+            account,
+            rest: Block::default(),
         }
     }
 
     /// What waits, up to one full request.
-    fn next_payload(&self) -> Option<Payload> {
+    fn next_payload(&mut self) -> Option<Payload> {
         let mut list = JsonList::default();
-        while list.entries.len() < MAX_ENTRIES && list.body.len() < FULL_BYTES {
-            let Some((entry, items)) = self.queue.pop() else {
+        loop {
+            if self.rest.entries == 0 {
+                match self.buffer.pop() {
+                    Some(block) => self.rest = block,
+                    None => break,
+                }
+            }
+            if !list.fill(&mut self.rest) {
                 break;
-            };
-            list.push(&entry, items);
+            }
         }
-        (!list.entries.is_empty()).then(|| list.close())
+        let entries = list.entries.len();
+        self.account.queued(-(entries as i64));
+        (entries > 0).then(|| list.close())
     }
 }
 
-/// A request body that is being written: a JSON array of records.
+/// A request body that is being written: a JSON array of entries.
 #[derive(Default)]
 struct JsonList {
     body: Vec<u8>,
@@ -64,14 +73,32 @@ struct JsonList {
 }
 
 impl JsonList {
-    fn push(&mut self, entry: &[u8], items: u64) {
+    /// Moves entries from the beginning of `block`. Whether all of them fitted.
+    fn fill(&mut self, block: &mut Block) -> bool {
+        let mut moved = 0;
+        for line in block.lines.split_inclusive(|byte| *byte == b'\n') {
+            // The bracket or comma before it and the bracket at the end take as much as the newline, and one more.
+            let full =
+                self.entries.len() == MAX_ENTRIES || self.body.len() + line.len() >= MAX_BYTES;
+            if full {
+                break;
+            }
+            self.push(&line[..line.len() - 1]);
+            moved += line.len();
+            block.entries -= 1;
+        }
+        block.lines.drain(..moved);
+        block.entries == 0
+    }
+
+    fn push(&mut self, entry: &[u8]) {
         self.body
             .push(if self.entries.is_empty() { b'[' } else { b',' });
         let start = self.body.len();
         self.body.extend_from_slice(entry);
         self.entries.push(Part {
             bytes: start..self.body.len(),
-            items,
+            items: 1,
         });
     }
 
@@ -84,9 +111,7 @@ impl JsonList {
 
 fn frame(entries: &[(&[u8], u64)]) -> Payload {
     let mut list = JsonList::default();
-    for (entry, items) in entries {
-        list.push(entry, *items);
-    }
+    entries.iter().for_each(|(entry, _)| list.push(entry));
     list.close()
 }
 
@@ -96,7 +121,8 @@ impl Signal for IntakeSink {
     }
 
     fn run(&mut self, pass: &Pass) -> Option<Instant> {
-        // One request at a time, so that a fast producer finds room in the queue while the intake is busy.
+        self.buffer.collect();
+        // One request at a time, so that a fast producer finds room in the buffer while the intake is busy.
         loop {
             let payload = self.next_payload();
             let more = payload.is_some() && Instant::now() < pass.deadline;
@@ -105,7 +131,7 @@ impl Signal for IntakeSink {
                 .for_each(|payload| self.outbox.push(payload));
             let intake = &self.intake;
             let again = self.outbox.deliver(pass, intake.limit(), |payload, limit| {
-                intake.post(PATH, payload, limit)
+                intake.post_compressed(PATH, payload, limit)
             });
             if !more {
                 return again;
@@ -114,7 +140,11 @@ impl Signal for IntakeSink {
     }
 
     fn close(&mut self) {
-        self.queue.close();
+        self.account.queued(-(self.rest.entries as i64));
+        self.account
+            .drop_items(DropReason::Shutdown, self.rest.entries);
+        self.rest = Block::default();
+        self.buffer.close();
         self.outbox.close();
     }
 }
@@ -129,4 +159,48 @@ impl Signal for Idle {
     }
 
     fn close(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(sizes: &[usize]) -> Block {
+        let lines = sizes.iter().flat_map(|size| {
+            let line = "x".repeat(size - 1);
+            (line + "\n").into_bytes()
+        });
+        Block {
+            lines: lines.collect(),
+            entries: sizes.len() as u64,
+        }
+    }
+
+    #[test]
+    fn a_request_is_filled_to_the_last_byte_and_not_beyond() {
+        let mut list = JsonList::default();
+        let mut waiting = block(&[3_000_000, 1_999_999, 1]);
+        assert!(!list.fill(&mut waiting));
+        assert_eq!(waiting.lines, b"\n");
+        assert_eq!(list.close().bytes(), MAX_BYTES);
+        let mut list = JsonList::default();
+        let mut waiting = block(&[3_000_000, 2_000_000]);
+        assert!(!list.fill(&mut waiting));
+        assert_eq!((waiting.entries, waiting.lines.len()), (1, 2_000_000));
+        assert_eq!(list.close().bytes(), 3_000_001);
+    }
+
+    #[test]
+    fn a_request_takes_as_many_entries_as_it_may() {
+        let mut list = JsonList::default();
+        let mut waiting = block(&[2; 1001]);
+        assert!(!list.fill(&mut waiting));
+        assert_eq!((list.entries.len(), waiting.entries), (1000, 1));
+        let mut list = JsonList::default();
+        assert!(list.fill(&mut waiting));
+        assert_eq!(
+            (list.body.as_slice(), waiting.lines.len()),
+            (b"[x".as_slice(), 0)
+        );
+    }
 }

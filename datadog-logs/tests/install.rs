@@ -20,12 +20,20 @@ fn the_macros_reach_the_intake_and_the_clients_own_lines_do_not() {
         .unwrap();
     let logs = Logs::start(&config).unwrap();
     // Trace, so that everything that the HTTP library says on the worker comes by.
-    logs.handler().level(LevelFilter::Trace).install().unwrap();
+    let handler = logs.handler().level(LevelFilter::Error);
+    let everything = ["install", "shop", "datadog", "ureq", "ureq_proto"];
+    everything
+        .into_iter()
+        .fold(handler, |handler, target| {
+            handler.target_level(target, LevelFilter::Trace)
+        })
+        .install()
+        .unwrap();
     assert_eq!(log::max_level(), LevelFilter::Trace);
     assert!(logs.handler().install().is_err());
 
     log::info!("{} orders", 3);
-    log::trace!(target: "shop::detail", "small");
+    log::trace!(target: "shop::detail", size = 1; "small");
     log::warn!(target: "datadog", "own line");
     assert_eq!(logs.flush(soon).delivered, 2);
     agent.stop_listening().unwrap();
@@ -48,6 +56,7 @@ fn the_macros_reach_the_intake_and_the_clients_own_lines_do_not() {
             line("nobody listens", "error")
         ]
     );
+    assert_eq!(agent.logs()[1].attribute("size"), Some(&1.into()));
     let health = logs.health().signal(SignalKind::Logs);
     assert_eq!((health.accepted, health.delivered), (3, 3));
 }

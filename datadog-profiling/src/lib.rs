@@ -1,1 +1,85 @@
-//! Continuous profiles for Datadog.
+//! Continuous CPU profiles for Datadog: which functions the program spends its time in, from production.
+//!
+//! Used through the `datadog` facade (feature `profiling`), or alone:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use datadog_config::DDConfig;
+//! use datadog_profiling::Profiler;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let agent = datadog_local_agent::LocalAgent::start()?;
+//! # let url = agent.url();
+//! let config = DDConfig::builder().service("shop").agent_url(url).build()?;
+//! let profiler = Profiler::start(&config)?;
+//! profiler.start_sampling();
+//! # profiler.flush(Duration::from_secs(10));
+//! # let end = std::time::Instant::now() + Duration::from_millis(300);
+//! # let mut work = Vec::new();
+//! # while std::time::Instant::now() < end { work.push(0u8); work.sort(); }
+//! // … the program works …
+//! profiler.stop_sampling();
+//! # assert_eq!(
+//! profiler.flush(Duration::from_secs(10)).delivered
+//! # , 1);
+//! # Ok(()) }
+//! ```
+//!
+//! With `profiling_enabled(true)` in the config, or `DD_PROFILING_ENABLED=true` in the environment, the program is
+//! sampled from the start. A profile is uploaded to the agent every
+//! [`profiling_upload_period`](datadog_config::DDConfig::profiling_upload_period), at each flush and at the
+//! shutdown; one in which nothing was sampled is not. Its samples carry the thread's name; its tags name the
+//! service, the process and the `runtime-id` that the tracer's spans carry too.
+//!
+//! # How it works
+//!
+//! The `pprof` crate interrupts the program 99 times in each second of its CPU time (`SIGPROF`) and notes the
+//! stack of the thread that runs. Everything else is the worker's: starting, naming the functions, packing,
+//! uploading. A caller of [`Profiler`] only flips a switch.
+//!
+//! # What it costs
+//!
+//! Nothing while it is off. While it is on, measured on Linux 6.18, x86_64, glibc 2.36, 2 virtual cores, with a
+//! program of 24 MB, most of it debug information:
+//!
+//! | what | cost |
+//! |---|---|
+//! | one sample, 30 calls deep | 11 µs on the interrupted thread: 0.1 % of a busy core |
+//! | start | 0.15 s of the worker's CPU time in a release build, 0.5 s in a debug build |
+//! | resident memory from the start on | 100 to 140 MB: 67 MB pprof's table, the rest debug information |
+//! | the same after the first stop | 180 to 220 MB: pprof makes a new table before it frees the old one |
+//! | an upload of 1,000 different stacks | 25 to 85 ms of the worker's CPU time, 10 KB to the agent |
+//!
+//! # Its limits
+//!
+//! - It runs where pprof does: Linux, macOS and FreeBSD, with a writable directory for temporary files. Only
+//!   Linux with glibc is tested. With musl the stacks are of little use (tikv/pprof-rs issues 32, 110).
+//! - One pprof profiler a process: while another one runs, this one waits, and the account's last error says so.
+//!   Two *versions* of the pprof crate in one program don't link.
+//! - Samples that interrupt the C library, the dynamic loader or the kernel are left out, because unwinding from
+//!   there can deadlock; so the time of system calls, of `memcpy` and of the allocator is missing.
+//! - CPU time alone, without waiting. The timer is the process's, not the thread's: threads that run seldom can
+//!   be off by half, and under contention the sum can be.
+//! - Different places within one function count as one, at the line that was seen first. A stack has 128 calls
+//!   at most, counted from the innermost.
+//! - Names come from the program's symbols: `debug = 1` gives qualified names, files, lines and inlined calls;
+//!   `debug = "line-tables-only"` unqualified names; `debug = 0` no files and lines. The profile of a stripped
+//!   program (`strip = true`) has addresses only, and is of no use.
+//! - pprof leaves one empty temporary file behind for each process that was sampled.
+//! - `SIGPROF` must be free. Stopping leaves it ignored. A program that replaces itself by `exec` has to stop
+//!   sampling before, or the timer ends its successor.
+//! - Naming functions can't be cut short: the first flush or shutdown of a program with large debug information
+//!   can take seconds on the worker, and then report that it did not complete.
+
+mod encode;
+mod pprof_sampler;
+mod profiler;
+mod protobuf;
+mod sample;
+mod sink;
+mod symbol;
+mod timestamp;
+mod upload;
+
+pub use profiler::Profiler;

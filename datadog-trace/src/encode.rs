@@ -1,13 +1,18 @@
 //! Traces as the agent reads them: `POST /v0.4/traces`, MessagePack
 //! (datadog-agent: `pkg/proto/pbgo/trace/span.proto`, `pkg/trace/api/api.go`).
 
+mod extras;
+
 use std::process;
 
 use datadog_config::DDConfig;
 use datadog_transport::{Clock, Part, Payload};
 
+use crate::batch::{Finished, FinishedSpan};
 use crate::msgpack;
-use crate::trace::SpanData;
+use crate::span_data::Extras;
+use crate::trace::Chunk;
+use crate::tracer::span_tags;
 
 /// A payload is closed at this size; the agent refuses 25 MB (dd-trace-go: `ddtrace/tracer/payload.go`).
 const PAYLOAD_BYTES: usize = 4_750_000;
@@ -15,11 +20,18 @@ const PAYLOAD_BYTES: usize = 4_750_000;
 /// The head of a list, in the form that is as long for every length.
 const HEAD_BYTES: usize = 5;
 
-/// Sampling priority "automatically kept" (datadog-agent: `pkg/trace/sampler`).
-const AUTO_KEEP: f64 = 1.0;
+/// What the agent calls spans without a name (datadog-agent: `pkg/trace/traceutil/normalize`).
+const NAMELESS: &str = "unnamed_operation";
 
-/// Decision maker "default": no rule, rate or user decided (dd-trace-go: `ddtrace/tracer/sampler.go`).
-const BY_DEFAULT: &str = "-0";
+/// Baggage that becomes tags of the first span (dd-trace-go: `DD_TRACE_BAGGAGE_TAG_KEYS`).
+const BAGGAGE_TAGS: [(&str, &str); 3] = [
+    ("user.id", "baggage.user.id"),
+    ("session.id", "baggage.session.id"),
+    ("account.id", "baggage.account.id"),
+];
+
+/// The sampling mechanism "single-span rule" (dd-trace-go: `internal/samplernames/samplernames.go`).
+const SINGLE_SPAN_RULE: f64 = 8.0;
 
 /// What the spans of this client carry without being told.
 #[derive(Debug)]
@@ -42,14 +54,7 @@ pub(crate) struct Filling {
 
 impl Encoder {
     pub(crate) fn new(config: &DDConfig) -> Self {
-        let env = config.env().map(|env| ("env".to_owned(), env.to_owned()));
-        let tags = config
-            .tags()
-            .iter()
-            .filter(|(key, _)| key != "env")
-            .cloned();
         let mut chunk_tags = vec![
-            ("_dd.p.dm", BY_DEFAULT.to_owned()),
             ("runtime-id", config.runtime_id().to_owned()),
             ("language", "rust".to_owned()),
         ];
@@ -62,103 +67,228 @@ impl Encoder {
             clock: Clock::new(),
             service: config.service().to_owned(),
             version: config.version().map(str::to_owned),
-            span_tags: tags.chain(env).collect(),
+            span_tags: span_tags(config),
             chunk_tags,
         }
     }
 
-    /// Appends one trace, its local root first.
-    pub(crate) fn add(&self, filling: &mut Filling, mut spans: Vec<SpanData>) {
+    /// Appends one chunk, its local root first.
+    pub(crate) fn add(&self, filling: &mut Filling, chunk: &mut Chunk) {
         if filling.body.is_empty() {
             filling.body.resize(HEAD_BYTES, 0);
         }
         let start = filling.body.len();
-        if let Some(root) = spans.iter().position(|span| span.is_local_root) {
-            spans.swap(0, root);
-        }
-        msgpack::array(&mut filling.body, spans.len());
-        for (at, span) in spans.iter().enumerate() {
-            self.span(&mut filling.body, span, at == 0);
+        chunk.spans.root_first();
+        msgpack::array(&mut filling.body, chunk.spans.len());
+        for (at, span) in chunk.spans.spans().enumerate() {
+            let first_of = (at == 0).then_some(&*chunk);
+            self.span(&mut filling.body, chunk.trace_id as u64, span, first_of);
         }
         filling.chunks.push(Part {
             bytes: start..filling.body.len(),
-            items: spans.len() as u64,
+            items: chunk.spans.len() as u64,
         });
     }
 
-    fn span(&self, out: &mut Vec<u8>, span: &SpanData, first: bool) {
-        msgpack::map(out, 11 + usize::from(span.span_type.is_some()));
-        text(out, "service", &span.service);
-        text(out, "name", &span.name);
-        text(
-            out,
-            "resource",
-            span.resource.as_ref().unwrap_or(&span.name),
-        );
-        number(out, "trace_id", span.trace_id as u64);
+    /// `first_of` is the chunk whose first span it is.
+    fn span(
+        &self,
+        out: &mut Vec<u8>,
+        trace_id: u64,
+        tagged: FinishedSpan<'_>,
+        first_of: Option<&Chunk>,
+    ) {
+        let span = tagged.span;
+        let extras = span.extras.as_deref();
+        let fields = 11 + usize::from(span.span_type.is_some()) + extras.map_or(0, extras::fields);
+        msgpack::map(out, fields);
+        let (start, duration) = self.times(span);
+        text(out, "service", self.service_of(span));
+        text(out, "name", or_nameless(&span.name));
+        text(out, "resource", or_nameless(span.resource()));
+        number(out, "trace_id", trace_id);
         number(out, "span_id", span.span_id);
         number(out, "parent_id", span.parent_id);
-        number(out, "start", self.clock.unix_nanos(span.start));
-        number(out, "duration", span.duration_ns);
+        number(out, "start", start);
+        number(out, "duration", duration);
         number(out, "error", u64::from(span.error));
         if let Some(span_type) = &span.span_type {
             text(out, "type", span_type);
         }
         msgpack::str(out, "meta");
-        self.meta(out, span, first);
+        let mut meta = Pairs::start(out);
+        self.meta(&mut meta, tagged, first_of);
+        meta.end();
         msgpack::str(out, "metrics");
-        metrics(out, span, first);
+        let mut metrics = Pairs::start(out);
+        self::metrics(&mut metrics, tagged, first_of);
+        metrics.end();
+        if let Some(extras) = extras {
+            extras::write(out, extras);
+        }
     }
 
-    fn meta(&self, out: &mut Vec<u8>, span: &SpanData, first: bool) {
-        let ours = *self.service == *span.service;
-        let high_id = (span.trace_id >> 64) as u64;
-        let high_id = (first && high_id != 0).then(|| format!("{high_id:016x}"));
-        let chunk_tags = if first {
-            self.chunk_tags.as_slice()
-        } else {
-            &[]
-        };
-        let mut extra: Vec<(&str, &str)> = Vec::with_capacity(16);
-        extra.extend(self.span_tags.iter().map(|(key, value)| (&**key, &**value)));
-        extra.extend(chunk_tags.iter().map(|(key, value)| (*key, &**value)));
-        extra.extend(high_id.as_deref().map(|id| ("_dd.p.tid", id)));
-        extra.extend((!ours).then_some(("_dd.base_service", &*self.service)));
-        extra.extend(
-            self.version
-                .as_deref()
-                .filter(|_| ours)
-                .map(|version| ("version", version)),
-        );
-        // What the program set itself wins.
-        extra.retain(|(key, _)| !span.has_tag(key));
-        msgpack::map(out, span.meta.len() + extra.len());
-        for (key, value) in &span.meta {
-            text(out, key, value);
+    /// Start and duration in nanoseconds. Times that the program set beat the clock.
+    fn times(&self, span: &Finished) -> (u64, u64) {
+        let clock_start = self.clock.unix_nanos(span.start);
+        let set = |time: fn(&Extras) -> Option<u64>| span.extras.as_deref().and_then(time);
+        let start = set(|extras| extras.start_ns).unwrap_or(clock_start);
+        let end = set(|extras| extras.end_ns)
+            .unwrap_or_else(|| clock_start.saturating_add(span.duration_ns));
+        (start.max(1), end.saturating_sub(start))
+    }
+
+    fn meta(&self, meta: &mut Pairs<'_>, tagged: FinishedSpan<'_>, first_of: Option<&Chunk>) {
+        let span = tagged.span;
+        for (key, value) in tagged.texts() {
+            meta.text(key, value);
         }
-        for (key, value) in extra {
-            text(out, key, value);
+        // What the program set itself wins.
+        let mut add = |key: &str, value: &str| {
+            if !tagged.has_tag(key) {
+                meta.text(key, value);
+            }
+        };
+        for (key, value) in &self.span_tags {
+            add(key, value);
+        }
+        if self.service_of(span).eq_ignore_ascii_case(&self.service) {
+            if let Some(version) = &self.version {
+                add("version", version);
+            }
+        } else {
+            add("_dd.base_service", &self.service);
+        }
+        if let Some(events) = span.extras.as_deref().and_then(extras::events) {
+            add("events", &events);
+        }
+        let Some(chunk) = first_of else { return };
+        for (key, value) in &self.chunk_tags {
+            add(key, value);
+        }
+        let high_id = (chunk.trace_id >> 64) as u64;
+        if high_id != 0 {
+            add("_dd.p.tid", &format!("{high_id:016x}"));
+        }
+        for (key, value) in chunk.propagated_tags() {
+            add(&key, &value);
+        }
+        if let Some(upstream) = &chunk.upstream {
+            if let Some(origin) = &upstream.origin {
+                add("_dd.origin", origin);
+            }
+            if span.is_local_root {
+                if let Some(id) = upstream.last_datadog_span {
+                    add("_dd.parent_id", &format!("{id:016x}"));
+                }
+                for (key, tag) in BAGGAGE_TAGS {
+                    let items = upstream.baggage.iter();
+                    for (_, value) in items.filter(|(known, _)| known == key) {
+                        add(tag, value);
+                    }
+                }
+            }
+        }
+    }
+
+    fn service_of<'a>(&'a self, span: &'a Finished) -> &'a str {
+        let own = span.service.as_deref();
+        own.filter(|service| !service.is_empty())
+            .unwrap_or(&self.service)
+    }
+}
+
+impl Chunk {
+    /// The tags `_dd.p.*` of the trace, but `_dd.p.tid`.
+    pub(crate) fn propagated_tags(&self) -> Vec<(String, String)> {
+        let upstream = self.upstream.as_deref();
+        self.decision
+            .propagated_tags(upstream.map_or(&[], |upstream| &upstream.tags))
+    }
+}
+
+fn metrics(metrics: &mut Pairs<'_>, tagged: FinishedSpan<'_>, first_of: Option<&Chunk>) {
+    let span = tagged.span;
+    for (key, value) in tagged.numbers() {
+        metrics.number(key, value);
+    }
+    let mut add = |key: &str, value: f64| {
+        if !tagged.has_tag(key) {
+            metrics.number(key, value);
+        }
+    };
+    if span.top_level {
+        add("_dd.top_level", 1.0);
+    }
+    if let Some((rate, limit)) = span.extras.as_deref().and_then(|extras| extras.kept_alone) {
+        add("_dd.span_sampling.mechanism", SINGLE_SPAN_RULE);
+        add("_dd.span_sampling.rule_rate", rate);
+        if let Some(limit) = limit {
+            add("_dd.span_sampling.max_per_second", limit);
+        }
+    }
+    let Some(chunk) = first_of else { return };
+    let decision = &chunk.decision;
+    add("process_id", f64::from(process::id()));
+    // Undecided are only traces whose first span was lost with its thread.
+    add(
+        "_sampling_priority_v1",
+        decision.priority.map_or(1.0, f64::from),
+    );
+    if span.is_local_root {
+        let rates = [
+            ("_dd.rule_psr", decision.rule_rate),
+            ("_dd.limit_psr", decision.limit_rate),
+            ("_dd.agent_psr", decision.agent_rate),
+        ];
+        for (key, rate) in rates {
+            if let Some(rate) = rate {
+                add(key, rate);
+            }
         }
     }
 }
 
-fn metrics(out: &mut Vec<u8>, span: &SpanData, first: bool) {
-    let mut extra: Vec<(&str, f64)> = Vec::new();
-    if span.top_level {
-        extra.push(("_dd.top_level", 1.0));
+/// A map that is being written before its length is known.
+struct Pairs<'a> {
+    out: &'a mut Vec<u8>,
+    head: usize,
+    count: u16,
+}
+
+impl<'a> Pairs<'a> {
+    fn start(out: &'a mut Vec<u8>) -> Self {
+        let head = out.len();
+        msgpack::map16(out, 0);
+        Self {
+            out,
+            head,
+            count: 0,
+        }
     }
-    if first {
-        extra.extend([
-            ("_sampling_priority_v1", AUTO_KEEP),
-            ("process_id", f64::from(process::id())),
-        ]);
+
+    fn text(&mut self, key: &str, value: &str) {
+        if self.counts() {
+            text(self.out, key, value);
+        }
     }
-    extra.retain(|(key, _)| !span.has_tag(key));
-    msgpack::map(out, span.metrics.len() + extra.len());
-    let set = span.metrics.iter().map(|(key, value)| (&**key, *value));
-    for (key, value) in set.chain(extra) {
-        msgpack::str(out, key);
-        msgpack::float(out, value);
+
+    fn number(&mut self, key: &str, value: f64) {
+        if self.counts() {
+            msgpack::str(self.out, key);
+            msgpack::float(self.out, value);
+        }
+    }
+
+    /// Whether there is room for one more.
+    fn counts(&mut self) -> bool {
+        let more = self.count < u16::MAX;
+        self.count += u16::from(more);
+        more
+    }
+
+    fn end(self) {
+        self.out[self.head + 1..self.head + 3].copy_from_slice(&self.count.to_be_bytes());
     }
 }
 
@@ -200,6 +330,10 @@ fn frame(chunks: &[(&[u8], u64)]) -> Payload {
         });
     }
     payload(body, parts)
+}
+
+fn or_nameless(name: &str) -> &str {
+    if name.is_empty() { NAMELESS } else { name }
 }
 
 fn text(out: &mut Vec<u8>, key: &str, value: &str) {

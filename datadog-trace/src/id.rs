@@ -1,36 +1,126 @@
 //! Ids of traces and spans.
 
+use std::cell::RefCell;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::process;
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use fastrand::Rng;
+
+thread_local! {
+    /// Our own: a program that seeds `fastrand`'s generator must not make ids repeat.
+    static IDS: RefCell<Option<Ids>> = const { RefCell::new(None) };
+}
+
+struct Ids {
+    /// Of the process that seeded it: a forked one would repeat its parent's ids.
+    process: u32,
+    random: Rng,
+}
 
 /// A random 64-bit span id, never 0.
 pub(crate) fn span_id() -> u64 {
-    fastrand::u64(1..)
+    with_ids(|ids| ids.random.u64(1..))
 }
 
 /// A 128-bit trace id: 32 bits of Unix seconds, 32 zero bits, 64 random bits. Datadog's own layout, by which the
 /// low half serves tracers that know 64 bits only.
 pub(crate) fn trace_id() -> u128 {
-    let seconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs() as u32;
-    u128::from(seconds) << 96 | u128::from(span_id())
+    u128::from(unix_seconds()) << 96 | u128::from(narrow_trace_id())
+}
+
+/// A random 64-bit trace id, never 0. Asking for the process is what takes time here, so it is done once a trace.
+pub(crate) fn narrow_trace_id() -> u64 {
+    let process = process::id();
+    with_ids(|ids| {
+        ids.renew_after_fork(process);
+        ids.random.u64(1..)
+    })
+}
+
+impl Ids {
+    fn new(process: u32) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let seed = (process, now.unwrap_or_default(), thread::current().id());
+        Self {
+            process,
+            random: Rng::with_seed(RandomState::new().hash_one(seed)),
+        }
+    }
+
+    fn renew_after_fork(&mut self, process: u32) {
+        if self.process != process {
+            *self = Self::new(process);
+        }
+    }
+}
+
+fn unix_seconds() -> u32 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_secs() as u32
+}
+
+fn with_ids<T>(work: impl Fn(&mut Ids) -> T) -> T {
+    IDS.try_with(|ids| {
+        work(
+            ids.borrow_mut()
+                .get_or_insert_with(|| Ids::new(process::id())),
+        )
+    })
+    // The thread is being torn down.
+    .unwrap_or_else(|_| work(&mut Ids::new(process::id())))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
     fn a_trace_id_holds_the_time_zeros_and_randomness() {
         let id = trace_id();
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap()
-            .as_secs();
-        assert!(now.abs_diff((id >> 96) as u64) < 5);
+        assert!(unix_seconds().abs_diff((id >> 96) as u32) < 5);
         assert_eq!((id >> 64) as u32, 0);
         assert_ne!(id as u64, 0);
         assert_ne!(trace_id() as u64, id as u64);
+    }
+
+    #[test]
+    fn ids_differ_between_threads() {
+        let make = || (0..1000).map(|_| span_id()).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..8).map(|_| thread::spawn(make)).collect();
+        let ids = threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap());
+        assert_eq!(ids.collect::<HashSet<_>>().len(), 8000);
+    }
+
+    #[test]
+    fn a_forked_process_does_not_repeat_its_parents_ids() {
+        let mut parent = Ids::new(1);
+        let mut child = Ids {
+            process: parent.process,
+            random: parent.random.clone(),
+        };
+        child.renew_after_fork(2);
+        assert_ne!(parent.random.u64(1..), child.random.u64(1..));
+        let mut same = parent.random.clone();
+        parent.renew_after_fork(1);
+        assert_eq!(
+            parent.random.u64(1..),
+            same.u64(1..),
+            "no fork, no new seed"
+        );
+    }
+
+    #[test]
+    fn a_program_that_seeds_the_shared_generator_does_not_make_ids_repeat() {
+        fastrand::seed(7);
+        let id = span_id();
+        fastrand::seed(7);
+        assert_ne!(span_id(), id);
     }
 }

@@ -25,17 +25,44 @@
 //! A span is active on its thread from [`Tracer::trace`] until it is finished or dropped; spans that start
 //! meanwhile on the same thread become its children. When the last open span of a trace is finished, the whole
 //! trace is handed to the worker thread, which encodes it and posts it to the agent.
+//!
+//! Whether a trace is kept is decided late, when it is told to another process or when its first span ends, so that
+//! sampling rules see what the program said about that span. What is not kept is sent too, marked as such: the agent
+//! computes statistics from it.
+//!
+//! To leave the process, [inject](Tracer::inject) the trace into the headers of a request, and
+//! [extract](Tracer::extract) it on the other side. To leave the thread, [detach](Span::detach) a span, start children from its [context](Span::context), or put a
+//! future [into it](FutureExt::in_span).
 
-mod active;
+mod batch;
+mod carried;
+mod context;
+mod detached;
 mod encode;
+mod event;
 mod id;
+mod kind;
+mod link;
+mod local;
 mod msgpack;
+mod parked;
+mod pool;
+mod propagate;
+mod sample;
 mod sink;
 mod span;
+mod span_data;
 mod tag;
+mod tags;
 mod trace;
 mod tracer;
 
+pub use context::SpanContext;
+pub use detached::{DetachedSpan, FutureExt, InSpan};
+pub use event::{EventValue, SpanEvent};
+pub use kind::SpanKind;
+pub use link::SpanLink;
+pub use propagate::{Extract, Inject};
 pub use span::Span;
 pub use tag::TagValue;
 pub use tracer::Tracer;

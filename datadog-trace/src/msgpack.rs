@@ -9,6 +9,11 @@ pub(crate) fn map(out: &mut Vec<u8>, len: usize) {
     }
 }
 
+/// Writes a map's head in its 3-byte form, which can be written before the length is known.
+pub(crate) fn map16(out: &mut Vec<u8>, len: u16) {
+    head(out, 0xde, &len.to_be_bytes());
+}
+
 /// Writes an array's head; `len` elements follow.
 pub(crate) fn array(out: &mut Vec<u8>, len: usize) {
     match len {
@@ -32,6 +37,16 @@ pub(crate) fn str(out: &mut Vec<u8>, text: &str) {
         _ => head(out, 0xdb, &(len as u32).to_be_bytes()),
     }
     out.extend_from_slice(text.as_bytes());
+}
+
+pub(crate) fn bin(out: &mut Vec<u8>, bytes: &[u8]) {
+    let len = bytes.len();
+    match len {
+        0..=0xff => head(out, 0xc4, &[len as u8]),
+        0x100..=0xffff => head(out, 0xc5, &(len as u16).to_be_bytes()),
+        _ => head(out, 0xc6, &(len as u32).to_be_bytes()),
+    }
+    out.extend_from_slice(bytes);
 }
 
 pub(crate) fn uint(out: &mut Vec<u8>, number: u64) {
@@ -99,6 +114,14 @@ mod tests {
                 (Value::from(text.as_str()), head + len)
             );
         }
+        for (len, head) in [(0, 2), (255, 2), (256, 3), (65_535, 3), (65_536, 5)] {
+            let bytes = vec![7; len];
+            assert_eq!(
+                read(|out| bin(out, &bytes)),
+                (Value::from(bytes.as_slice()), head + len)
+            );
+        }
+        assert_eq!(read(|out| map16(out, 0)), (Value::Map(Vec::new()), 3));
         for (len, head) in [(0, 1), (15, 1), (16, 3), (65_535, 3), (65_536, 5)] {
             let (value, size) = read(|out| {
                 array(out, len);

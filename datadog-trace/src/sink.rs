@@ -4,12 +4,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datadog_config::DDConfig;
-use datadog_transport::{Account, AgentClient, Occasion, Outbox, Pass, Payload, Queue, Signal};
+use datadog_transport::{Account, AgentClient, Occasion, Outbox, Pass, Payload, Signal};
 
 use crate::encode::{Encoder, Filling};
-use crate::trace::SpanData;
+use crate::tracer::Shared;
 
 const PATH: &str = "/v0.4/traces";
+
+/// The agent leaves its sampling rates out of the answer if this names them
+/// (datadog-agent: `pkg/trace/api/api.go`).
+const RATES_VERSION: &str = "Datadog-Rates-Payload-Version";
 
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -18,7 +22,7 @@ const OUTBOX_BYTES: usize = 20 << 20;
 
 pub(crate) struct TraceSink {
     agent: Arc<AgentClient>,
-    queue: Arc<Queue<Vec<SpanData>>>,
+    shared: Arc<Shared>,
     encoder: Encoder,
     outbox: Outbox,
 }
@@ -27,12 +31,12 @@ impl TraceSink {
     pub(crate) fn new(
         config: &DDConfig,
         agent: Arc<AgentClient>,
-        queue: Arc<Queue<Vec<SpanData>>>,
+        shared: Arc<Shared>,
         account: Arc<Account>,
     ) -> Self {
         Self {
             agent,
-            queue,
+            shared,
             encoder: Encoder::new(config),
             outbox: Outbox::new(OUTBOX_BYTES, account),
         }
@@ -42,12 +46,14 @@ impl TraceSink {
     fn next_payload(&self) -> Option<Payload> {
         let mut filling = Filling::default();
         while !filling.is_full() {
-            let Some((spans, _)) = self.queue.pop() else {
+            let Some(mut chunk) = self.shared.next_chunk() else {
                 break;
             };
-            self.encoder.add(&mut filling, spans);
+            self.encoder.add(&mut filling, &mut chunk);
+            self.shared.pool.put(chunk.spans);
         }
-        filling.close()
+        let known = self.shared.sampler.agent_rates().version();
+        Some(filling.close()?.with_header(RATES_VERSION, known))
     }
 }
 
@@ -68,9 +74,13 @@ impl Signal for TraceSink {
             payload
                 .into_iter()
                 .for_each(|payload| self.outbox.push(payload));
-            let agent = &self.agent;
+            let (agent, rates) = (&self.agent, self.shared.sampler.agent_rates());
             let again = self.outbox.deliver(pass, agent.limit(), |payload, limit| {
-                agent.post(PATH, payload, limit)
+                agent.post(PATH, payload, limit).inspect(|answer| {
+                    if answer.status() == 200 {
+                        rates.learn(answer.body(), answer.header(RATES_VERSION));
+                    }
+                })
             });
             if !more {
                 return again;
@@ -79,7 +89,7 @@ impl Signal for TraceSink {
     }
 
     fn close(&mut self) {
-        self.queue.close();
+        self.shared.close();
         self.outbox.close();
     }
 }

@@ -5,29 +5,45 @@ use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use datadog_transport::ErrorReport;
 
-use crate::trace::{SpanData, Trace};
+use crate::context::Inner;
+use crate::event::unix_nanos;
+use crate::local::{self, SegmentId};
+use crate::propagate::Inject;
+use crate::sample::{USER_KEEP, USER_REJECT};
+use crate::span_data::SpanData;
+use crate::tags::Key;
+use crate::trace::Trace;
 use crate::tracer::Shared;
-use crate::{TagValue, active};
+use crate::{DetachedSpan, SpanContext, SpanEvent, SpanKind, SpanLink, TagValue, id};
 
 /// An open span, active on the thread that started it. It is finished when it is dropped, or by
 /// [`Span::finish`]; with tracing off it is empty and costs nothing.
 ///
-/// A span stays on its thread: that is what makes the spans in between its children.
+/// A span stays on its thread: that is what makes the spans in between its children. To move it to another one,
+/// [`detach`](Span::detach) it.
 #[must_use = "a span is finished as soon as it is dropped: bind it to a name, such as `_span`"]
 pub struct Span {
-    open: Option<Box<Open>>,
+    open: Option<Open>,
     /// Not `Send`: the stack of active spans is the thread's own.
     _on_this_thread: PhantomData<*const ()>,
 }
 
 struct Open {
-    tracer: Arc<Shared>,
-    trace: Arc<Trace>,
-    data: SpanData,
+    place: Place,
+    segment: SegmentId,
+    span_id: u64,
+}
+
+/// Where the facts of an open span are.
+pub(crate) enum Place {
+    /// With the span.
+    Own(Box<SpanData>),
+    /// With the trace, whose first span it is: sampling looks at it from whatever thread.
+    Root(Arc<Trace>),
 }
 
 impl Span {
@@ -39,178 +55,350 @@ impl Span {
         }
     }
 
+    /// A child of the active span, or else the first span of a new trace.
     pub(crate) fn start(tracer: &Arc<Shared>, name: Cow<'static, str>) -> Self {
-        let tracer_id = tracer.id();
-        let parent = active::parent(tracer_id);
-        let (trace, span_id, parent_id, service, top_level) = match parent {
-            Some(parent) => (
-                parent.trace,
-                crate::id::span_id(),
-                parent.span_id,
-                parent.service,
-                false,
-            ),
-            None => {
-                let trace = Trace::start(tracer.wide_ids);
-                let root_id = trace.local_root_id;
-                (trace, root_id, 0, Arc::clone(&tracer.service), true)
+        let start = Instant::now();
+        let span_id = id::span_id();
+        let mut name = Some(name);
+        let child = local::start_child(tracer.id(), |_, data| {
+            data.span_id = span_id;
+            data.name = name.take().unwrap_or_default();
+            data.start = start;
+            data.top_level = false;
+        });
+        match child {
+            Some((segment, data)) => Self::open(Place::Own(data), segment, span_id),
+            None => Self::start_root(tracer, name.unwrap_or_default(), start, None),
+        }
+    }
+
+    /// A child of the span of a context.
+    pub(crate) fn start_from(
+        tracer: &Arc<Shared>,
+        context: &SpanContext,
+        name: Cow<'static, str>,
+    ) -> Self {
+        let start = Instant::now();
+        match &context.0 {
+            Inner::Here {
+                trace,
+                span_id: parent_id,
+                service,
+            } if Arc::ptr_eq(&trace.tracer, tracer) => {
+                let span_id = id::span_id();
+                let Some(segment) = local::enter(trace, span_id, service.clone()) else {
+                    return Self::off();
+                };
+                let mut data = local::memory();
+                data.trace_id = trace.id;
+                data.span_id = span_id;
+                data.parent_id = *parent_id;
+                data.is_local_root = false;
+                data.service.clone_from(service);
+                data.name = name;
+                data.start = start;
+                Self::open(Place::Own(data), segment, span_id)
             }
+            _ => Self::start_root(tracer, name, start, Some(context)),
+        }
+    }
+
+    fn start_root(
+        tracer: &Arc<Shared>,
+        name: Cow<'static, str>,
+        start: Instant,
+        context: Option<&SpanContext>,
+    ) -> Self {
+        let upstream = context.map(SpanContext::carried);
+        let mut data = local::memory();
+        data.span_id = id::span_id();
+        data.name = name;
+        data.start = start;
+        let span_id = data.span_id;
+        let trace = Trace::start(tracer, upstream, data);
+        match local::enter(&trace, span_id, None) {
+            Some(segment) => Self::open(Place::Root(trace), segment, span_id),
+            None => Self::off(),
+        }
+    }
+
+    /// Makes a detached span active on this thread.
+    pub(crate) fn enter(place: Place, trace: &Arc<Trace>, span_id: u64) -> Self {
+        let service = match &place {
+            Place::Own(data) => data.service.clone(),
+            Place::Root(trace) => trace.with_root(|data| data.service.clone()).flatten(),
         };
-        trace.open_span();
-        active::enter(active::Parent {
-            tracer: tracer_id,
-            trace: Arc::clone(&trace),
-            span_id,
-            service: Arc::clone(&service),
-        });
-        let data = SpanData {
-            trace_id: trace.id,
-            span_id,
-            parent_id,
-            is_local_root: span_id == trace.local_root_id,
-            name,
-            service,
-            top_level,
-            resource: None,
-            span_type: None,
-            start: Instant::now(),
-            duration_ns: 0,
-            error: false,
-            meta: Vec::new(),
-            metrics: Vec::new(),
-        };
-        let open = Box::new(Open {
-            tracer: Arc::clone(tracer),
-            trace,
-            data,
-        });
+        match local::enter(trace, span_id, service) {
+            Some(segment) => Self::open(place, segment, span_id),
+            None => Self::off(),
+        }
+    }
+
+    fn open(place: Place, segment: SegmentId, span_id: u64) -> Self {
         Self {
-            open: Some(open),
+            open: Some(Open {
+                place,
+                segment,
+                span_id,
+            }),
             _on_this_thread: PhantomData,
         }
     }
 
     /// Sets a tag: text and booleans, or a number. A later value of the same key replaces the earlier one.
-    pub fn set_tag(
+    ///
+    /// As in the other languages, `manual.keep` and `manual.drop` decide about the trace, and `service.name`,
+    /// `resource.name` and `span.type` are the span's service, resource and type.
+    pub fn set_tag<'a>(
         &mut self,
         key: impl Into<Cow<'static, str>>,
-        value: impl Into<TagValue>,
+        value: impl Into<TagValue<'a>>,
     ) -> &mut Self {
-        if let Some(open) = &mut self.open {
-            let key = key.into();
-            match value.into() {
-                TagValue::Text(text) => {
-                    open.data.metrics.retain(|(known, _)| *known != key);
-                    put(&mut open.data.meta, key, text);
-                }
-                TagValue::Number(number) => {
-                    open.data.meta.retain(|(known, _)| *known != key);
-                    put(&mut open.data.metrics, key, number);
-                }
+        if self.open.is_some() {
+            let (key, value) = (key.into(), value.into());
+            if !self.set_known(&key, &value) {
+                self.put(key, &value);
             }
         }
         self
     }
 
+    /// Sets a number; the same as [`set_tag`](Span::set_tag) with one.
+    pub fn set_metric(&mut self, key: impl Into<Cow<'static, str>>, value: f64) -> &mut Self {
+        self.set_tag(key, value)
+    }
+
+    /// Sets a structured value: a map in MessagePack (<https://msgpack.org>), which is sent as it is. Security
+    /// products use it.
+    pub fn set_meta_struct(
+        &mut self,
+        key: impl Into<Cow<'static, str>>,
+        map: Vec<u8>,
+    ) -> &mut Self {
+        self.edit(|data| {
+            let (key, structs) = (key.into(), &mut data.extras().structs);
+            structs.retain(|(known, _)| *known != key);
+            structs.push((key, map));
+        });
+        self
+    }
+
     /// Sets what the span worked on, such as `GET /cart/{id}` or a query. The default is the span's name.
     pub fn set_resource(&mut self, resource: impl Into<Cow<'static, str>>) -> &mut Self {
-        if let Some(open) = &mut self.open {
-            open.data.resource = Some(resource.into());
-        }
+        self.edit(|data| data.resource = Some(resource.into()));
         self
     }
 
     /// Sets the kind of work, such as `web`, `sql`, `cache`, `http` or `worker`.
     pub fn set_type(&mut self, span_type: impl Into<Cow<'static, str>>) -> &mut Self {
-        if let Some(open) = &mut self.open {
-            open.data.span_type = Some(span_type.into());
-        }
+        self.edit(|data| data.span_type = Some(span_type.into()));
         self
+    }
+
+    /// Sets the span's role in a request between services.
+    pub fn set_kind(&mut self, kind: SpanKind) -> &mut Self {
+        self.set_tag("span.kind", kind.as_str())
     }
 
     /// Sets the service that the span belongs to, which children that start later inherit. The default is the
     /// parent's, and for the first span of a trace the configured one.
     pub fn set_service(&mut self, service: &str) -> &mut Self {
-        if let Some(open) = &mut self.open {
-            open.data.top_level |= *open.data.service != *service;
-            open.data.service = Arc::from(service);
-            active::rename_service(open.data.span_id, &open.data.service);
+        let name: Arc<str> = Arc::from(service);
+        let renamed = self.edit(|data| {
+            data.top_level |= data.service.as_deref() != Some(service);
+            data.service = Some(Arc::clone(&name));
+            data.span_id
+        });
+        if let Some(span_id) = renamed {
+            local::rename_service(span_id, &name);
         }
         self
+    }
+
+    /// Computes statistics for this span too. They are computed for the first span of each service anyway.
+    pub fn set_measured(&mut self) -> &mut Self {
+        self.set_tag("_dd.measured", 1)
     }
 
     /// Marks the span as failed, with the error's type, message, and sources.
     pub fn set_error<E: Error + ?Sized>(&mut self, error: &E) -> &mut Self {
         if self.open.is_some() {
             let report = ErrorReport::of(error);
-            self.mark_failed(report.kind, report.message, report.stack);
+            self.mark_failed(&report.kind, &report.message, report.stack.as_deref());
         }
+        self
+    }
+
+    /// Links the span to another one that is not its parent.
+    pub fn add_link(&mut self, link: SpanLink) -> &mut Self {
+        self.edit(|data| data.extras().links.push(link));
+        self
+    }
+
+    /// Adds something that happened within the span.
+    pub fn add_event(&mut self, event: SpanEvent) -> &mut Self {
+        self.edit(|data| data.extras().events.push(event));
+        self
+    }
+
+    /// Sets a value that goes with the trace into every process that it reaches, and that all spans of the trace can
+    /// read. It costs header space in every request.
+    pub fn set_baggage(&mut self, key: impl Into<String>, value: impl Into<String>) -> &mut Self {
+        if let Some(trace) = self.trace() {
+            trace.set_baggage(key.into(), value.into());
+        }
+        self
+    }
+
+    /// A value of the trace's baggage.
+    pub fn baggage(&self, key: &str) -> Option<String> {
+        self.trace()?.baggage(key)
+    }
+
+    /// Sets when the span started, if that was not when it was made.
+    pub fn set_start_time(&mut self, start: SystemTime) -> &mut Self {
+        self.edit(|data| data.extras().start_ns = Some(unix_nanos(start)));
         self
     }
 
     /// The 128-bit trace id; 0 with tracing off.
     pub fn trace_id(&self) -> u128 {
-        self.open.as_ref().map_or(0, |open| open.data.trace_id)
+        self.open.as_ref().map_or(0, |open| match &open.place {
+            Place::Own(data) => data.trace_id,
+            Place::Root(trace) => trace.id,
+        })
     }
 
     /// The 64-bit span id; 0 with tracing off.
     pub fn span_id(&self) -> u64 {
-        self.open.as_ref().map_or(0, |open| open.data.span_id)
+        self.open.as_ref().map_or(0, |open| open.span_id)
+    }
+
+    /// The span as others see it, such as threads that start children of it; `None` with tracing off.
+    pub fn context(&self) -> Option<SpanContext> {
+        let open = self.open.as_ref()?;
+        let service = match &open.place {
+            Place::Own(data) => data.service.clone(),
+            Place::Root(trace) => trace.with_root(|data| data.service.clone()).flatten(),
+        };
+        Some(SpanContext(Inner::Here {
+            trace: self.trace()?,
+            span_id: open.span_id,
+            service,
+        }))
+    }
+
+    /// Writes the span into the headers of a request: see [`SpanContext::inject`].
+    pub fn inject(&self, headers: &mut impl Inject) {
+        if let Some(context) = self.context() {
+            context.inject(headers);
+        }
+    }
+
+    /// Takes the span off this thread, so that it can go on, or be finished, on another one. Spans that start
+    /// meanwhile are not its children.
+    pub fn detach(mut self) -> DetachedSpan {
+        let detached = self.open.take().and_then(|open| {
+            let trace = local::detach(open.segment, open.span_id)?;
+            Some((open.place, trace, open.span_id))
+        });
+        DetachedSpan::new(detached)
     }
 
     /// Finishes the span now, like dropping it.
     pub fn finish(self) {}
 
-    fn mark_failed(&mut self, kind: String, message: String, stack: Option<String>) {
-        let Some(open) = &mut self.open else { return };
-        open.data.error = true;
-        self.set_tag("error.type", kind)
-            .set_tag("error.message", message);
-        if let Some(stack) = stack {
-            self.set_tag("error.stack", stack);
+    /// Finishes the span as if it were `end` now.
+    pub fn finish_at(mut self, end: SystemTime) {
+        self.edit(|data| data.extras().end_ns = Some(unix_nanos(end)));
+    }
+
+    fn trace(&self) -> Option<Arc<Trace>> {
+        let open = self.open.as_ref()?;
+        match &open.place {
+            Place::Own(_) => local::trace(open.segment),
+            Place::Root(trace) => Some(Arc::clone(trace)),
         }
+    }
+
+    fn edit<T>(&mut self, work: impl FnOnce(&mut SpanData) -> T) -> Option<T> {
+        match &mut self.open.as_mut()?.place {
+            Place::Own(data) => Some(work(data)),
+            Place::Root(trace) => trace.with_root(work),
+        }
+    }
+
+    fn put(&mut self, key: Key, value: &TagValue<'_>) {
+        self.edit(|data| match value {
+            TagValue::Text(text) => data.tags.set_text(key, text),
+            TagValue::Number(number) => data.tags.set_number(key, *number),
+        });
+    }
+
+    /// Obeys the keys that are more than tags (dd-trace-go: `ddtrace/tracer/span.go`).
+    fn set_known(&mut self, key: &str, value: &TagValue<'_>) -> bool {
+        match (key, value) {
+            ("manual.keep", value) => self.decide(value.is_true().then_some(USER_KEEP)),
+            ("manual.drop", value) => self.decide(value.is_true().then_some(USER_REJECT)),
+            ("_sampling_priority_v1" | "sampling.priority", TagValue::Number(priority)) => {
+                self.decide(Some(*priority as i32));
+            }
+            ("service.name", TagValue::Text(text)) => {
+                self.set_service(text);
+            }
+            ("resource.name", TagValue::Text(text)) => {
+                self.set_resource(text.clone().into_owned());
+            }
+            ("span.type", TagValue::Text(text)) => {
+                self.set_type(text.clone().into_owned());
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn decide(&self, priority: Option<i32>) {
+        if let (Some(priority), Some(trace)) = (priority, self.trace()) {
+            trace.decide_by_user(priority);
+        }
+    }
+
+    fn mark_failed(&mut self, kind: &str, message: &str, stack: Option<&str>) {
+        self.edit(|data| {
+            data.error = true;
+            data.tags.set_text("error.type".into(), kind);
+            data.tags.set_text("error.message".into(), message);
+            if let Some(stack) = stack {
+                data.tags.set_text("error.stack".into(), stack);
+            }
+        });
     }
 }
 
 impl Drop for Span {
     fn drop(&mut self) {
         if self.open.is_some() && std::thread::panicking() {
-            self.mark_failed(
-                "panic".to_owned(),
-                "the thread panicked inside this span".to_owned(),
-                None,
-            );
+            self.mark_failed("panic", "the thread panicked inside this span", None);
         }
         let Some(open) = self.open.take() else { return };
-        let Open {
-            tracer,
-            trace,
-            mut data,
-        } = *open;
-        data.duration_ns = u64::try_from(data.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        active::leave(data.span_id);
-        if let Some(spans) = trace.finish_span(data) {
-            tracer.hand_over(spans);
+        let end = Instant::now();
+        let data = match open.place {
+            Place::Own(mut data) => {
+                data.end(end);
+                Some(data)
+            }
+            Place::Root(trace) => trace.end_root(end),
+        };
+        if let Some(data) = data {
+            local::finish(open.segment, data);
         }
-    }
-}
-
-/// Spans have few tags: a scan beats a map.
-fn put<T>(tags: &mut Vec<(Cow<'static, str>, T)>, key: Cow<'static, str>, value: T) {
-    match tags.iter_mut().find(|(known, _)| *known == key) {
-        Some((_, known)) => *known = value,
-        None => tags.push((key, value)),
     }
 }
 
 impl fmt::Debug for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Span")
-            .field(
-                "name",
-                &self.open.as_ref().map_or("", |open| &open.data.name),
-            )
-            .field("trace_id", &self.trace_id())
+            .field("trace_id", &format_args!("{:032x}", self.trace_id()))
             .field("span_id", &self.span_id())
             .finish_non_exhaustive()
     }

@@ -1,94 +1,201 @@
-//! One trace of this process, while its spans are open.
+//! One trace of this process, while spans of it are open.
 
-use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use crate::batch::Batch;
+use crate::carried::Carried;
 use crate::id;
+use crate::propagate::PropagationError;
+use crate::sample::Decision;
+use crate::span_data::SpanData;
+use crate::tracer::Shared;
 
-/// What the spans of one trace share.
+/// What was wrong with the headers of a trace (dd-trace-go: `ddtrace/tracer/span.go`).
+const PROPAGATION_ERROR: &str = "_dd.propagation_error";
+
+/// What the spans of one trace share. Threads collect their spans of the trace in [segments](crate::local) and bring
+/// them here when their last one is finished.
 #[derive(Debug)]
 pub(crate) struct Trace {
     pub(crate) id: u128,
     pub(crate) local_root_id: u64,
-    open: AtomicUsize,
-    finished: Mutex<Vec<SpanData>>,
+    pub(crate) tracer: Arc<Shared>,
+    /// What the process that called this one told.
+    pub(crate) upstream: Option<Arc<Carried>>,
+    state: Mutex<State>,
 }
 
-/// One span's facts.
 #[derive(Debug)]
-pub(crate) struct SpanData {
+struct State {
+    /// Segments and detached spans that will still bring something.
+    holders: usize,
+    /// The first span, while it is open: decisions are made by it, from whatever thread.
+    root: Option<Box<SpanData>>,
+    /// What segments brought while others still hold the trace, with its bytes.
+    finished: Batch,
+    finished_bytes: usize,
+    decision: Decision,
+    baggage: Vec<(String, String)>,
+}
+
+/// Finished spans of one trace on their way to the worker.
+#[derive(Debug)]
+pub(crate) struct Chunk {
     pub(crate) trace_id: u128,
-    pub(crate) span_id: u64,
-    /// 0 for the first span of the trace.
-    pub(crate) parent_id: u64,
-    /// Whether it is the first span of the trace in this process.
-    pub(crate) is_local_root: bool,
-    pub(crate) name: Cow<'static, str>,
-    pub(crate) service: Arc<str>,
-    /// Whether the service differs from the parent's: such spans count as requests to their service.
-    pub(crate) top_level: bool,
-    pub(crate) resource: Option<Cow<'static, str>>,
-    pub(crate) span_type: Option<Cow<'static, str>>,
-    pub(crate) start: Instant,
-    pub(crate) duration_ns: u64,
-    pub(crate) error: bool,
-    pub(crate) meta: Vec<(Cow<'static, str>, Cow<'static, str>)>,
-    pub(crate) metrics: Vec<(Cow<'static, str>, f64)>,
+    pub(crate) upstream: Option<Arc<Carried>>,
+    pub(crate) decision: Decision,
+    pub(crate) spans: Batch,
 }
 
 impl Trace {
-    /// A trace that starts here, with the id of its first span.
-    pub(crate) fn start(wide_id: bool) -> Arc<Self> {
+    /// A trace that starts here, or goes on here, with its first span.
+    pub(crate) fn start(
+        tracer: &Arc<Shared>,
+        upstream: Option<Arc<Carried>>,
+        mut root: Box<SpanData>,
+    ) -> Arc<Self> {
+        let known_id = upstream.as_ref().map_or(0, |upstream| upstream.trace_id);
+        let id = match known_id {
+            0 if tracer.wide_ids => id::trace_id(),
+            0 => id::narrow_trace_id().into(),
+            known => known,
+        };
+        root.trace_id = id;
+        root.parent_id = 0;
+        if let Some(upstream) = &upstream {
+            root.parent_id = upstream.span_id;
+            if !upstream.links.is_empty() {
+                root.extras().links.clone_from(&upstream.links);
+            }
+            if let Some(error) = &upstream.error {
+                root.tags.set_text(PROPAGATION_ERROR.into(), error);
+            }
+        }
+        root.is_local_root = true;
+        root.top_level = true;
         Arc::new(Self {
-            id: if wide_id {
-                id::trace_id()
-            } else {
-                id::span_id().into()
-            },
-            local_root_id: id::span_id(),
-            open: AtomicUsize::new(0),
-            finished: Mutex::new(Vec::new()),
+            id,
+            local_root_id: root.span_id,
+            tracer: Arc::clone(tracer),
+            state: Mutex::new(State {
+                holders: 0,
+                root: Some(root),
+                finished: Batch::default(),
+                finished_bytes: 0,
+                decision: Decision {
+                    priority: upstream.as_ref().and_then(|upstream| upstream.priority),
+                    ..Decision::default()
+                },
+                baggage: upstream
+                    .as_ref()
+                    .map_or_else(Vec::new, |upstream| upstream.baggage.clone()),
+            }),
+            upstream,
         })
     }
 
-    /// Counts a span that starts.
-    pub(crate) fn open_span(&self) {
-        self.open.fetch_add(1, Ordering::Relaxed);
+    /// Changes the first span while it is open.
+    pub(crate) fn with_root<T>(&self, work: impl FnOnce(&mut SpanData) -> T) -> Option<T> {
+        self.state.lock().root.as_deref_mut().map(work)
     }
 
-    /// Takes a finished span. Returns all spans of the trace if it was the last open one.
-    pub(crate) fn finish_span(&self, span: SpanData) -> Option<Vec<SpanData>> {
-        let mut finished = self.finished.lock();
-        finished.push(span);
-        let was_last = self.open.fetch_sub(1, Ordering::AcqRel) == 1;
-        was_last.then(|| std::mem::take(&mut *finished))
-    }
-}
-
-impl SpanData {
-    pub(crate) fn has_tag(&self, key: &str) -> bool {
-        self.meta.iter().any(|(known, _)| known == key)
-            || self.metrics.iter().any(|(known, _)| known == key)
+    /// Notes what was wrong with the headers of a request.
+    pub(crate) fn note_error(&self, error: &PropagationError) {
+        self.with_root(|root| root.tags.set_text(PROPAGATION_ERROR.into(), error));
     }
 
-    /// About how many bytes it occupies.
-    pub(crate) fn bytes(&self) -> usize {
-        let meta: usize = self
-            .meta
-            .iter()
-            .map(|(key, value)| key.len() + value.len() + 48)
-            .sum();
-        let metrics: usize = self.metrics.iter().map(|(key, _)| key.len() + 32).sum();
-        let texts = [
-            Some(&self.name),
-            self.resource.as_ref(),
-            self.span_type.as_ref(),
-        ];
-        let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
-        size_of::<Self>() + meta + metrics + texts
+    /// Takes the first span because it ends. The decision is made now at the latest.
+    pub(crate) fn end_root(&self, end: Instant) -> Option<Box<SpanData>> {
+        let mut state = self.state.lock();
+        let mut root = state.root.take()?;
+        root.end(end);
+        self.tracer.sampler.decide(&mut state.decision, &root);
+        Some(root)
+    }
+
+    /// Keeps or drops the trace because the program says so.
+    pub(crate) fn decide_by_user(&self, priority: i32) {
+        self.state.lock().decision.by_user(priority);
+    }
+
+    /// The decision, made now at the latest, and the baggage.
+    pub(crate) fn decide(&self) -> (Decision, Vec<(String, String)>) {
+        let state = &mut *self.state.lock();
+        if let Some(root) = &state.root {
+            self.tracer.sampler.decide(&mut state.decision, root);
+        }
+        (state.decision.clone(), state.baggage.clone())
+    }
+
+    pub(crate) fn set_baggage(&self, key: String, value: String) {
+        let mut state = self.state.lock();
+        state.baggage.retain(|(known, _)| *known != key);
+        state.baggage.push((key, value));
+    }
+
+    pub(crate) fn baggage(&self, key: &str) -> Option<String> {
+        let state = self.state.lock();
+        let (_, value) = state.baggage.iter().find(|(known, _)| known == key)?;
+        Some(value.clone())
+    }
+
+    /// Counts one more that will bring spans.
+    pub(crate) fn hold(&self) {
+        self.state.lock().holders += 1;
+    }
+
+    /// Takes the spans of a holder that has no more. If it was the last one, or too much has come together, what is
+    /// there goes to the worker.
+    pub(crate) fn release(&self, mut spans: Batch) {
+        let mut state = self.state.lock();
+        state.holders = state.holders.saturating_sub(1);
+        let stays = state.holders > 0
+            && state.finished.len() + spans.len() < self.tracer.flush_spans
+            && self.park(&mut state, &spans);
+        if state.finished.is_empty() {
+            std::mem::swap(&mut state.finished, &mut spans);
+        } else {
+            state.finished.append(&mut spans);
+            self.tracer.pool.put(spans);
+        }
+        if !stays {
+            self.tracer.parked.give_back(state.finished_bytes);
+            state.finished_bytes = 0;
+            let spans = std::mem::take(&mut state.finished);
+            let chunk = self.chunk(&mut state, spans);
+            drop(state);
+            self.tracer.hand_over(chunk);
+        }
+    }
+
+    /// Hands spans over before the end of the trace.
+    pub(crate) fn flush(&self, spans: Batch) {
+        let chunk = self.chunk(&mut self.state.lock(), spans);
+        self.tracer.hand_over(chunk);
+    }
+
+    /// Whether there is room for spans that wait until others of their trace come.
+    fn park(&self, state: &mut State, spans: &Batch) -> bool {
+        let bytes = spans.bytes();
+        let fits = self.tracer.parked.take(bytes);
+        if fits {
+            state.finished_bytes += bytes;
+        }
+        fits
+    }
+
+    fn chunk(&self, state: &mut State, spans: Batch) -> Chunk {
+        if let Some(root) = &state.root {
+            self.tracer.sampler.decide(&mut state.decision, root);
+        }
+        Chunk {
+            trace_id: self.id,
+            upstream: self.upstream.clone(),
+            decision: state.decision.clone(),
+            spans,
+        }
     }
 }

@@ -6,12 +6,20 @@ use std::sync::Arc;
 use datadog_config::DDConfig;
 use datadog_transport::{Queue, SignalKind, Standalone, TransportBuilder, TransportError};
 
-use crate::Span;
+use crate::context::Inner;
+use crate::parked::Parked;
+use crate::pool::Pool;
+use crate::propagate::{Extract, Inject, Propagation};
+use crate::sample::Sampler;
 use crate::sink::TraceSink;
-use crate::trace::SpanData;
+use crate::trace::Chunk;
+use crate::{Span, SpanContext, local};
 
 /// The most bytes of finished spans that wait for the worker.
 const QUEUE_BYTES: usize = 8 << 20;
+
+/// Without partial flush, a trace is still not allowed to grow without end: it is sent in parts of so many spans.
+const LARGEST_CHUNK: usize = 10_000;
 
 /// Starts spans. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
@@ -23,10 +31,15 @@ pub struct Tracer {
 /// What a tracer's spans share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) service: Arc<str>,
     /// Whether trace ids have 128 bits.
     pub(crate) wide_ids: bool,
-    queue: Arc<Queue<Vec<SpanData>>>,
+    /// After how many finished spans a part of a trace is sent.
+    pub(crate) flush_spans: usize,
+    pub(crate) sampler: Sampler,
+    pub(crate) propagation: Propagation,
+    pub(crate) parked: Parked,
+    pub(crate) pool: Pool,
+    queue: Queue<Chunk>,
 }
 
 impl Tracer {
@@ -50,23 +63,14 @@ impl Tracer {
             return Ok(Self { shared: None });
         }
         let agent = transport.agent()?;
-        let queue = transport.add(SignalKind::Traces, |seat| {
-            let queue = Arc::new(Queue::new(
-                QUEUE_BYTES,
-                Arc::clone(&seat.account),
-                seat.waker,
-            ));
-            (
-                TraceSink::new(&config, agent, Arc::clone(&queue), seat.account),
-                queue,
-            )
+        let shared = transport.add(SignalKind::Traces, |seat| {
+            let queue = Queue::new(QUEUE_BYTES, Arc::clone(&seat.account), seat.waker);
+            let shared = Arc::new(Shared::new(&config, queue));
+            let sink = TraceSink::new(&config, agent, Arc::clone(&shared), seat.account);
+            (sink, shared)
         });
         Ok(Self {
-            shared: Some(Arc::new(Shared {
-                service: Arc::from(config.service()),
-                wide_ids: config.trace_id_128_bit_generation_enabled(),
-                queue,
-            })),
+            shared: Some(shared),
         })
     }
 
@@ -79,6 +83,32 @@ impl Tracer {
         }
     }
 
+    /// Starts a span, the child of a span of another thread or another process. It is active until it is finished
+    /// or dropped.
+    pub fn trace_from(&self, parent: &SpanContext, name: impl Into<Cow<'static, str>>) -> Span {
+        match &self.shared {
+            Some(shared) => Span::start_from(shared, parent, name.into()),
+            None => Span::off(),
+        }
+    }
+
+    /// Reads the trace that a request brings, in the formats of
+    /// [`DDConfig::propagation_style_extract`]. The first span of the request starts
+    /// [from it](Tracer::trace_from). `None` if the request brings nothing, or is to be ignored.
+    pub fn extract(&self, headers: &impl Extract) -> Option<SpanContext> {
+        let carried = self.shared.as_ref()?.propagation.extract(headers)?;
+        Some(SpanContext(Inner::Elsewhere(Arc::new(carried))))
+    }
+
+    /// Writes the span that is active on this thread into the headers of a request, in the formats of
+    /// [`DDConfig::propagation_style_inject`]. This decides whether the trace is kept. Without an active span,
+    /// nothing is written.
+    pub fn inject(&self, headers: &mut impl Inject) {
+        if let Some(active) = self.active() {
+            active.inject(headers);
+        }
+    }
+
     /// Runs `work` in a span. A panic marks the span as failed and goes on.
     pub fn traced<T>(
         &self,
@@ -87,17 +117,64 @@ impl Tracer {
     ) -> T {
         work(&mut self.trace(name))
     }
+
+    /// The span that is active on this thread, as others see it.
+    pub fn active(&self) -> Option<SpanContext> {
+        let (active, trace) = local::active(self.shared.as_ref()?.id())?;
+        Some(SpanContext(Inner::Here {
+            trace,
+            span_id: active.span_id,
+            service: active.service,
+        }))
+    }
 }
 
 impl Shared {
+    fn new(config: &DDConfig, queue: Queue<Chunk>) -> Self {
+        Self {
+            wide_ids: config.trace_id_128_bit_generation_enabled(),
+            flush_spans: if config.partial_flush_enabled() {
+                config.partial_flush_min_spans()
+            } else {
+                LARGEST_CHUNK
+            },
+            sampler: Sampler::new(config),
+            propagation: Propagation::new(config),
+            parked: Parked::default(),
+            pool: Pool::new(),
+            queue,
+        }
+    }
+
     /// Tells this tracer from others of the process.
     pub(crate) fn id(self: &Arc<Self>) -> usize {
         Arc::as_ptr(self) as usize
     }
 
-    pub(crate) fn hand_over(&self, spans: Vec<SpanData>) {
-        let bytes = spans.iter().map(SpanData::bytes).sum();
-        let count = spans.len() as u64;
-        self.queue.push(spans, count, bytes);
+    pub(crate) fn hand_over(&self, mut chunk: Chunk) {
+        if chunk.spans.is_empty() {
+            return;
+        }
+        self.sampler
+            .mark_single_spans(&chunk.decision, &mut chunk.spans);
+        let bytes = chunk.spans.bytes();
+        let count = chunk.spans.len() as u64;
+        self.queue.push(chunk, count, bytes);
     }
+
+    /// The worker's end of the queue.
+    pub(crate) fn next_chunk(&self) -> Option<Chunk> {
+        self.queue.pop().map(|(chunk, _)| chunk)
+    }
+
+    pub(crate) fn close(&self) {
+        self.queue.close();
+    }
+}
+
+/// The configured tags that every span has, with `env`.
+pub(crate) fn span_tags(config: &DDConfig) -> Vec<(String, String)> {
+    let env = config.env().map(|env| ("env".to_owned(), env.to_owned()));
+    let tags = config.tags().iter().filter(|(key, _)| key != "env");
+    tags.cloned().chain(env).collect()
 }

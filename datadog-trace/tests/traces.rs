@@ -1,50 +1,14 @@
 //! Traces as a strict agent receives them.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that unwraps fails with the reason"
-)]
+mod common;
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use datadog_config::{DDConfig, DDConfigBuilder};
+use common::{LIMIT, assert_balanced, config, named, start};
 use datadog_local_agent::{Endpoint, Fault, LocalAgent, Span};
-use datadog_trace::Tracer;
-use datadog_transport::{DropReason, Health, Standalone, context};
-
-const LIMIT: Duration = Duration::from_secs(5);
-
-fn config(url: &str) -> DDConfigBuilder {
-    DDConfig::builder()
-        .environment([("", "")])
-        .agent_url(url)
-        .service("shop")
-        .env("test")
-        .version("1.2.3")
-        .tags([("team", "checkout")])
-}
-
-fn start(builder: DDConfigBuilder) -> Standalone<Tracer> {
-    Tracer::start(&builder.build().unwrap()).unwrap()
-}
-
-fn named<'a>(spans: &'a [Span], name: &str) -> &'a Span {
-    spans
-        .iter()
-        .find(|span| span.name == name)
-        .unwrap_or_else(|| panic!("no span {name} in {spans:#?}"))
-}
-
-fn assert_balanced(health: &Health) {
-    let total = health.total();
-    assert_eq!(
-        total.accepted,
-        total.delivered + total.dropped.total() + total.buffered,
-        "{health}"
-    );
-}
+use datadog_transport::{DropReason, context};
 
 #[test]
 fn a_nested_trace_arrives_whole_over_tcp_and_over_a_unix_socket() {

@@ -32,6 +32,12 @@ pub fn active() -> Option<ActiveSpan> {
     SLOT.try_with(Slot::get).ok().flatten()
 }
 
+/// Makes `span` the active one of this thread.
+pub fn set(span: Option<ActiveSpan>) {
+    // A thread that is being torn down shows none.
+    let _ = SLOT.try_with(|slot| slot.set(span));
+}
+
 /// Makes `span` the active one of this thread and returns the one that was.
 pub fn replace(span: Option<ActiveSpan>) -> Option<ActiveSpan> {
     SLOT.try_with(|slot| {

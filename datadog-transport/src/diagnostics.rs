@@ -8,26 +8,44 @@ use parking_lot::Mutex;
 /// How often one kind of line may appear.
 const PERIOD: Duration = Duration::from_secs(60);
 
-static LIMITER: Mutex<Limiter> = Mutex::new(Limiter {
-    kinds: BTreeMap::new(),
-});
-
-/// Remembers when each kind of line appeared last.
-#[derive(Debug)]
-struct Limiter {
-    kinds: BTreeMap<&'static str, Kind>,
-}
-
-#[derive(Debug)]
-struct Kind {
-    last: Instant,
-    left_out: u64,
-}
+static LIMITERS: Mutex<BTreeMap<&str, Limiter>> = Mutex::new(BTreeMap::new());
 
 /// Warns about something that may happen again and again. Of each `kind` one line a minute appears, which tells
 /// how many were left out since the one before.
 pub fn warn(kind: &'static str, line: impl FnOnce() -> String) {
-    let admitted = LIMITER.lock().admit(kind, Instant::now());
+    // Not waited for: in a forked child, the lock may be held by a thread that does not exist there.
+    let admitted = LIMITERS
+        .try_lock()
+        .and_then(|mut limiters| limiters.entry(kind).or_default().admit(Instant::now()));
+    write(admitted, line);
+}
+
+/// Remembers when a line appeared last.
+#[derive(Debug, Default)]
+pub(crate) struct Limiter {
+    last: Option<Instant>,
+    left_out: u64,
+}
+
+impl Limiter {
+    /// Like [`warn`], for one sort of line of one object.
+    pub(crate) fn warn(&mut self, line: impl FnOnce() -> String) {
+        write(self.admit(Instant::now()), line);
+    }
+
+    /// How many lines were left out, if one may appear now.
+    fn admit(&mut self, now: Instant) -> Option<u64> {
+        let early = |last| now.saturating_duration_since(last) < PERIOD;
+        if self.last.is_some_and(early) {
+            self.left_out += 1;
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.left_out))
+    }
+}
+
+fn write(admitted: Option<u64>, line: impl FnOnce() -> String) {
     match admitted {
         Some(0) => log::warn!(target: "datadog", "{}", line()),
         Some(left_out) => {
@@ -37,44 +55,18 @@ pub fn warn(kind: &'static str, line: impl FnOnce() -> String) {
     }
 }
 
-impl Limiter {
-    /// How many lines of this kind were left out, if one may appear now.
-    fn admit(&mut self, kind: &'static str, now: Instant) -> Option<u64> {
-        match self.kinds.get_mut(kind) {
-            Some(known) if now.saturating_duration_since(known.last) < PERIOD => {
-                known.left_out += 1;
-                None
-            }
-            known => {
-                let left_out = known.map_or(0, |known| known.left_out);
-                self.kinds.insert(
-                    kind,
-                    Kind {
-                        last: now,
-                        left_out: 0,
-                    },
-                );
-                Some(left_out)
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn one_line_a_minute_of_each_kind_with_a_count_of_the_others() {
-        let mut limiter = Limiter {
-            kinds: BTreeMap::new(),
-        };
+    fn one_line_a_minute_with_a_count_of_the_others() {
+        let mut limiter = Limiter::default();
         let start = Instant::now();
-        assert_eq!(limiter.admit("a", start), Some(0));
-        assert_eq!(limiter.admit("b", start), Some(0));
-        assert_eq!(limiter.admit("a", start + PERIOD / 3), None);
-        assert_eq!(limiter.admit("a", start + PERIOD / 2), None);
-        assert_eq!(limiter.admit("a", start + PERIOD), Some(2));
-        assert_eq!(limiter.admit("a", start + PERIOD * 3), Some(0));
+        assert_eq!(limiter.admit(start), Some(0));
+        assert_eq!(limiter.admit(start + PERIOD / 3), None);
+        assert_eq!(limiter.admit(start + PERIOD / 2), None);
+        assert_eq!(limiter.admit(start + PERIOD), Some(2));
+        assert_eq!(limiter.admit(start + PERIOD * 3), Some(0));
     }
 }

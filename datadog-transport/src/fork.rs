@@ -15,6 +15,12 @@ pub struct Birthplace {
     forks: u32,
 }
 
+impl Default for Birthplace {
+    fn default() -> Self {
+        Self::here()
+    }
+}
+
 impl Birthplace {
     /// This process.
     pub fn here() -> Self {
@@ -25,7 +31,7 @@ impl Birthplace {
         }
     }
 
-    /// Whether this is still that process, and not a fork of it.
+    /// Whether this is the process that it names, and not one forked from that.
     #[inline]
     pub fn is_here(self) -> bool {
         self.forks == FORKS.load(Ordering::Relaxed)

@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::fork::Birthplace;
 
 /// One kind of data, with its own buffers, period and account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,16 +36,20 @@ pub enum DropReason {
     Invalid,
     /// The receiver answered with this HTTP status.
     Refused(u16),
-    /// The receiver could not be reached before the item's age limit.
+    /// The receiver failed to take it for longer than the age limit.
     Expired,
     /// The client was shut down first.
     Shutdown,
     /// The config names no receiver for this signal.
     NoReceiver,
-    /// There were too many distinct combinations of name and tags.
-    Cardinality,
     /// The process is a fork of the one that made the client. It can make a client of its own.
     Forked,
+    /// There were too many distinct combinations of name and tags.
+    Cardinality,
+    /// The config asks for a part of the items only, and this was not in it.
+    Sampled,
+    /// The config allows no more items a second.
+    RateLimited,
 }
 
 /// Items given up, by reason.
@@ -122,7 +128,8 @@ pub struct Account {
     bytes: AtomicU64,
     requests: AtomicU64,
     retries: AtomicU64,
-    last_error: Mutex<Option<LastError>>,
+    rare: Mutex<Rare>,
+    birthplace: Birthplace,
     refresh: OnceLock<Refresh>,
 }
 
@@ -134,7 +141,14 @@ impl fmt::Debug for Refresh {
     }
 }
 
-/// Callers count without a lock. Refusals, which only the worker sees, are split by status.
+/// What only the worker writes.
+#[derive(Clone, Debug, Default)]
+struct Rare {
+    refused: BTreeMap<u16, u64>,
+    last_error: Option<LastError>,
+}
+
+/// Callers count without a lock.
 #[derive(Debug, Default)]
 struct DropCounters {
     queue_full: AtomicU64,
@@ -145,7 +159,8 @@ struct DropCounters {
     no_receiver: AtomicU64,
     forked: AtomicU64,
     cardinality: AtomicU64,
-    refused: Mutex<BTreeMap<u16, u64>>,
+    sampled: AtomicU64,
+    rate_limited: AtomicU64,
 }
 
 impl Account {
@@ -173,7 +188,9 @@ impl Account {
                 counter.fetch_add(items, Ordering::Relaxed);
             }
             (None, DropReason::Refused(status)) => {
-                *self.drops.refused.lock().entry(status).or_default() += items;
+                if let Some(mut rare) = self.rare() {
+                    *rare.refused.entry(status).or_default() += items;
+                }
             }
             (None, _) => {}
         }
@@ -189,10 +206,12 @@ impl Account {
 
     /// Notes what went wrong.
     pub fn error(&self, message: impl Into<String>) {
-        *self.last_error.lock() = Some(LastError {
-            at: SystemTime::now(),
-            message: message.into(),
-        });
+        if let Some(mut rare) = self.rare() {
+            rare.last_error = Some(LastError {
+                at: SystemTime::now(),
+                message: message.into(),
+            });
+        }
     }
 
     /// Changes the number of items that wait in a buffer which callers write to.
@@ -214,15 +233,28 @@ impl Account {
             .queued
             .load(Ordering::Relaxed)
             .wrapping_add(self.pending.load(Ordering::Relaxed));
+        let Rare {
+            refused,
+            last_error,
+        } = self.rare().map_or_else(Rare::default, |rare| rare.clone());
         SignalHealth {
             accepted: self.accepted.load(Ordering::Relaxed),
             delivered: self.delivered.load(Ordering::Relaxed),
             buffered: (buffered as i64).max(0) as u64,
-            dropped: self.drops.snapshot(),
+            dropped: self.drops.snapshot(refused),
             bytes: self.bytes.load(Ordering::Relaxed),
             requests: self.requests.load(Ordering::Relaxed),
             retries: self.retries.load(Ordering::Relaxed),
-            last_error: self.last_error.lock().clone(),
+            last_error,
+        }
+    }
+
+    /// `None` in a forked child for what another thread of the parent was using just then.
+    fn rare(&self) -> Option<MutexGuard<'_, Rare>> {
+        if self.birthplace.is_here() {
+            Some(self.rare.lock())
+        } else {
+            self.rare.try_lock()
         }
     }
 }
@@ -239,13 +271,16 @@ impl DropCounters {
             DropReason::NoReceiver => Some(&self.no_receiver),
             DropReason::Forked => Some(&self.forked),
             DropReason::Cardinality => Some(&self.cardinality),
+            DropReason::Sampled => Some(&self.sampled),
+            DropReason::RateLimited => Some(&self.rate_limited),
             DropReason::Refused(_) => None,
         }
     }
 
-    fn snapshot(&self) -> Drops {
+    fn snapshot(&self, refused: BTreeMap<u16, u64>) -> Drops {
         use DropReason::{
-            Cardinality, Expired, Forked, Invalid, NoReceiver, QueueFull, Shutdown, TooLarge,
+            Cardinality, Expired, Forked, Invalid, NoReceiver, QueueFull, RateLimited, Sampled,
+            Shutdown, TooLarge,
         };
         let reasons = [
             QueueFull,
@@ -256,11 +291,12 @@ impl DropCounters {
             NoReceiver,
             Forked,
             Cardinality,
+            Sampled,
+            RateLimited,
         ];
         let counted = reasons
             .into_iter()
             .filter_map(|reason| Some((reason, self.counter(reason)?.load(Ordering::Relaxed))));
-        let refused = self.refused.lock().clone();
         let refused = refused
             .into_iter()
             .map(|(status, count)| (DropReason::Refused(status), count));
@@ -381,8 +417,10 @@ impl fmt::Display for DropReason {
             Self::Expired => f.write_str("expired"),
             Self::Shutdown => f.write_str("shutdown"),
             Self::NoReceiver => f.write_str("no receiver"),
-            Self::Cardinality => f.write_str("cardinality"),
             Self::Forked => f.write_str("forked"),
+            Self::Cardinality => f.write_str("cardinality"),
+            Self::Sampled => f.write_str("sampled"),
+            Self::RateLimited => f.write_str("rate limited"),
         }
     }
 }

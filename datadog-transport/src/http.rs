@@ -1,9 +1,13 @@
 //! HTTP/1.1 with keep-alive, over TCP or a Unix socket.
 
+use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use ureq::http::{HeaderMap, Response};
 use ureq::unversioned::resolver::Resolver;
 use ureq::unversioned::transport::{Connector, DefaultConnector};
@@ -29,11 +33,21 @@ const MAX_IDLE: Duration = Duration::from_secs(4);
 const BUFFER_BYTES: usize = 16 * 1024;
 
 /// A pooled client of one server. Cheap to clone; clones share the connections.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct HttpClient {
-    agent: Agent,
+    connections: Arc<Connections>,
     base: String,
+    /// What errors name: the URL or the socket's path.
+    place: String,
     headers: Headers,
+}
+
+/// Connections that can be cut at any time, without an end for later ones.
+struct Connections {
+    open: Box<dyn Fn() -> Agent + Send + Sync>,
+    pool: Mutex<Agent>,
+    /// Whether requests end at once.
+    cut: AtomicBool,
 }
 
 /// A server's answer.
@@ -54,6 +68,8 @@ pub enum SendError {
     Torn(String),
     /// The time limit passed.
     TimedOut(String),
+    /// The client is shutting down, and ended the request.
+    Interrupted(String),
     /// Anything else, such as a host name that does not resolve.
     Other(String),
 }
@@ -69,13 +85,15 @@ impl HttpClient {
         if base.starts_with("https:") && !cfg!(feature = "tls") {
             return Err(TransportError::TlsMissing { url: base });
         }
-        let agent = agent(
-            DefaultConnector::default(),
-            CachingResolver::default(),
-            proxy,
-        );
         Ok(Self {
-            agent,
+            connections: Connections::new(move || {
+                agent(
+                    DefaultConnector::default(),
+                    CachingResolver::default(),
+                    proxy.clone(),
+                )
+            }),
+            place: base.clone(),
             base,
             headers,
         })
@@ -83,16 +101,18 @@ impl HttpClient {
 
     /// A client of the server that listens on a Unix socket.
     pub(crate) fn unix(path: &Path, headers: Headers) -> Self {
-        let agent = agent(UnixConnector::new(path), NoResolver, None);
+        let path = PathBuf::from(path);
         Self {
-            agent,
+            place: format!("unix://{}", path.display()),
+            connections: Connections::new(move || {
+                agent(UnixConnector::new(&path), NoResolver, None)
+            }),
             base: "http://localhost".to_owned(),
             headers,
         }
     }
 
-    /// Posts `body` and reads the whole answer, within `limit`. A connection that the server closed while it was
-    /// idle costs one more try on a fresh one.
+    /// Posts `body` and reads the answer, within `limit`.
     pub(crate) fn post(
         &self,
         path: &str,
@@ -100,40 +120,67 @@ impl HttpClient {
         body: &[u8],
         limit: Duration,
     ) -> Result<Answer, SendError> {
-        twice(|| {
-            let request = self.agent.post(format!("{}{path}", self.base));
-            let request = self
-                .headers
+        self.request(path, |agent, url| {
+            let request = headers
                 .iter()
-                .chain(headers)
-                .fold(request, |request, (name, value)| {
+                .chain(&self.headers)
+                .fold(agent.post(url), |request, (name, value)| {
                     request.header(*name, value)
                 });
-            read(limited(request, limit).send(body)?)
+            limited(request, limit).send(body)
         })
     }
 
     /// Gets a page, like [`HttpClient::post`].
     pub(crate) fn get(&self, path: &str, limit: Duration) -> Result<Answer, SendError> {
-        twice(|| {
-            let request = self.agent.get(format!("{}{path}", self.base));
-            let request = self.headers.iter().fold(request, |request, (name, value)| {
-                request.header(*name, value)
-            });
-            read(limited(request, limit).call()?)
+        self.request(path, |agent, url| {
+            let request = self
+                .headers
+                .iter()
+                .fold(agent.get(url), |request, (name, value)| {
+                    request.header(*name, value)
+                });
+            limited(request, limit).call()
         })
     }
 
-    /// Ends requests in flight, and refuses new ones.
+    fn request(
+        &self,
+        path: &str,
+        send: impl FnOnce(&Agent, String) -> Result<Response<Body>, ureq::Error>,
+    ) -> Result<Answer, SendError> {
+        let agent = self.connections.pool.lock().clone();
+        let cut = || self.connections.cut.load(Ordering::Acquire);
+        if cut() {
+            return Err(SendError::Interrupted(format!("{}: shutdown", self.place)));
+        }
+        match send(&agent, format!("{}{path}", self.base)) {
+            Ok(answer) => Ok(read(answer)),
+            Err(_) if cut() => Err(SendError::Interrupted(format!("{}: shutdown", self.place))),
+            Err(error) => Err(explain(error, &self.place)),
+        }
+    }
+
+    /// Ends requests in flight and those to come, until [`HttpClient::resume`].
     pub(crate) fn interrupt(&self) {
-        self.agent.clone().shutdown();
+        self.connections.cut.store(true, Ordering::Release);
+        let fresh = (self.connections.open)();
+        std::mem::replace(&mut *self.connections.pool.lock(), fresh).shutdown();
+    }
+
+    /// Lets requests through again.
+    pub(crate) fn resume(&self) {
+        self.connections.cut.store(false, Ordering::Release);
     }
 }
 
-fn twice(mut request: impl FnMut() -> Result<Answer, SendError>) -> Result<Answer, SendError> {
-    match request() {
-        Err(SendError::Torn(_)) => request(),
-        result => result,
+impl Connections {
+    fn new(open: impl Fn() -> Agent + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            pool: Mutex::new(open()),
+            open: Box::new(open),
+            cut: AtomicBool::new(false),
+        })
     }
 }
 
@@ -145,19 +192,27 @@ fn limited<B>(request: RequestBuilder<B>, limit: Duration) -> RequestBuilder<B> 
         .build()
 }
 
-/// Reads to the end, which is what lets the connection be used again.
-fn read(answer: Response<Body>) -> Result<Answer, SendError> {
+/// Reads to the end, which is what lets the connection be used again. Once there is a status the receiver has
+/// decided, so a body that does not come whole counts as an empty one: to send the payload again would double it.
+fn read(answer: Response<Body>) -> Answer {
     let (parts, mut body) = answer.into_parts();
-    let body = body.with_config().limit(MAX_ANSWER_BYTES).read_to_vec()?;
-    Ok(Answer {
+    let body = body.with_config().limit(MAX_ANSWER_BYTES).read_to_vec();
+    Answer {
         status: parts.status.as_u16(),
         headers: parts.headers,
-        body,
-    })
+        body: body.unwrap_or_default(),
+    }
 }
 
 fn agent(connector: impl Connector, resolver: impl Resolver, proxy: Option<Proxy>) -> Agent {
-    let config = Agent::config_builder()
+    let config = Agent::config_builder();
+    #[cfg(feature = "tls-native-roots")]
+    let config = config.tls_config(
+        ureq::tls::TlsConfig::builder()
+            .root_certs(ureq::tls::RootCerts::PlatformVerifier)
+            .build(),
+    );
+    let config = config
         .http_status_as_error(false)
         .max_redirects(0)
         .proxy(proxy)
@@ -180,6 +235,13 @@ impl Answer {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
+        use ureq::http::HeaderValue;
+        self.headers.insert(name, HeaderValue::from_static(value));
+        self
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> u16 {
         self.status
@@ -196,23 +258,32 @@ impl Answer {
     }
 }
 
-impl From<ureq::Error> for SendError {
-    fn from(error: ureq::Error) -> Self {
-        use io::ErrorKind;
-        let text = error.to_string();
-        match error {
-            ureq::Error::Timeout(_) => Self::TimedOut(text),
-            ureq::Error::Io(error) => match error.kind() {
-                ErrorKind::ConnectionRefused | ErrorKind::NotFound => Self::NotListening(text),
-                ErrorKind::BrokenPipe
-                | ErrorKind::ConnectionReset
-                | ErrorKind::ConnectionAborted
-                | ErrorKind::NotConnected
-                | ErrorKind::UnexpectedEof => Self::Torn(text),
-                ErrorKind::TimedOut => Self::TimedOut(text),
-                _ => Self::Other(text),
-            },
-            _ => Self::Other(text),
-        }
+fn explain(error: ureq::Error, place: &str) -> SendError {
+    use io::ErrorKind;
+    let text = format!("{place}: {error}");
+    match error {
+        ureq::Error::Timeout(_) => SendError::TimedOut(text),
+        ureq::Error::Io(error) => match error.kind() {
+            ErrorKind::ConnectionRefused | ErrorKind::NotFound => {
+                SendError::NotListening(format!("nothing listens on {place}: {error}"))
+            }
+            ErrorKind::BrokenPipe
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::NotConnected
+            | ErrorKind::UnexpectedEof => SendError::Torn(text),
+            ErrorKind::TimedOut => SendError::TimedOut(text),
+            _ => SendError::Other(text),
+        },
+        _ => SendError::Other(text),
+    }
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The headers may hold an API key.
+        f.debug_struct("HttpClient")
+            .field("place", &self.place)
+            .finish_non_exhaustive()
     }
 }

@@ -30,6 +30,7 @@ mod resolve;
 mod retry;
 mod standalone;
 mod statsd;
+mod sync;
 mod transport;
 mod unix;
 mod worker;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::diagnostics::Limiter;
 use crate::retry::{Backoff, Verdict, judge};
-use crate::{Account, Answer, DropReason, Occasion, Pass, Payload, SendError, diagnostics};
+use crate::{Account, Answer, DropReason, Occasion, Pass, Payload, SendError};
 
-/// How long a payload may wait for its receiver.
-const LONGEST_STAY: Duration = Duration::from_secs(10);
+/// A payload that the receiver fails on for this long makes way for the next.
+const LONGEST_STAY: Duration = Duration::from_secs(60);
 
 /// Payloads that wait for one receiver, bounded in bytes: new ones push out the oldest.
 #[derive(Debug)]
@@ -19,6 +20,10 @@ pub struct Outbox {
     bytes: usize,
     waiting: VecDeque<Waiting>,
     backoff: Backoff,
+    failures: Limiter,
+    refusals: Limiter,
+    /// Whether a wrong API key was logged, which more lines don't mend.
+    key_refused: bool,
 }
 
 #[derive(Debug)]
@@ -26,6 +31,8 @@ struct Waiting {
     payload: Payload,
     since: Instant,
     tried: bool,
+    /// Whether it was sent again at once after its connection broke.
+    resent: bool,
 }
 
 impl Outbox {
@@ -37,25 +44,26 @@ impl Outbox {
             bytes: 0,
             waiting: VecDeque::new(),
             backoff: Backoff::default(),
+            failures: Limiter::default(),
+            refusals: Limiter::default(),
+            key_refused: false,
         }
     }
 
-    /// Takes a payload. Where the limit is passed, the oldest are dropped as [`DropReason::QueueFull`].
+    /// Takes a payload. Where the limit is passed, the oldest are dropped as [`DropReason::QueueFull`]; the newest
+    /// gets its try even if it passes the limit alone.
     pub fn push(&mut self, payload: Payload) {
         self.account.pending(payload.items as i64);
-        self.bytes += payload.body.len();
-        self.waiting.push_back(Waiting {
-            payload,
-            since: Instant::now(),
-            tried: false,
-        });
+        self.bytes += payload.memory();
+        self.waiting
+            .push_back(Waiting::new(payload, Instant::now()));
         while self.bytes > self.limit && self.waiting.len() > 1 {
             self.give_up_first(DropReason::QueueFull);
         }
     }
 
-    /// Sends the payloads in order, each within `limit`, as far as `pass` allows. Returns when to try again, if
-    /// something is left that waits for the receiver to come back.
+    /// Sends the payloads in order, each within `limit`, until one has to wait, or `pass` ends. Returns when to
+    /// try again, if something is left.
     pub fn deliver(
         &mut self,
         pass: &Pass,
@@ -64,7 +72,6 @@ impl Outbox {
     ) -> Option<Instant> {
         loop {
             let now = Instant::now();
-            self.expire(now);
             let first = self.waiting.front_mut()?;
             if pass.occasion == Occasion::Due
                 && let Some(until) = self.backoff.wait_until(now)
@@ -75,35 +82,39 @@ impl Outbox {
             if left.is_zero() {
                 return Some(now);
             }
+            // A request that is cut short may have arrived all the same, and comes twice then. So only somebody
+            // who waits can shorten it.
+            let limit = match pass.occasion {
+                Occasion::Due => limit,
+                Occasion::Flush | Occasion::Shutdown => limit.min(left),
+            };
             self.account.request(first.tried);
             first.tried = true;
-            let outcome = send(&first.payload, limit.min(left));
+            let outcome = send(&first.payload, limit);
+            if matches!(outcome, Err(SendError::Torn(_))) && !first.resent {
+                // Most likely the server closed the connection while it was idle.
+                first.resent = true;
+                continue;
+            }
             match judge(&outcome) {
-                Verdict::Delivered => {
-                    self.backoff.succeed();
-                    self.deliver_first();
-                }
+                Verdict::Delivered => self.deliver_first(),
                 Verdict::TooLarge { .. } if self.split_first() => {}
                 Verdict::TooLarge { error } => self.refuse_first(DropReason::TooLarge, error),
                 Verdict::Refused { status, error } => {
                     self.refuse_first(DropReason::Refused(status), error);
                 }
+                Verdict::Stopped => return Some(now),
                 Verdict::Later {
                     error,
                     retry_after,
                     absent,
                 } => {
-                    let now = Instant::now();
-                    self.backoff.fail(now, retry_after);
-                    diagnostics::warn("delivery failed", || {
-                        format!("can't deliver, will try again: {error}")
-                    });
-                    self.account.error(error);
-                    let until = self.backoff.wait_until(now).unwrap_or(now);
-                    if pass.occasion != Occasion::Shutdown || absent {
+                    let until = self.postpone(error, retry_after, absent);
+                    let in_vain = absent || until >= pass.deadline;
+                    if pass.occasion != Occasion::Shutdown || in_vain {
                         return Some(until);
                     }
-                    thread::sleep(until.min(pass.deadline).saturating_duration_since(now));
+                    thread::sleep(until.saturating_duration_since(Instant::now()));
                 }
             }
         }
@@ -116,12 +127,23 @@ impl Outbox {
         }
     }
 
-    fn expire(&mut self, now: Instant) {
-        while self
-            .waiting
-            .front()
-            .is_some_and(|first| first.tried && now - first.since > LONGEST_STAY)
-        {
+    /// Notes a failure that may pass. Returns when to try again.
+    fn postpone(&mut self, error: String, retry_after: Option<Duration>, absent: bool) -> Instant {
+        let now = Instant::now();
+        self.backoff.fail(now, retry_after);
+        self.failures
+            .warn(|| format!("can't deliver, will try again: {error}"));
+        self.account.error(error);
+        // Where nothing listens, the payload can't be what is wrong.
+        if !absent {
+            self.expire_first(now);
+        }
+        self.backoff.wait_until(now).unwrap_or(now)
+    }
+
+    fn expire_first(&mut self, now: Instant) {
+        let first = self.waiting.front();
+        if first.is_some_and(|first| now - first.since > LONGEST_STAY) {
             self.give_up_first(DropReason::Expired);
         }
     }
@@ -138,14 +160,10 @@ impl Outbox {
         let Some(Waiting { payload, since, .. }) = self.waiting.pop_front() else {
             return false;
         };
-        self.bytes -= payload.body.len();
+        self.bytes -= payload.memory();
         for half in halves.into_iter().rev() {
-            self.bytes += half.body.len();
-            self.waiting.push_front(Waiting {
-                payload: half,
-                since,
-                tried: false,
-            });
+            self.bytes += half.memory();
+            self.waiting.push_front(Waiting::new(half, since));
         }
         true
     }
@@ -153,12 +171,19 @@ impl Outbox {
     fn refuse_first(&mut self, reason: DropReason, error: String) {
         self.backoff.succeed();
         let items = self.waiting.front().map_or(0, |first| first.payload.items);
-        diagnostics::warn("refused", || format!("{items} items dropped: {error}"));
+        let key_refused = matches!(reason, DropReason::Refused(401 | 403));
+        if !(key_refused && self.key_refused) {
+            self.refusals
+                .warn(|| format!("{items} items dropped: {error}"));
+        }
+        self.key_refused |= key_refused;
         self.account.error(error);
         self.give_up_first(reason);
     }
 
     fn deliver_first(&mut self) {
+        self.backoff.succeed();
+        self.key_refused = false;
         if let Some(payload) = self.take_first() {
             self.account.deliver(payload.items, payload.body.len());
         }
@@ -172,9 +197,20 @@ impl Outbox {
 
     fn take_first(&mut self) -> Option<Payload> {
         let payload = self.waiting.pop_front()?.payload;
-        self.bytes -= payload.body.len();
+        self.bytes -= payload.memory();
         self.account.pending(-(payload.items as i64));
         Some(payload)
+    }
+}
+
+impl Waiting {
+    fn new(payload: Payload, since: Instant) -> Self {
+        Self {
+            payload,
+            since,
+            tried: false,
+            resent: false,
+        }
     }
 }
 
@@ -229,7 +265,7 @@ mod tests {
     fn a_due_pass_respects_the_back_off_and_a_flush_does_not() {
         let (mut outbox, account) = outbox();
         outbox.push(payload(&account, 1, 1));
-        let fail = |_: &Payload, _| Err(SendError::Torn("gone".to_owned()));
+        let fail = |_: &Payload, _| Err(SendError::TimedOut("slow".to_owned()));
         outbox
             .backoff
             .fail(Instant::now(), Some(Duration::from_secs(60)));
@@ -264,7 +300,7 @@ mod tests {
             |_, _| Err(SendError::Torn(String::new())),
         );
         let health = account.snapshot();
-        assert!(health.requests > 2, "{health:?}");
+        assert!(health.requests > 3, "{health:?}");
         assert_eq!(health.retries, health.requests - 1);
         outbox.close();
         assert_eq!(account.snapshot().dropped.get(DropReason::Shutdown), 1);
@@ -309,15 +345,87 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_was_tried_expires() {
+    fn a_payload_that_the_receiver_fails_on_for_long_makes_way_for_the_next() {
         let (mut outbox, account) = outbox();
-        outbox.push(payload(&account, 1, 4));
-        outbox.waiting[0].since -= LONGEST_STAY + Duration::from_secs(1);
-        outbox.expire(Instant::now());
-        assert_eq!(account.snapshot().buffered, 4, "not before it had its try");
-        outbox.waiting[0].tried = true;
-        outbox.expire(Instant::now());
-        assert_eq!(account.snapshot().dropped.get(DropReason::Expired), 4);
+        for items in [1, 2] {
+            outbox.push(payload(&account, 1, items));
+            outbox.waiting[items as usize - 1].since -= LONGEST_STAY + Duration::from_secs(1);
+        }
+        let limit = Duration::from_secs(1);
+        let absent = |_: &Payload, _| Err(SendError::NotListening(String::new()));
+        outbox.deliver(&pass(Occasion::Flush, limit), limit, absent);
+        assert_eq!(account.snapshot().buffered, 3, "nothing looked at it");
+        let busy = |_: &Payload, _| Ok(Answer::of_status(503));
+        outbox.deliver(&pass(Occasion::Flush, limit), limit, busy);
+        let health = account.snapshot();
+        assert_eq!(
+            (health.dropped.get(DropReason::Expired), health.buffered),
+            (1, 2)
+        );
         assert!(balanced(&account));
+    }
+
+    #[test]
+    fn a_connection_that_breaks_costs_one_more_try_at_once() {
+        let (mut outbox, account) = outbox();
+        outbox.push(payload(&account, 1, 1));
+        let limit = Duration::from_secs(1);
+        let mut answers = [
+            Err(SendError::Torn(String::new())),
+            Ok(Answer::of_status(200)),
+        ]
+        .into_iter();
+        let again = outbox.deliver(&pass(Occasion::Due, limit), limit, |_, _| {
+            answers.next().unwrap()
+        });
+        assert_eq!(again, None);
+        let health = account.snapshot();
+        assert_eq!(
+            (health.delivered, health.requests, health.retries),
+            (1, 2, 1)
+        );
+    }
+
+    #[test]
+    fn only_those_who_wait_shorten_a_request() {
+        let (mut outbox, account) = outbox();
+        let (short, long) = (Duration::from_secs(1), Duration::from_secs(30));
+        for (occasion, shortened) in [
+            (Occasion::Due, false),
+            (Occasion::Flush, true),
+            (Occasion::Shutdown, true),
+        ] {
+            outbox.push(payload(&account, 1, 1));
+            outbox.deliver(&pass(occasion, short), long, |_, limit| {
+                assert_eq!(limit <= short, shortened, "{occasion:?}");
+                Ok(Answer::of_status(200))
+            });
+        }
+        assert_eq!(account.snapshot().delivered, 3);
+    }
+
+    #[test]
+    fn a_shutdown_does_not_wait_for_a_receiver_that_asks_for_more_time_than_there_is() {
+        let (mut outbox, account) = outbox();
+        outbox.push(payload(&account, 1, 1));
+        let start = Instant::now();
+        let limit = Duration::from_secs(30);
+        outbox.deliver(&pass(Occasion::Shutdown, limit), limit, |_, _| {
+            Ok(Answer::of_status(429).with_header("retry-after", "31"))
+        });
+        assert!(start.elapsed() < Duration::from_secs(10));
+        assert_eq!(account.snapshot().requests, 1);
+    }
+
+    #[test]
+    fn a_shutdown_ends_where_its_requests_are_ended() {
+        let (mut outbox, account) = outbox();
+        outbox.push(payload(&account, 1, 1));
+        let limit = Duration::from_secs(30);
+        outbox.deliver(&pass(Occasion::Shutdown, limit), limit, |_, _| {
+            Err(SendError::Interrupted(String::new()))
+        });
+        let health = account.snapshot();
+        assert_eq!((health.requests, health.buffered), (1, 1));
     }
 }

@@ -51,9 +51,21 @@ impl Payload {
         }
     }
 
+    /// The same with one more header, which its halves would not have.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
     /// How many bytes the body has.
     pub fn bytes(&self) -> usize {
         self.body.len()
+    }
+
+    /// The bytes that it occupies in memory, but for its few headers.
+    pub(crate) fn memory(&self) -> usize {
+        self.body.capacity() + self.parts.capacity() * size_of::<Part>()
     }
 
     /// Both halves of a list of two entries or more.

@@ -1,11 +1,9 @@
 //! The bounded queue between callers and the worker.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
-use crossbeam::queue::SegQueue;
 
 use crate::fork::Birthplace;
+use crate::sync::{AtomicBool, AtomicUsize, Ordering, SegQueue, fence};
 use crate::{Account, DropReason, Waker};
 
 /// A queue bounded in bytes: many callers push, the worker pops.
@@ -13,7 +11,7 @@ use crate::{Account, DropReason, Waker};
 /// A push never blocks. What does not fit is dropped and counted as [`DropReason::QueueFull`], so what is
 /// already waiting keeps its place; after [`Queue::close`] everything is dropped as [`DropReason::Shutdown`], and
 /// in a forked child as [`DropReason::Forked`].
-/// The worker is woken once, when the queue passes half its limit.
+/// The worker is woken when the queue is half full.
 #[derive(Debug)]
 pub struct Queue<T> {
     entries: SegQueue<Entry<T>>,
@@ -46,7 +44,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Takes `value`, which stands for `items` items of the account and occupies about `bytes` bytes.
+    /// Takes `value`, which stands for `items` items of the account and owns about `bytes` bytes of the heap.
     pub fn push(&self, value: T, items: u64, bytes: usize) {
         self.account.accept(items);
         if !self.birthplace.is_here() {
@@ -55,6 +53,7 @@ impl<T> Queue<T> {
         if self.closed.load(Ordering::Acquire) {
             return self.account.drop_items(DropReason::Shutdown, items);
         }
+        let bytes = bytes + size_of::<Entry<T>>();
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         if before + bytes > self.limit {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -66,8 +65,13 @@ impl<T> Queue<T> {
             items,
             bytes,
         });
-        let mark = self.limit / 2;
-        if before < mark && before + bytes >= mark {
+        // With the fence in `close`: either this push sees that the queue is closed, or `close` sees the entry.
+        fence(Ordering::SeqCst);
+        if self.closed.load(Ordering::Relaxed) {
+            return self.drain();
+        }
+        // Not only whoever passes the mark: the worker may have just looked, and missed this entry.
+        if before + bytes >= self.limit / 2 {
             self.waker.wake();
         }
     }
@@ -83,17 +87,24 @@ impl<T> Queue<T> {
     /// Refuses everything from now on, and drops what still waits.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        fence(Ordering::SeqCst);
+        self.drain();
+    }
+
+    fn drain(&self) {
         while let Some((_, items)) = self.pop() {
             self.account.drop_items(DropReason::Shutdown, items);
         }
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(datadog_loom)))]
 mod tests {
     use super::*;
     use crate::SignalKind;
     use crate::worker::channel;
+
+    const ENTRY: usize = size_of::<Entry<&str>>();
 
     fn queue(limit: usize) -> (Queue<&'static str>, Arc<Account>, crate::worker::Controls) {
         let (sender, controls) = channel();
@@ -111,9 +122,9 @@ mod tests {
 
     #[test]
     fn keeps_order_and_drops_what_does_not_fit() {
-        let (queue, account, _controls) = queue(10);
+        let (queue, account, _controls) = queue(10 + 2 * ENTRY);
         queue.push("a", 1, 6);
-        queue.push("too much", 2, 5);
+        queue.push("too much", 2, 5 + ENTRY);
         queue.push("b", 1, 4);
         let full = account.snapshot();
         assert_eq!(
@@ -127,14 +138,14 @@ mod tests {
         assert_eq!(queue.pop(), Some(("a", 1)));
         assert_eq!(queue.pop(), Some(("b", 1)));
         assert_eq!(queue.pop(), None);
-        queue.push("fits again", 1, 10);
+        queue.push("fits again", 1, 10 + ENTRY);
         assert_eq!(account.snapshot().buffered, 1);
     }
 
     #[test]
     fn wakes_the_worker_once_at_half_its_limit() {
-        let (queue, _account, controls) = queue(100);
-        queue.push("a", 1, 49);
+        let (queue, _account, controls) = queue(8 * ENTRY);
+        queue.push("a", 1, 3 * ENTRY - 1);
         assert!(controls.is_empty());
         queue.push("b", 1, 1);
         queue.push("c", 1, 1);
@@ -156,5 +167,138 @@ mod tests {
             ),
             (4, 0, 4)
         );
+    }
+
+    #[test]
+    fn many_threads_lose_nothing_while_it_is_emptied_and_closed() {
+        const THREADS: u64 = 8;
+        const EACH: u64 = 10_000;
+        let (queue, account, _controls) = queue(200 * ENTRY);
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| (0..EACH).for_each(|_| queue.push("x", 1, 1)));
+            }
+            scope.spawn(|| {
+                while account.snapshot().delivered < THREADS * EACH / 8 {
+                    while let Some((_, items)) = queue.pop() {
+                        account.deliver(items, 0);
+                    }
+                    if account.snapshot().accepted == THREADS * EACH {
+                        break;
+                    }
+                }
+                queue.close();
+            });
+        });
+        let health = account.snapshot();
+        let known = health.delivered + health.dropped.total();
+        assert_eq!((health.accepted, health.buffered), (THREADS * EACH, 0));
+        assert_eq!(known, THREADS * EACH, "{health:?}");
+        assert_eq!(queue.bytes.load(Ordering::Relaxed), 0);
+        assert!(health.delivered > 0, "{health:?}");
+    }
+}
+
+/// `RUSTFLAGS="--cfg datadog_loom" cargo test -p datadog-transport --lib --release queue::model`
+#[cfg(all(test, datadog_loom))]
+mod model {
+    use loom::thread;
+
+    use super::*;
+    use crate::worker::{Controls, channel};
+    use crate::{SignalHealth, SignalKind};
+
+    fn queue(limit: usize) -> (Arc<Queue<()>>, Controls) {
+        let (sender, controls) = channel();
+        let waker = Waker::new(SignalKind::Logs, sender);
+        let queue = Queue::new(limit, Arc::new(Account::default()), waker);
+        (Arc::new(queue), controls)
+    }
+
+    /// Up to three switches away from a thread that could go on, which finds nearly all there is to find.
+    fn try_every_order(model: impl Fn() + Send + Sync + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(model);
+    }
+
+    fn balanced(queue: &Queue<()>) -> SignalHealth {
+        let health = queue.account.snapshot();
+        let known = health.delivered + health.dropped.total() + health.buffered;
+        assert_eq!(health.accepted, known, "{health:?}");
+        health
+    }
+
+    /// What a worker does with one entry.
+    fn deliver(queue: &Queue<()>) -> bool {
+        let popped = queue.pop();
+        if let Some(((), items)) = popped {
+            queue.account.deliver(items, 0);
+        }
+        popped.is_some()
+    }
+
+    fn push_on(queue: &Arc<Queue<()>>) -> thread::JoinHandle<()> {
+        let queue = Arc::clone(queue);
+        thread::spawn(move || queue.push((), 1, 10))
+    }
+
+    #[test]
+    fn nothing_stays_behind_in_a_queue_that_is_closed_meanwhile() {
+        try_every_order(|| {
+            let (queue, _controls) = queue(1000);
+            let others = [push_on(&queue), push_on(&queue)];
+            queue.close();
+            for other in others {
+                other.join().unwrap();
+            }
+            let health = balanced(&queue);
+            assert_eq!(health.buffered, 0);
+            assert_eq!(health.dropped.get(DropReason::Shutdown), 2);
+        });
+    }
+
+    #[test]
+    fn the_limit_holds_and_the_bytes_of_what_was_popped_are_free_again() {
+        try_every_order(|| {
+            let size = 10 + size_of::<Entry<()>>();
+            let (queue, _controls) = queue(size);
+            let others = [push_on(&queue), push_on(&queue)];
+            let mut popped = u64::from(deliver(&queue));
+            for other in others {
+                other.join().unwrap();
+            }
+            let health = balanced(&queue);
+            assert!(health.buffered <= 1, "{health:?}");
+            popped += u64::from(deliver(&queue));
+            let health = balanced(&queue);
+            assert_eq!((health.accepted, health.buffered), (2, 0));
+            assert_eq!(popped, 2 - health.dropped.get(DropReason::QueueFull));
+            assert!(popped >= 1);
+            assert_eq!(queue.bytes.load(Ordering::Relaxed), 0);
+        });
+    }
+
+    #[test]
+    fn what_is_pushed_beyond_the_mark_is_popped_or_has_a_wake_up_on_its_way() {
+        try_every_order(|| {
+            let size = 10 + size_of::<Entry<()>>();
+            let (queue, controls) = queue(2 * size);
+            let others = [push_on(&queue), push_on(&queue)];
+            // The worker, twice at most: a wake-up, then everything is popped.
+            for _ in 0..2 {
+                // Loom knows nothing of the channel, and looks at other orders only here.
+                queue.bytes.load(Ordering::Relaxed);
+                if controls.try_recv().is_ok() {
+                    queue.waker.arrived();
+                    while deliver(&queue) {}
+                }
+            }
+            for other in others {
+                other.join().unwrap();
+            }
+            let left = balanced(&queue).buffered as usize * size;
+            assert!(left < size || !controls.is_empty(), "{left} bytes sleep");
+        });
     }
 }

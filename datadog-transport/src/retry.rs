@@ -26,6 +26,8 @@ pub(crate) enum Verdict {
         status: u16,
         error: String,
     },
+    /// The client is shutting down.
+    Stopped,
     /// It may be taken later. `absent`: nothing listens at the address.
     Later {
         error: String,
@@ -39,18 +41,11 @@ pub(crate) fn judge(outcome: &Result<Answer, SendError>) -> Verdict {
     match outcome {
         Ok(answer) => match answer.status() {
             200..=299 => Verdict::Delivered,
-            status @ (408 | 429 | 500..=599) => {
-                let seconds = answer
-                    .header("retry-after")
-                    .and_then(|value| value.trim().parse().ok());
-                let retry_after =
-                    seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
-                Verdict::Later {
-                    error: explain(status, answer.body()),
-                    retry_after,
-                    absent: false,
-                }
-            }
+            status @ (408 | 429 | 500..=599) => Verdict::Later {
+                error: explain(status, answer.body()),
+                retry_after: retry_after(answer),
+                absent: false,
+            },
             413 => Verdict::TooLarge {
                 error: explain(413, answer.body()),
             },
@@ -59,19 +54,30 @@ pub(crate) fn judge(outcome: &Result<Answer, SendError>) -> Verdict {
                 error: explain(status, answer.body()),
             },
         },
-        Err(error) => {
-            let (SendError::NotListening(text)
-            | SendError::Torn(text)
-            | SendError::TimedOut(text)
-            | SendError::Other(text)) = error;
-            let absent = matches!(error, SendError::NotListening(_));
+        Err(SendError::Interrupted(_)) => Verdict::Stopped,
+        Err(SendError::NotListening(error)) => Verdict::Later {
+            error: error.clone(),
+            retry_after: None,
+            absent: true,
+        },
+        Err(SendError::Torn(error) | SendError::TimedOut(error) | SendError::Other(error)) => {
             Verdict::Later {
-                error: text.clone(),
+                error: error.clone(),
                 retry_after: None,
-                absent,
+                absent: false,
             }
         }
     }
+}
+
+/// The seconds to wait, from the header that servers send in general, or from the one that Datadog's intake sends
+/// (public API reference, "Rate limits").
+fn retry_after(answer: &Answer) -> Option<Duration> {
+    let seconds = answer
+        .header("retry-after")
+        .or_else(|| answer.header("x-ratelimit-reset"))?;
+    let seconds = seconds.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
 }
 
 fn explain(status: u16, body: &[u8]) -> String {
@@ -153,5 +159,14 @@ mod tests {
         assert!(matches!(absent, Verdict::Later { absent: true, .. }));
         let busy = judge(&Err(SendError::TimedOut("slow".to_owned())));
         assert!(matches!(busy, Verdict::Later { absent: false, .. }));
+    }
+
+    #[test]
+    fn both_headers_that_ask_for_patience_are_read_and_bounded() {
+        let wait = |name, value| retry_after(&Answer::of_status(429).with_header(name, value));
+        assert_eq!(wait("retry-after", "7"), Some(Duration::from_secs(7)));
+        assert_eq!(wait("x-ratelimit-reset", "3"), Some(Duration::from_secs(3)));
+        assert_eq!(wait("retry-after", "86400"), Some(LONGEST_RETRY_AFTER));
+        assert_eq!(wait("retry-after", "soon"), None);
     }
 }

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use datadog_config::DogStatsDUrl;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -151,18 +151,25 @@ impl Connection {
     fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
         match self {
             Self::Udp(socket) => {
-                retry_interrupted(|| socket.send(datagram))?;
+                within_limit(|| socket.send(datagram))?;
                 // On loopback the kernel knows at once that nobody listens, and says so only when asked.
                 socket.take_error()?.map_or(Ok(()), Err)
             }
-            Self::Datagram(socket) => retry_interrupted(|| socket.send(datagram)).map(drop),
+            Self::Datagram(socket) => within_limit(|| socket.send(datagram)).map(drop),
             Self::Stream(stream) => {
                 let length =
                     u32::try_from(datagram.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
                 let mut frame = Vec::with_capacity(4 + datagram.len());
                 frame.extend_from_slice(&length.to_le_bytes());
                 frame.extend_from_slice(datagram);
-                stream.write_all(&frame)
+                let mut rest = frame.as_slice();
+                within_limit(|| {
+                    while !rest.is_empty() {
+                        let written = stream.write(rest)?;
+                        rest = &rest[written..];
+                    }
+                    Ok(())
+                })
             }
         }
     }
@@ -223,14 +230,22 @@ fn connect_stream(path: &Path) -> io::Result<UnixStream> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     // Set first, because it limits the connect too.
     socket.set_write_timeout(Some(WRITE_LIMIT))?;
-    socket.connect(&SockAddr::unix(path)?)?;
+    let address = SockAddr::unix(path)?;
+    within_limit(|| socket.connect(&address))?;
     Ok(UnixStream::from(std::os::fd::OwnedFd::from(socket)))
 }
 
-fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+/// Makes a call again that a signal interrupted. The kernel's own time limit starts anew with each call, so under a
+/// profiler's signals it alone would never end one.
+fn within_limit<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let start = Instant::now();
     loop {
         match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                if start.elapsed() >= WRITE_LIMIT {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+            }
             result => return result,
         }
     }

@@ -12,14 +12,14 @@ use parking_lot::Mutex;
 
 use crate::fork::Birthplace;
 use crate::http::HttpClient;
-use crate::worker::{self, Control, Controls, Driven};
+use crate::worker::{self, Brake, Control, Controls, Driven};
 use crate::{
     Account, AgentClient, FlushReport, Health, IntakeClient, Signal, SignalHealth, SignalKind,
     TransportError, Waker,
 };
 
 /// How long an interrupted worker gets to count what it could not deliver.
-const INTERRUPTED_GRACE: Duration = Duration::from_millis(100);
+const INTERRUPTED_GRACE: Duration = Duration::from_millis(200);
 
 /// Collects the signals of one client, which then share a worker thread and the connection to the agent.
 pub struct TransportBuilder {
@@ -36,7 +36,7 @@ pub struct TransportBuilder {
 pub struct Transport {
     sender: Sender<Control>,
     accounts: BTreeMap<SignalKind, Arc<Account>>,
-    http: Vec<HttpClient>,
+    brake: Arc<Brake>,
     worker: Mutex<Option<JoinHandle<()>>>,
     birthplace: Birthplace,
     shutdown_timeout: Duration,
@@ -130,14 +130,16 @@ impl TransportBuilder {
             log::warn!(target: "datadog", "{problem}");
         }
         let (controls, signals) = (self.controls, self.signals);
+        let brake = Arc::new(Brake::new(self.http));
+        let workers_brake = Arc::clone(&brake);
         let worker = thread::Builder::new()
             .name("datadog".to_owned())
-            .spawn(move || worker::run(&controls, signals))
+            .spawn(move || worker::run(&controls, signals, &workers_brake))
             .map_err(TransportError::Thread)?;
         Ok(Transport {
             sender: self.sender,
             accounts,
-            http: self.http,
+            brake,
             worker: Mutex::new(Some(worker)),
             birthplace: Birthplace::here(),
             shutdown_timeout: self.config.shutdown_timeout(),
@@ -157,7 +159,8 @@ impl Transport {
         self.flush_and_wait(Some(kind), timeout)
     }
 
-    /// Delivers what is buffered, drops and counts what can't be delivered within `timeout`, and ends the worker.
+    /// Delivers what is buffered, drops and counts what can't be delivered within `timeout`, and ends the worker. A
+    /// request that hangs since before may take a quarter of `timeout`; then it is ended, and tried once more.
     /// Later calls find nothing to do, and so do those in a forked child, whose parent has the worker.
     pub fn shutdown(&self, timeout: Duration) -> FlushReport {
         if !self.birthplace.is_here() {
@@ -172,9 +175,16 @@ impl Transport {
         let _ = self
             .sender
             .send_deadline(Control::Shutdown { deadline, done }, deadline);
-        let mut complete = finished.recv_deadline(deadline).is_ok();
+        if worker.thread().id() == thread::current().id() {
+            return self.health_of(None).since(&before, false);
+        }
+        let mut complete = finished.recv_timeout(timeout / 4).is_ok();
         if !complete {
-            self.http.iter().for_each(HttpClient::interrupt);
+            self.brake.stop_earlier_work();
+            complete = finished.recv_deadline(deadline).is_ok();
+        }
+        if !complete {
+            self.brake.stop();
             complete = finished.recv_timeout(INTERRUPTED_GRACE).is_ok();
         }
         if complete {

@@ -3,11 +3,14 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use parking_lot::Mutex;
 
+use crate::fork::Birthplace;
+use crate::http::HttpClient;
+use crate::sync::{AtomicBool, Ordering};
 use crate::{Account, SignalKind};
 
 /// The half of a signal that runs on the worker.
@@ -15,7 +18,7 @@ pub trait Signal: Send {
     /// How often it runs when nothing else calls for it.
     fn period(&self) -> Duration;
 
-    /// Takes what callers buffered, encodes it, and delivers what the receiver takes before `pass.deadline`.
+    /// Takes what callers buffered, encodes it, and delivers what the receiver takes as far as `pass` allows.
     /// Returns when to run again if that is sooner than the period: the end of a back-off.
     fn run(&mut self, pass: &Pass) -> Option<Instant>;
 
@@ -29,7 +32,7 @@ pub trait Signal: Send {
 pub struct Pass {
     /// Why it runs.
     pub occasion: Occasion,
-    /// When it must have returned.
+    /// When it must have returned; with [`Occasion::Due`], the last moment to begin a request.
     pub deadline: Instant,
 }
 
@@ -39,7 +42,7 @@ pub struct Pass {
 pub enum Occasion {
     /// Its period ended, or its buffer filled up. A back-off is respected.
     Due,
-    /// The program asked for a flush: everything buffered is tried once, back-off or not.
+    /// The program asked for a flush: what is buffered is tried once, back-off or not, up to the first failure.
     Flush,
     /// The client is shutting down: a busy receiver is tried until the deadline, one that isn't there once.
     Shutdown,
@@ -51,6 +54,7 @@ pub struct Waker {
     kind: SignalKind,
     on_its_way: Arc<AtomicBool>,
     controls: Sender<Control>,
+    birthplace: Birthplace,
 }
 
 /// What the worker is told.
@@ -79,7 +83,7 @@ pub(crate) struct Driven {
     due: Instant,
 }
 
-/// How long one signal may keep the worker from the others when it is merely due.
+/// How long one signal may keep beginning requests when it is merely due.
 const DUE_LIMIT: Duration = Duration::from_secs(2);
 
 thread_local! {
@@ -98,28 +102,63 @@ pub(crate) fn channel() -> (Sender<Control>, Controls) {
     bounded(64)
 }
 
-/// The worker's life: sleeps until the next due time, a wake-up, a flush or the end.
-pub(crate) fn run(controls: &Controls, mut signals: Vec<Driven>) {
+/// Ends what the worker is doing when a shutdown begins, so that one hanging request can't use up the time that
+/// the other signals need to deliver what they have.
+#[derive(Debug)]
+pub(crate) struct Brake {
+    http: Vec<HttpClient>,
+    shutting_down: Mutex<bool>,
+}
+
+impl Brake {
+    pub(crate) fn new(http: Vec<HttpClient>) -> Self {
+        Self {
+            http,
+            shutting_down: Mutex::new(false),
+        }
+    }
+
+    /// Ends the requests of work from before the shutdown.
+    pub(crate) fn stop_earlier_work(&self) {
+        let shutting_down = self.shutting_down.lock();
+        if !*shutting_down {
+            self.stop();
+        }
+    }
+
+    /// Ends all requests.
+    pub(crate) fn stop(&self) {
+        self.http.iter().for_each(HttpClient::interrupt);
+    }
+
+    fn begin_shutdown(&self) {
+        *self.shutting_down.lock() = true;
+        self.http.iter().for_each(HttpClient::resume);
+    }
+}
+
+/// The worker's life: runs what is due, then sleeps until the next due time, a wake-up, a flush or the end.
+pub(crate) fn run(controls: &Controls, mut signals: Vec<Driven>, brake: &Brake) {
     ON_WORKER.set(true);
     loop {
+        // First, and all of them: wake-ups of a busy signal must not keep the others from their turn.
+        let now = Instant::now();
+        signals
+            .iter_mut()
+            .filter(|driven| driven.due <= now)
+            .for_each(Driven::run_due);
         let due = signals.iter().map(|driven| driven.due).min();
         let control = match due {
             Some(due) => controls.recv_deadline(due),
             None => controls.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match control {
-            Err(RecvTimeoutError::Timeout) => {
-                let now = Instant::now();
-                signals
-                    .iter_mut()
-                    .filter(|driven| driven.due <= now)
-                    .for_each(Driven::run_due);
-            }
+            Err(RecvTimeoutError::Timeout) => {}
             Ok(Control::Wake(kind)) => {
                 signals
                     .iter_mut()
                     .filter(|driven| driven.kind == kind)
-                    .for_each(Driven::run_due);
+                    .for_each(|driven| driven.due = now);
             }
             Ok(Control::Flush {
                 kind,
@@ -134,6 +173,7 @@ pub(crate) fn run(controls: &Controls, mut signals: Vec<Driven>) {
                 let _ = done.try_send(());
             }
             Ok(Control::Shutdown { deadline, done }) => {
+                brake.begin_shutdown();
                 run_all(
                     &mut signals.iter_mut().collect::<Vec<_>>(),
                     Occasion::Shutdown,
@@ -189,7 +229,7 @@ impl Driven {
     }
 
     fn run(&mut self, pass: Pass) {
-        self.waker.on_its_way.store(false, Ordering::Release);
+        self.waker.arrived();
         let again = self.guard(|signal| signal.run(&pass)).flatten();
         let period_end = Instant::now() + self.signal.period();
         self.due = again.map_or(period_end, |again| again.min(period_end));
@@ -213,12 +253,19 @@ impl Waker {
             kind,
             on_its_way: Arc::new(AtomicBool::new(false)),
             controls,
+            birthplace: Birthplace::here(),
         }
+    }
+
+    /// Lets the next wake-up through. What was pushed before one that was held back is seen from here on.
+    pub(crate) fn arrived(&self) {
+        self.on_its_way.swap(false, Ordering::AcqRel);
     }
 
     /// Asks the worker to run the signal soon. Never blocks.
     pub fn wake(&self) {
-        if !self.on_its_way.swap(true, Ordering::AcqRel)
+        if self.birthplace.is_here()
+            && !self.on_its_way.swap(true, Ordering::AcqRel)
             && self.controls.try_send(Control::Wake(self.kind)).is_err()
         {
             self.on_its_way.store(false, Ordering::Release);

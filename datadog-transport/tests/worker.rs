@@ -16,6 +16,8 @@ use datadog_transport::{
     TransportBuilder,
 };
 
+const OFTEN: Duration = Duration::from_millis(20);
+
 /// Posts each queued item as a list of traces that holds none.
 struct Poster {
     agent: Arc<AgentClient>,
@@ -51,13 +53,14 @@ impl Signal for Poster {
 
 /// Tells of each run, and does what it is made for.
 struct Probe<F> {
+    period: Duration,
     runs: Sender<(Occasion, Duration)>,
     work: F,
 }
 
 impl<F: FnMut() + Send> Signal for Probe<F> {
     fn period(&self) -> Duration {
-        Duration::from_millis(20)
+        self.period
     }
 
     fn run(&mut self, pass: &Pass) -> Option<Instant> {
@@ -274,6 +277,7 @@ fn a_panic_in_one_signal_does_not_stop_the_others() {
     builder.add(SignalKind::Logs, |_| {
         (
             Probe {
+                period: OFTEN,
                 runs: bad_runs,
                 work: || panic!("this test wants it"),
             },
@@ -283,6 +287,7 @@ fn a_panic_in_one_signal_does_not_stop_the_others() {
     builder.add(SignalKind::Metrics, |_| {
         (
             Probe {
+                period: OFTEN,
                 runs: good_runs,
                 work: || {},
             },
@@ -313,6 +318,7 @@ fn a_slow_signal_can_use_up_its_own_share_of_a_flush_only() {
     builder.add(SignalKind::Logs, |_| {
         (
             Probe {
+                period: OFTEN,
                 runs: first_runs,
                 work: slow,
             },
@@ -322,6 +328,7 @@ fn a_slow_signal_can_use_up_its_own_share_of_a_flush_only() {
     builder.add(SignalKind::Metrics, |_| {
         (
             Probe {
+                period: OFTEN,
                 runs: second_runs,
                 work: || {},
             },
@@ -338,4 +345,80 @@ fn a_slow_signal_can_use_up_its_own_share_of_a_flush_only() {
     };
     assert!(share(&first) <= Duration::from_secs(5));
     assert!(share(&second) > Duration::from_secs(4));
+}
+
+#[test]
+fn a_request_that_hangs_leaves_a_shutdown_time_for_the_other_signals() {
+    let agent = LocalAgent::start().unwrap();
+    let healthy = LocalAgent::start().unwrap();
+    agent.fail(Fault::NeverAnswer);
+    let mut builder = TransportBuilder::new(&config(&agent.url()));
+    let hanging = builder.agent().unwrap();
+    let other = TransportBuilder::new(&config(&healthy.url()))
+        .agent()
+        .unwrap();
+    let [hanging, other] =
+        [(SignalKind::Traces, hanging), (SignalKind::Logs, other)].map(|(kind, agent)| {
+            builder.add(kind, |seat| {
+                let queue = Arc::new(Queue::new(1000, Arc::clone(&seat.account), seat.waker));
+                let poster = Poster {
+                    agent,
+                    queue: Arc::clone(&queue),
+                    outbox: Outbox::new(1000, seat.account),
+                };
+                (poster, queue)
+            })
+        });
+    let transport = builder.start().unwrap();
+    hanging.push((), 2, 600);
+    agent
+        .wait_for(Duration::from_secs(5), |got| !got.requests().is_empty())
+        .unwrap();
+    other.push((), 3, 1);
+    let limit = Duration::from_secs(4);
+    let start = Instant::now();
+    let report = transport.shutdown(limit);
+    assert!(start.elapsed() < limit + Duration::from_secs(2));
+    assert!(report.complete, "{report}");
+    let health = transport.health();
+    assert_eq!(health.signal(SignalKind::Logs).delivered, 3, "{health}");
+    let dropped = health.signal(SignalKind::Traces).dropped;
+    assert_eq!(dropped.get(DropReason::Shutdown), 2, "{health}");
+    assert_balanced(&transport);
+}
+
+#[test]
+fn a_signal_that_is_always_awake_does_not_keep_another_from_its_turn() {
+    let mut builder = TransportBuilder::new(&config("localhost"));
+    let (busy_runs, busy) = unbounded();
+    let (calm_runs, calm) = unbounded();
+    builder.add(SignalKind::Logs, |seat| {
+        let waker = seat.waker.clone();
+        let work = move || waker.wake();
+        seat.waker.wake();
+        (
+            Probe {
+                period: Duration::from_secs(60),
+                runs: busy_runs,
+                work,
+            },
+            (),
+        )
+    });
+    builder.add(SignalKind::Metrics, |_| {
+        (
+            Probe {
+                period: OFTEN,
+                runs: calm_runs,
+                work: || {},
+            },
+            (),
+        )
+    });
+    let transport = builder.start().unwrap();
+    for _ in 0..3 {
+        calm.recv_timeout(Duration::from_secs(5)).unwrap();
+    }
+    assert!(busy.len() > 3);
+    assert!(transport.flush(Duration::from_secs(5)).complete);
 }

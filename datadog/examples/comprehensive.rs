@@ -3,6 +3,8 @@
 //! `cargo xtask demo` runs it against a receiver of its own and shows what arrived. Run alone, it sends to the
 //! agent that the environment names, and to the logs intake if `DD_API_KEY` is set.
 
+#![expect(clippy::print_stdout, reason = "the last lines are for the reader")]
+
 use std::error::Error;
 use std::thread;
 use std::time::Duration;
@@ -20,6 +22,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     client.log_handler().install()?;
 
     client.profiling_start();
+    // The profiler starts in the background; this waits for it, so that even a short program is sampled from here on.
+    client.flush_profiles();
     client.info("open for business").with("orders.expected", 3);
     for order in ["A-1", "A-2", "A-three"] {
         handle(&client, order);

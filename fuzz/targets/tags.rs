@@ -1,7 +1,23 @@
+//! `DD_TAGS`: no text panics, and the tags that come of it come again of what the setter writes.
 #![no_main]
-use datadog_config::DDConfig;
-libfuzzer_sys::fuzz_target!(|text: &str| {
-    let config = DDConfig::builder().environment([("DD_TAGS", text)]).build().unwrap();
-    let again = DDConfig::builder().environment([("A", "b")]).tags(config.tags().iter().cloned()).build().unwrap();
-    assert_eq!(again.tags().len(), config.tags().len());
+
+use datadog_config::{DDConfig, normalize_tag};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let build = |builder: datadog_config::DDConfigBuilder| {
+        builder.build().expect("a text of tags is never an error")
+    };
+    let config = build(DDConfig::builder().environment([("DD_TAGS", text)]));
+    assert_eq!(config.problems(), []);
+    let again = build(
+        DDConfig::builder()
+            .environment([("", "")])
+            .tags(config.tags().iter().cloned()),
+    );
+    assert_eq!(again.tags(), config.tags());
+
+    let normal = normalize_tag(text);
+    assert!(normal.chars().count() <= 200 && !normal.ends_with('_') && !normal.contains("__"));
+    assert_eq!(normalize_tag(&normal), normal);
 });

@@ -21,10 +21,7 @@ const TOTALS: &str = "totals: ";
 /// How long what was sent over UDP may take to arrive.
 const ARRIVAL_LIMIT: Duration = Duration::from_secs(5);
 
-pub(crate) fn run(args: &[String]) -> Outcome {
-    if !args.is_empty() {
-        return Err("takes no arguments".into());
-    }
+pub(crate) fn run() -> Outcome {
     eprintln!("{} datadog/examples/{EXAMPLE}.rs", style::step("building"));
     let program = build_example()?;
     let agent = LocalAgent::builder().api_key(API_KEY).start()?;
@@ -46,17 +43,11 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     Ok(())
 }
 
-/// Builds the example with the features of `cargo test --workspace --all-features`, so that both share their work.
+/// Builds the example, with the features that its package's tests have.
 fn build_example() -> Outcome<PathBuf> {
     let mut cargo = workspace::cargo();
     cargo
-        .args([
-            "build",
-            "--workspace",
-            "--all-features",
-            "--example",
-            EXAMPLE,
-        ])
+        .args(["build", "--package", "datadog", "--example", EXAMPLE])
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit());
     let output = cargo.output()?;

@@ -5,14 +5,23 @@ use crate::Outcome;
 const TEXT: &str = "\
 Tasks of this workspace: cargo xtask TASK
 
-  demo           run the example program against a local agent and show what arrived
-                 (no account, no Datadog Agent, no Python)
-  test [ARGS]    run all tests: unit, integration and doc tests, and the conformance
-                 tests against Datadog's APM test agent, which it installs under
-                 target/ (needs python3); ARGS go to `cargo test`
-  ci             what has to pass before a merge: format, clippy, docs, each feature
-                 alone, the option page, then `test`
-  help           this list
+  demo         run the example program against a local agent and show what arrived
+               (no account, no Datadog Agent, no Python)
+  test [ARGS]  run all tests: unit, integration and doc tests, and the conformance tests
+               against Datadog's APM test agent, which it installs under target/ (needs
+               python3); ARGS go to `cargo test`
+  faults       run the client under every fault, and put what became of its items into
+               docs/reliability.md; with --long, 20 restarts of the agent in a minute
+  options      write docs/configuration.md from the table of options
+  bench [CRATE] [ARGS]
+               run the benches of all crates, or of one such as `trace`, and show the
+               results in one table; ARGS go to criterion
+  fuzz [SECONDS] [TARGET]
+               run each fuzz target, or one, for 60 s or as long as you say (needs a C++
+               compiler)
+  ci           what has to pass before a merge: format, lints, docs, each feature alone,
+               and `test`
+  help         this list
 
 Plain `cargo test` works too, needs no Python, and says which tests it left out.
 ";

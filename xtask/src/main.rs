@@ -4,9 +4,13 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "talks to people")]
 
+mod bench;
 mod ci;
 mod demo;
+mod faults;
+mod fuzz;
 mod help;
+mod options;
 mod style;
 mod test;
 mod test_agent;
@@ -21,12 +25,19 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let task = args.next().unwrap_or_else(|| "help".to_owned());
     let args: Vec<String> = args.collect();
-    let outcome = match task.as_str() {
-        "help" | "--help" | "-h" => help::run(),
-        "demo" => demo::run(&args),
-        "test" => test::run(&args),
-        "ci" => ci::run(&args),
-        _ => Err(format!("there is no task `{task}`; `cargo xtask help` lists them").into()),
+    let outcome = match (task.as_str(), args.as_slice()) {
+        ("help" | "--help" | "-h", _) => help::run(),
+        ("test", args) => test::run(args),
+        ("bench", args) => bench::run(args),
+        ("fuzz", args) => fuzz::run(args),
+        ("demo", []) => demo::run(),
+        ("options", []) => options::run(),
+        ("faults", []) => faults::run(false),
+        ("faults", [long]) if long == "--long" => faults::run(true),
+        ("ci", []) => ci::run(),
+        ("faults", _) => Err("takes nothing but --long".into()),
+        ("demo" | "options" | "ci", _) => Err("takes no arguments".into()),
+        _ => Err("there is no such task; `cargo xtask help` lists them".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,8 +12,14 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     let started = Instant::now();
     let agent = TestAgent::start()?;
     let mut cargo = workspace::cargo();
+    cargo.args(["test", "--all-features", "--no-fail-fast"]);
+    if !args
+        .iter()
+        .any(|arg| arg.starts_with("-p") || arg.starts_with("--package"))
+    {
+        cargo.arg("--workspace");
+    }
     cargo
-        .args(["test", "--workspace", "--all-features", "--no-fail-fast"])
         .args(args)
         .env("APM_TEST_AGENT_URL", agent.url())
         .env("APM_TEST_AGENT_SOCKET", agent.socket());
@@ -30,6 +36,9 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         test_agent::VERSION,
         started.elapsed().as_secs_f64(),
     );
+    if tally.programs == 0 {
+        return Err("no test ran, see above".into());
+    }
     if !passed {
         return Err(format!("{told} (its log: {agent_log})").into());
     }

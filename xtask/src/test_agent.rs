@@ -78,11 +78,10 @@ impl TestAgent {
         let [port, otlp_http_port, otlp_grpc_port] = free_ports()?;
         let process = Command::new(python)
             .args(["-I", "-c", include_str!("test_agent.py")])
+            .arg(socket_dir.path())
             .args(["--port", &port.to_string()])
             .args(["--otlp-http-port", &otlp_http_port.to_string()])
             .args(["--otlp-grpc-port", &otlp_grpc_port.to_string()])
-            .arg("--trace-uds-socket")
-            .arg(socket_dir.path().join("apm.sock"))
             .arg("--snapshot-dir")
             .arg(&scratch)
             // Any text but the empty one switches it on.
@@ -178,7 +177,7 @@ fn install() -> Outcome<PathBuf> {
         return Ok(python);
     }
     eprintln!(
-        "{} ddapm-test-agent {VERSION} from PyPI into {} (once, takes about 15 seconds)",
+        "{} ddapm-test-agent {VERSION} from PyPI into {} (once; up to a minute)",
         style::step("installing"),
         venv.display(),
     );

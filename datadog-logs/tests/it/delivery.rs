@@ -8,7 +8,7 @@ use datadog_transport::DropReason;
 use datadog_transport::context::{self, ActiveSpan};
 use serde_json::json;
 
-use crate::support::{SOON, account, config_of, hermetic, logs_to, receiver};
+use crate::support::{SOON, account, body, config_of, hermetic, logs_to, receiver};
 
 #[test]
 fn a_record_arrives_with_everything_that_belongs_to_it() {
@@ -267,4 +267,98 @@ fn records_from_many_threads_all_arrive() {
             .collect();
         assert_eq!(numbers, (0..500).collect::<Vec<_>>(), "in order");
     }
+}
+
+#[test]
+fn values_of_sensitive_keys_are_not_sent() {
+    let agent = receiver();
+    let logs = logs_to(&agent);
+    let logger = logs.get_logger("shop").with("db.password", "hunter2");
+    logger
+        .info("signed in")
+        .with("Api-Key", vec!["hunter2"])
+        .with("user", Value::map([("name", "ann"), ("passwd", "hunter2")]))
+        .with("tokens", 3);
+    logs.flush(SOON);
+    let body = String::from_utf8(body(&agent.requests()[0])).unwrap();
+    assert!(!body.contains("hunter2"), "{body}");
+    let entry = &agent.logs()[0];
+    assert_eq!(entry.attribute("db.password"), Some(&json!("[redacted]")));
+    assert_eq!(
+        entry.attribute("user"),
+        Some(&json!({"name": "ann", "passwd": "[redacted]"}))
+    );
+    assert_eq!(entry.attribute("tokens"), Some(&json!(3)));
+
+    let config = config_of(&agent).logs_redacted_keys(["name"]);
+    let logs = Logs::start(&config.build().unwrap()).unwrap();
+    logs.log(Level::Info, "other names")
+        .with("password", "sent")
+        .with("user.name", "hidden");
+    logs.flush(SOON);
+    let entry = &agent.logs()[1];
+    assert_eq!(entry.attribute("password"), Some(&json!("sent")));
+    assert_eq!(entry.attribute("user.name"), Some(&json!("[redacted]")));
+}
+
+#[test]
+fn what_is_left_out_on_purpose_is_counted() {
+    let agent = receiver();
+    let config = config_of(&agent)
+        .logs_sample_rates([("debug", 0.0), ("warn", 0.5)])
+        .logs_rate_limits([("info", 10.0)]);
+    let logs = Logs::start(&config.build().unwrap()).unwrap();
+    let start = Instant::now();
+    for _ in 0..1000 {
+        logs.log(Level::Debug, "none");
+        logs.log(Level::Info, "some");
+        logs.log(Level::Warning, "half");
+        logs.log(Level::Error, "all");
+    }
+    let seconds = start.elapsed().as_secs() as usize + 2;
+    logs.flush(SOON);
+    let health = account(&logs);
+    let got = agent.logs();
+    let arrived = |message: &str| got.iter().filter(|entry| entry.message == message).count();
+    assert_eq!((arrived("none"), arrived("all")), (0, 1000));
+    assert!((10..=10 * seconds).contains(&arrived("some")));
+    assert!((350..650).contains(&arrived("half")));
+    assert_eq!(health.accepted, 4000);
+    assert_eq!(
+        health.dropped.get(DropReason::Sampled) as usize,
+        1000 + 1000 - arrived("half")
+    );
+    assert_eq!(
+        health.dropped.get(DropReason::RateLimited) as usize,
+        1000 - arrived("some")
+    );
+}
+
+#[test]
+fn a_line_of_text_can_say_which_trace_it_belongs_to() {
+    let logs = Logs::start(&hermetic().build().unwrap()).unwrap();
+    assert_eq!(
+        logs.correlation().to_string(),
+        "dd.service=shop dd.env=test dd.version=1.2 dd.trace_id=0 dd.span_id=0"
+    );
+    let span = ActiveSpan {
+        trace_id: (0xab << 64) | 0xcd,
+        span_id: 7,
+        local_root_id: 7,
+    };
+    let outer = context::replace(Some(span));
+    let whole = logs.correlation().to_string();
+    let narrow = hermetic().trace_id_128_bit_logging_enabled(false);
+    let narrow = Logs::start(&narrow.build().unwrap()).unwrap();
+    let off = hermetic().logs_injection(false).build().unwrap();
+    let off = Logs::start(&off).unwrap();
+    assert!(whole.ends_with(" dd.trace_id=00000000000000ab00000000000000cd dd.span_id=7"));
+    assert!(
+        narrow
+            .correlation()
+            .to_string()
+            .ends_with(" dd.trace_id=205 dd.span_id=7")
+    );
+    assert_eq!(off.correlation().to_string(), "");
+    context::replace(outer);
 }

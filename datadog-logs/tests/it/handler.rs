@@ -3,7 +3,7 @@ use std::sync::Mutex;
 use std::thread;
 
 use datadog_logs::DDLogHandler;
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{LevelFilter, Log, Metadata, Record, kv};
 use serde_json::json;
 
 use crate::support::{SOON, account, logs_to, receiver};
@@ -132,6 +132,79 @@ fn levels_filter_what_is_sent_and_the_other_logger_filters_for_itself() {
     agent.wait_for(SOON, |got| got.logs().len() == 2).unwrap();
     assert_eq!(agent.logs()[0].message, "sent to both");
     assert_eq!(memory.lines(), ["sent to one", "sent to both", "flushed"]);
+}
+
+#[test]
+fn targets_may_have_levels_of_their_own() {
+    let agent = receiver();
+    let logs = logs_to(&agent);
+    let handler = logs
+        .handler()
+        .target_level("shop::cart", LevelFilter::Debug)
+        .target_level("shop", LevelFilter::Error)
+        .target_level("noise", LevelFilter::Off);
+    let lines = [
+        ("shop", log::Level::Warn, false),
+        ("shop", log::Level::Error, true),
+        ("shop::cart", log::Level::Debug, true),
+        ("shop::cart::line", log::Level::Debug, true),
+        ("shop::carton", log::Level::Warn, false),
+        ("shopping", log::Level::Info, true),
+        ("noise::more", log::Level::Error, false),
+    ];
+    for (target, level, _) in lines {
+        say(&handler, target, level, target);
+    }
+    logs.flush(SOON);
+    let sent: Vec<_> = agent
+        .logs()
+        .into_iter()
+        .map(|entry| entry.message)
+        .collect();
+    let wanted = lines.iter().filter(|(_, _, wanted)| *wanted);
+    assert_eq!(sent, wanted.map(|(target, ..)| *target).collect::<Vec<_>>());
+}
+
+#[test]
+fn key_values_become_attributes_of_their_types() {
+    let agent = receiver();
+    let logs = logs_to(&agent);
+    let handler = logs.handler();
+    let nothing = None::<&str>;
+    let pairs: &[(&str, kv::Value<'_>)] = &[
+        ("order.id", 42.into()),
+        ("debt", (-1).into()),
+        ("price", 9.5.into()),
+        ("paid", true.into()),
+        ("item", "tea \"green\"".into()),
+        ("wide", u128::MAX.into()),
+        ("shape", kv::Value::from_debug(&nothing)),
+        ("service", "mine".into()),
+        ("item", "later".into()),
+    ];
+    handler.log(
+        &Record::builder()
+            .level(log::Level::Info)
+            .args(format_args!("placed"))
+            .key_values(&pairs)
+            .build(),
+    );
+    logs.flush(SOON);
+    let entry = &agent.logs()[0];
+    let expected = [
+        ("order.id", json!(42)),
+        ("debt", json!(-1)),
+        ("price", json!(9.5)),
+        ("paid", json!(true)),
+        ("item", json!("later")),
+        ("wide", json!(u128::MAX.to_string())),
+        ("shape", json!("None")),
+        ("custom.service", json!("mine")),
+    ];
+    for (name, value) in &expected {
+        assert_eq!(entry.attributes.get(*name), Some(value), "{name}");
+    }
+    assert_eq!(entry.service.as_deref(), Some("shop"));
 }
 
 #[test]

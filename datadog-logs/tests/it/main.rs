@@ -5,4 +5,6 @@
 mod batches;
 mod delivery;
 mod handler;
+mod lines;
+mod logger;
 mod support;

@@ -1,11 +1,13 @@
 //! Configs that read nothing of this process, and a client of a receiver.
 
+use std::io::Read;
 use std::time::Duration;
 
 use datadog_config::{DDConfig, DDConfigBuilder};
-use datadog_local_agent::LocalAgent;
+use datadog_local_agent::{LocalAgent, Request};
 use datadog_logs::Logs;
 use datadog_transport::{SignalHealth, SignalKind, Standalone};
+use flate2::read::GzDecoder;
 
 /// Long enough for a busy machine; only a failing test waits this long.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -44,4 +46,16 @@ pub(crate) fn account(logs: &Standalone<Logs>) -> SignalHealth {
         "{health:?}"
     );
     health
+}
+
+/// The body of a request, unpacked.
+pub(crate) fn body(request: &Request) -> Vec<u8> {
+    let mut body = Vec::new();
+    match request.header("content-encoding") {
+        Some(_) => GzDecoder::new(&*request.body)
+            .read_to_end(&mut body)
+            .unwrap(),
+        None => (&*request.body).read_to_end(&mut body).unwrap(),
+    };
+    body
 }

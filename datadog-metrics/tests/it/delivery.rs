@@ -67,6 +67,10 @@ fn a_server_that_restarted_between_two_flushes_gets_everything() {
     let metrics = over_unix(&agent);
     metrics.count("hits", 1, ());
     metrics.flush(SOON);
+    // What waits in the old server's socket goes with it.
+    agent
+        .wait_for(SOON, |got| got.metric_sum("hits") == 1.0)
+        .unwrap();
     agent.restart().unwrap();
     metrics.count("hits", 2, ());
     assert_eq!(metrics.flush(SOON).delivered, 1);

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use datadog_logs::{DDLogHandler, Level, Record};
+use datadog_logs::{DDLogHandler, Level, Logger, Logs, Record};
 use datadog_transport::{FlushReport, SignalKind};
 
 use crate::DDClient;
@@ -37,6 +37,16 @@ impl DDClient {
     /// Writes a log record of level error with the error's type, message, sources and backtrace.
     pub fn exception<E: Error + ?Sized>(&self, error: &E) -> Record {
         self.inner.logs.exception(error)
+    }
+
+    /// A logger with a name, to which attributes and a level may be given.
+    pub fn get_logger(&self, name: impl AsRef<str>) -> Logger {
+        self.inner.logs.get_logger(name)
+    }
+
+    /// The logs alone: for [`Logs::log_panics`] and [`Logs::correlation`].
+    pub fn logs(&self) -> &Logs {
+        &self.inner.logs
     }
 
     /// A logger for the `log` crate that writes here. It may outlive the client, and then drops what it gets.

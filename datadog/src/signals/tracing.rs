@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use datadog_trace::Span;
+use datadog_trace::{Extract, Inject, Span, SpanContext};
 use datadog_transport::{FlushReport, SignalKind};
 
 use crate::DDClient;
@@ -21,6 +21,29 @@ impl DDClient {
         work: impl FnOnce(&mut Span) -> T,
     ) -> T {
         self.inner.tracer.traced(name, work)
+    }
+
+    /// Starts a span, the child of a span of another thread or another process: see [`SpanContext`].
+    pub fn trace_from(&self, parent: &SpanContext, name: impl Into<Cow<'static, str>>) -> Span {
+        self.inner.tracer.trace_from(parent, name)
+    }
+
+    /// The span that is active on this thread, as others see it.
+    pub fn active_span(&self) -> Option<SpanContext> {
+        self.inner.tracer.active()
+    }
+
+    /// Writes the span that is active on this thread into the headers of a request, in the formats of
+    /// [`DDConfig::propagation_style_inject`](crate::DDConfig::propagation_style_inject).
+    pub fn inject(&self, headers: &mut impl Inject) {
+        self.inner.tracer.inject(headers);
+    }
+
+    /// Reads the trace that a request brings, in the formats of
+    /// [`DDConfig::propagation_style_extract`](crate::DDConfig::propagation_style_extract), for
+    /// [`trace_from`](DDClient::trace_from).
+    pub fn extract(&self, headers: &impl Extract) -> Option<SpanContext> {
+        self.inner.tracer.extract(headers)
     }
 
     /// Sends the finished traces that are buffered, and waits at most the shutdown timeout for it.

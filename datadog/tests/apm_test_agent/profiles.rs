@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
-use std::time::{Duration, Instant};
 
 use libdd_profiling_protobuf::prost_impls::{Message, Profile, ValueType};
 use serde_json::Value;
@@ -23,13 +22,15 @@ fn a_profile_names_the_hot_function() {
 fn a_profile_arrives(session: &Session, agent_url: &str) {
     let client = session.client(agent_url, |config| config);
     client.profiling_start();
-    the_hot_function_of_this_test(Duration::from_secs(1));
+    // The worker starts the sampler before it answers this.
+    assert!(client.flush(LIMIT).complete);
+    the_hot_function_of_this_test();
     client.profiling_stop();
     let report = client.flush(LIMIT);
     assert_eq!(
         (report.delivered, report.dropped.total()),
         (1, 0),
-        "{report}"
+        "{agent_url}: {report}"
     );
 
     let requests = session.requests();
@@ -54,19 +55,20 @@ fn a_profile_arrives(session: &Session, agent_url: &str) {
 
     let profile = Profile::decode(&*unpacked(&parts[pprof])).unwrap();
     let (hot, all) = cpu_time_in(&profile, "the_hot_function_of_this_test");
-    assert!(all > 200_000_000, "{all} ns in a busy second");
+    assert!(all >= 100_000_000, "only {all} ns were sampled");
     assert!(hot * 2 > all, "{hot} of {all} ns are in the hot function");
 }
 
+/// A second or so of work: counted, not timed, so that it is as much where other programs want the processor too.
 #[inline(never)]
-fn the_hot_function_of_this_test(time: Duration) {
-    let started = Instant::now();
+fn the_hot_function_of_this_test() -> u64 {
     let mut state = 1u64;
-    while started.elapsed() < time {
-        for _ in 0..10_000 {
-            state = std::hint::black_box(state.rotate_left(5) ^ 0x9e37_79b9);
-        }
+    let mut rounds = 50_000_000;
+    while rounds > 0 {
+        state = std::hint::black_box(state.rotate_left(5) ^ 0x9e37_79b9);
+        rounds -= 1;
     }
+    state
 }
 
 /// The CPU time of the samples with a function of this name on their stack, and that of all samples, in nanoseconds.

@@ -1,0 +1,84 @@
+//! Attributes whose values must not leave the program.
+
+/// What stands in place of a value.
+pub(crate) const REDACTED: &str = "[redacted]";
+
+/// The names whose values are left out. A key has such a name if its last part, what stands behind the last dot, is
+/// the name; case, `_` and `-` make no difference.
+#[derive(Debug, Default)]
+pub(crate) struct Redaction {
+    names: Vec<Vec<u8>>,
+    /// A bit for each first byte of a name, modulo 64: most keys are told by that.
+    firsts: u64,
+}
+
+impl Redaction {
+    pub(crate) fn of(names: &[String]) -> Self {
+        let names: Vec<Vec<u8>> = names
+            .iter()
+            .map(|name| plain(name).collect::<Vec<u8>>())
+            .filter(|name| !name.is_empty())
+            .collect();
+        let firsts = names.iter().map(|name| bit(name[0])).fold(0, |a, b| a | b);
+        Self { names, firsts }
+    }
+
+    /// Whether the value of this key must not be sent.
+    pub(crate) fn hides(&self, key: &str) -> bool {
+        let last_part = key.rfind('.').map_or(key, |dot| &key[dot + 1..]);
+        let first = plain(last_part).next();
+        first.is_some_and(|first| self.firsts & bit(first) != 0)
+            && self
+                .names
+                .iter()
+                .any(|name| plain(last_part).eq(name.iter().copied()))
+    }
+}
+
+/// The bytes of a name that make a difference.
+fn plain(name: &str) -> impl Iterator<Item = u8> {
+    name.bytes()
+        .filter(|byte| !matches!(byte, b'_' | b'-'))
+        .map(|byte| byte.to_ascii_lowercase())
+}
+
+fn bit(first: u8) -> u64 {
+    1 << (first % 64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_every_spelling_at_the_end_of_a_path() {
+        let redaction = Redaction::of(&[
+            "api_key".to_owned(),
+            "Set-Cookie".to_owned(),
+            "_".to_owned(),
+        ]);
+        for key in [
+            "api_key",
+            "apiKey",
+            "API-KEY",
+            "_api_key",
+            "http.headers.set_cookie",
+            "a.SetCookie",
+        ] {
+            assert!(redaction.hides(key), "{key}");
+        }
+        for key in [
+            "",
+            ".",
+            "_",
+            "api_key.",
+            "api_key.length",
+            "keys",
+            "my_api_key",
+            "apikeys",
+        ] {
+            assert!(!redaction.hides(key), "{key}");
+        }
+        assert!(!Redaction::default().hides("api_key"));
+    }
+}

@@ -1,0 +1,347 @@
+//! A profile in the pprof format (google/pprof: `proto/profile.proto`).
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::protobuf::Message;
+use crate::sample::{Profile, SAMPLE_NANOS, Sample};
+use crate::symbol::{Symbol, Symbols};
+
+/// Fields of `Profile`.
+mod profile {
+    pub(super) const SAMPLE_TYPE: u64 = 1;
+    pub(super) const SAMPLE: u64 = 2;
+    pub(super) const LOCATION: u64 = 4;
+    pub(super) const FUNCTION: u64 = 5;
+    pub(super) const STRING_TABLE: u64 = 6;
+    pub(super) const TIME_NANOS: u64 = 9;
+    pub(super) const DURATION_NANOS: u64 = 10;
+    pub(super) const PERIOD_TYPE: u64 = 11;
+    pub(super) const PERIOD: u64 = 12;
+    pub(super) const DEFAULT_SAMPLE_TYPE: u64 = 14;
+}
+
+/// Fields of `ValueType`.
+mod value_type {
+    pub(super) const TYPE: u64 = 1;
+    pub(super) const UNIT: u64 = 2;
+}
+
+/// Fields of `Sample`.
+mod sample {
+    pub(super) const LOCATION_ID: u64 = 1;
+    pub(super) const VALUE: u64 = 2;
+    pub(super) const LABEL: u64 = 3;
+}
+
+/// Fields of `Label`.
+mod label {
+    pub(super) const KEY: u64 = 1;
+    pub(super) const STR: u64 = 2;
+}
+
+/// Fields of `Location`.
+mod location {
+    pub(super) const ID: u64 = 1;
+    pub(super) const ADDRESS: u64 = 3;
+    pub(super) const LINE: u64 = 4;
+}
+
+/// Fields of `Line`.
+mod line {
+    pub(super) const FUNCTION_ID: u64 = 1;
+    pub(super) const LINE: u64 = 2;
+}
+
+/// Fields of `Function`.
+mod function {
+    pub(super) const ID: u64 = 1;
+    pub(super) const NAME: u64 = 2;
+    pub(super) const SYSTEM_NAME: u64 = 3;
+    pub(super) const FILENAME: u64 = 4;
+}
+
+/// Name and unit of each of a sample's values (libdatadog: `libdd-profiling/src/api/sample_type.rs`).
+const CPU_SAMPLES: (&str, &str) = ("cpu-samples", "count");
+const CPU_TIME: (&str, &str) = ("cpu-time", "nanoseconds");
+
+/// The label that the backend shows as the thread (ddprof: `src/pprof/ddprof_pprof.cc`).
+const THREAD_NAME: &str = "thread name";
+
+/// Encodes a profile, and names its functions by `symbols`.
+pub(crate) fn encode(profile: &Profile, symbols: &mut Symbols) -> Vec<u8> {
+    let mut message = Message::default();
+    let mut tables = Tables::new(symbols);
+    for value in [CPU_SAMPLES, CPU_TIME] {
+        message.message(profile::SAMPLE_TYPE, &tables.value_type(value));
+    }
+    for sample in profile.samples.iter() {
+        message.message(profile::SAMPLE, &tables.sample(sample));
+    }
+    let lasted = profile
+        .end
+        .duration_since(profile.start)
+        .unwrap_or_default();
+    message.number(profile::TIME_NANOS, unix_nanos(profile.start));
+    message.number(profile::DURATION_NANOS, nanos(lasted));
+    message.message(profile::PERIOD_TYPE, &tables.value_type(CPU_TIME));
+    message.number(profile::PERIOD, SAMPLE_NANOS);
+    message.number(profile::DEFAULT_SAMPLE_TYPE, tables.string(CPU_TIME.0));
+    for table in [&tables.locations, &tables.functions, &tables.strings] {
+        message.append(table);
+    }
+    message.into_bytes()
+}
+
+/// Nanoseconds since the Unix epoch.
+pub(crate) fn unix_nanos(time: SystemTime) -> u64 {
+    nanos(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What samples refer to by number, encoded as it comes up.
+struct Tables<'a> {
+    symbols: &'a mut Symbols,
+    strings: Message,
+    string_indexes: HashMap<Box<str>, u64>,
+    functions: Message,
+    /// By the strings of name and file. The first id is 1.
+    function_ids: HashMap<(u64, u64), u64>,
+    locations: Message,
+    /// By address. The first id is 1.
+    location_ids: HashMap<usize, u64>,
+}
+
+impl<'a> Tables<'a> {
+    fn new(symbols: &'a mut Symbols) -> Self {
+        let mut tables = Self {
+            symbols,
+            strings: Message::default(),
+            string_indexes: HashMap::new(),
+            functions: Message::default(),
+            function_ids: HashMap::new(),
+            locations: Message::default(),
+            location_ids: HashMap::new(),
+        };
+        // The format wants the empty string first.
+        tables.string("");
+        tables
+    }
+
+    fn value_type(&mut self, (name, unit): (&str, &str)) -> Message {
+        let mut message = Message::default();
+        message.number(value_type::TYPE, self.string(name));
+        message.number(value_type::UNIT, self.string(unit));
+        message
+    }
+
+    fn sample(&mut self, sample: Sample<'_>) -> Message {
+        let mut message = Message::default();
+        let locations = sample.stack.iter().map(|address| self.location(*address));
+        message.numbers(sample::LOCATION_ID, locations);
+        message.numbers(
+            sample::VALUE,
+            [sample.count, sample.count.saturating_mul(SAMPLE_NANOS)],
+        );
+        if !sample.thread.is_empty() {
+            let mut label = Message::default();
+            label.number(label::KEY, self.string(THREAD_NAME));
+            label.number(label::STR, self.string(sample.thread));
+            message.message(sample::LABEL, &label);
+        }
+        message
+    }
+
+    fn location(&mut self, address: usize) -> u64 {
+        if let Some(id) = self.location_ids.get(&address) {
+            return *id;
+        }
+        let id = self.location_ids.len() as u64 + 1;
+        self.location_ids.insert(address, id);
+        let mut message = Message::default();
+        message.number(location::ID, id);
+        // Within the call instruction, as the format wants it, not behind it.
+        message.number(location::ADDRESS, address.saturating_sub(1) as u64);
+        // A copy, because naming them changes the tables.
+        for symbol in self.symbols.at(address).to_vec() {
+            let mut line = Message::default();
+            line.number(line::FUNCTION_ID, self.function(&symbol));
+            line.number(line::LINE, symbol.line.into());
+            message.message(location::LINE, &line);
+        }
+        self.locations.message(profile::LOCATION, &message);
+        id
+    }
+
+    fn function(&mut self, symbol: &Symbol) -> u64 {
+        let (name, file) = (self.string(&symbol.name), self.string(&symbol.file));
+        if let Some(id) = self.function_ids.get(&(name, file)) {
+            return *id;
+        }
+        let id = self.function_ids.len() as u64 + 1;
+        self.function_ids.insert((name, file), id);
+        let mut message = Message::default();
+        message.number(function::ID, id);
+        message.number(function::NAME, name);
+        message.number(function::SYSTEM_NAME, name);
+        message.number(function::FILENAME, file);
+        self.functions.message(profile::FUNCTION, &message);
+        id
+    }
+
+    fn string(&mut self, text: &str) -> u64 {
+        if let Some(index) = self.string_indexes.get(text) {
+            return *index;
+        }
+        let index = self.string_indexes.len() as u64;
+        self.string_indexes.insert(text.into(), index);
+        self.strings.bytes(profile::STRING_TABLE, text.as_bytes());
+        index
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libdd_profiling_protobuf::prost_impls::{self as read, Message as _};
+
+    use super::*;
+    use crate::sample::Samples;
+
+    fn decoded(samples: &[Sample<'_>]) -> read::Profile {
+        let mut all = Samples::default();
+        samples.iter().for_each(|sample| all.add(*sample));
+        let start = UNIX_EPOCH + Duration::from_secs(1_767_323_045);
+        let profile = Profile {
+            samples: all,
+            start,
+            end: start + Duration::from_millis(1500),
+        };
+        let bytes = encode(&profile, &mut Symbols::default());
+        read::Profile::decode(&*bytes).unwrap()
+    }
+
+    fn text(profile: &read::Profile, index: i64) -> &str {
+        &profile.string_table[index as usize]
+    }
+
+    /// The return addresses of this test's own stack.
+    fn addresses() -> Vec<usize> {
+        let mut stack = Vec::new();
+        backtrace::trace(|frame| {
+            stack.push(frame.ip() as usize);
+            frame.ip() as usize != 0
+        });
+        stack
+    }
+
+    #[test]
+    fn another_reader_finds_types_times_and_counts() {
+        let stack = addresses();
+        let (inner, outer) = (&stack[..], &stack[1..]);
+        let profile = decoded(&[
+            Sample {
+                stack: inner,
+                thread: "main",
+                count: 3,
+            },
+            Sample {
+                stack: inner,
+                thread: "main",
+                count: 4,
+            },
+            Sample {
+                stack: outer,
+                thread: "",
+                count: 1,
+            },
+        ]);
+        assert_eq!(profile.string_table[0], "");
+        let types: Vec<_> = profile
+            .sample_types
+            .iter()
+            .chain(&profile.period_type)
+            .map(|own| (text(&profile, own.r#type), text(&profile, own.unit)))
+            .collect();
+        assert_eq!(types, [CPU_SAMPLES, CPU_TIME, CPU_TIME]);
+        assert_eq!(text(&profile, profile.default_sample_type), "cpu-time");
+        assert_eq!(profile.period, 10_101_010);
+        assert_eq!(profile.time_nanos, 1_767_323_045_000_000_000);
+        assert_eq!(profile.duration_nanos, 1_500_000_000);
+
+        let mut samples = profile.samples.clone();
+        samples.sort_by_key(|sample| sample.values[0]);
+        assert_eq!(samples.len(), 2);
+        assert_eq!(samples[0].values, [1, 10_101_010]);
+        assert_eq!(samples[0].labels, []);
+        assert_eq!(samples[1].values, [7, 7 * 10_101_010]);
+        let label = &samples[1].labels[0];
+        assert_eq!(
+            (text(&profile, label.key), text(&profile, label.str)),
+            ("thread name", "main")
+        );
+        assert_eq!(samples[1].location_ids.len(), stack.len());
+        assert_eq!(
+            samples[1].location_ids[1..],
+            samples[0].location_ids,
+            "an address has one location"
+        );
+    }
+
+    #[test]
+    fn another_reader_finds_the_functions_of_each_address() {
+        let stack = addresses();
+        let profile = decoded(&[Sample {
+            stack: &stack,
+            thread: "main",
+            count: 1,
+        }]);
+        for (address, id) in stack.iter().zip(&profile.samples[0].location_ids) {
+            let location = profile
+                .locations
+                .iter()
+                .find(|location| location.id == *id)
+                .unwrap();
+            assert_eq!(location.address, address.saturating_sub(1) as u64);
+            let named: Vec<_> = location
+                .lines
+                .iter()
+                .map(|line| {
+                    let function = profile
+                        .functions
+                        .iter()
+                        .find(|function| function.id == line.function_id)
+                        .unwrap();
+                    Symbol {
+                        name: text(&profile, function.name).to_owned(),
+                        file: text(&profile, function.filename).to_owned(),
+                        line: line.line as u32,
+                    }
+                })
+                .collect();
+            assert_eq!(named, Symbols::default().at(*address));
+        }
+        let names: Vec<_> = profile
+            .functions
+            .iter()
+            .map(|function| text(&profile, function.name))
+            .collect();
+        assert!(
+            names.iter().any(|name| name.contains("addresses")),
+            "{names:?}"
+        );
+    }
+
+    #[test]
+    fn an_address_without_a_symbol_keeps_its_address() {
+        let profile = decoded(&[Sample {
+            stack: &[17],
+            thread: "",
+            count: 1,
+        }]);
+        assert_eq!(profile.locations[0].address, 16);
+        assert_eq!(profile.locations[0].lines, []);
+    }
+}

@@ -1,0 +1,114 @@
+//! The callers' half: a switch.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use datadog_config::DDConfig;
+use datadog_transport::{SignalKind, Standalone, TransportBuilder, TransportError, Waker};
+
+use crate::pprof_sampler::PprofSampler;
+use crate::sample::Sampler;
+use crate::sink::ProfileSink;
+
+/// The CPU profiler's switch. Cheap to clone; clones switch the same profiler.
+///
+/// Nothing of it runs on the caller's thread: the worker starts and stops the sampling, names the functions and
+/// uploads. What goes wrong there is told in the account of [`SignalKind::Profiles`].
+#[derive(Clone, Debug)]
+pub struct Profiler {
+    switch: Arc<Switch>,
+    waker: Waker,
+}
+
+/// What callers want and what the worker made of it.
+#[derive(Debug, Default)]
+pub(crate) struct Switch {
+    /// Whether the program is to be sampled.
+    wanted: AtomicBool,
+    /// Whether a start was asked for that was not tried yet.
+    untried: AtomicBool,
+    /// Whether the program is being sampled.
+    running: AtomicBool,
+}
+
+impl Profiler {
+    /// Starts a profiler with a worker of its own, for a program that uses this crate alone. It samples from the
+    /// start where [`DDConfig::profiling_enabled`] says so, else from [`Profiler::start_sampling`] on.
+    ///
+    /// # Errors
+    ///
+    /// See [`TransportError`].
+    pub fn start(config: &DDConfig) -> Result<Standalone<Self>, TransportError> {
+        Standalone::start(config, Self::join)
+    }
+
+    /// Adds the profiles signal to a client that is being put together.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::TlsMissing`] for an `https` agent without the feature `tls`.
+    pub fn join(transport: &mut TransportBuilder) -> Result<Self, TransportError> {
+        Self::join_with(transport, Box::new(PprofSampler::default()))
+    }
+
+    pub(crate) fn join_with(
+        transport: &mut TransportBuilder,
+        sampler: Box<dyn Sampler>,
+    ) -> Result<Self, TransportError> {
+        let config = transport.config().clone();
+        let agent = transport.agent()?;
+        let profiler = transport.add(SignalKind::Profiles, |seat| {
+            let switch = Arc::new(Switch::default());
+            let sink = ProfileSink::new(&config, agent, seat.account, Arc::clone(&switch), sampler);
+            let waker = seat.waker;
+            (sink, Self { switch, waker })
+        });
+        if config.profiling_enabled() {
+            profiler.start_sampling();
+        }
+        Ok(profiler)
+    }
+
+    /// Asks the worker to sample the program. Nothing changes if it does already. It begins within a second; a flush
+    /// returns after that, so a short program that wants to miss nothing may flush right away.
+    ///
+    /// Where that is impossible, as while another profiler of the process uses `pprof`, the account's last error
+    /// says why, and it is tried again at each end of an upload period.
+    pub fn start_sampling(&self) {
+        self.switch.wanted.store(true, Ordering::Relaxed);
+        self.switch.ask_again();
+        self.waker.wake();
+    }
+
+    /// Asks the worker to end the sampling. What was found is uploaded at the end of the upload period, by a flush
+    /// or at the shutdown.
+    pub fn stop_sampling(&self) {
+        self.switch.wanted.store(false, Ordering::Relaxed);
+        self.waker.wake();
+    }
+
+    /// Whether the program is being sampled now.
+    pub fn is_sampling(&self) -> bool {
+        self.switch.running.load(Ordering::Relaxed)
+    }
+}
+
+impl Switch {
+    pub(crate) fn is_on(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    /// Lets the next [`Switch::take_start`] try to start.
+    pub(crate) fn ask_again(&self) {
+        self.untried.store(true, Ordering::Release);
+    }
+
+    /// Whether to try to start: once for each time that it was asked for.
+    pub(crate) fn take_start(&self) -> bool {
+        self.untried.swap(false, Ordering::AcqRel) && self.is_on()
+    }
+
+    pub(crate) fn report_running(&self, running: bool) {
+        self.running.store(running, Ordering::Relaxed);
+    }
+}

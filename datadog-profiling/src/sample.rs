@@ -1,0 +1,69 @@
+//! What a sampler finds, and the sum of it.
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+/// How often a busy thread is sampled in each second of its CPU time. Not a round number, so that it keeps out of
+/// step with what programs do by the clock.
+pub(crate) const SAMPLES_PER_SECOND: i32 = 99;
+
+/// The CPU time that one sample stands for, in nanoseconds.
+pub(crate) const SAMPLE_NANOS: u64 = 1_000_000_000 / SAMPLES_PER_SECOND as u64;
+
+/// What looks at the program's stacks. It is driven by the worker alone. Errors are told to the user as they are.
+pub(crate) trait Sampler: Send {
+    /// Starts to sample, [`SAMPLES_PER_SECOND`] times in each second of CPU time.
+    fn start(&mut self) -> Result<(), String>;
+
+    /// Takes out what was found since the last call or the start. Goes on sampling.
+    fn drain(&mut self, take: &mut dyn FnMut(Sample<'_>)) -> Result<(), String>;
+
+    /// Stops. What was not taken out is lost.
+    fn stop(&mut self);
+}
+
+/// One stack of one thread, and how often it was seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample<'a> {
+    /// The return address of each call, the innermost first: one past some byte of the call instruction. So for
+    /// the interrupted instruction, one past its first byte.
+    pub(crate) stack: &'a [usize],
+    /// The thread's name; empty where it has none.
+    pub(crate) thread: &'a str,
+    /// How often it was seen.
+    pub(crate) count: u64,
+}
+
+/// The sum of samples, by stack and thread name.
+#[derive(Debug, Default)]
+pub(crate) struct Samples {
+    counts: HashMap<(Box<[usize]>, Box<str>), u64>,
+}
+
+/// The samples of one upload.
+#[derive(Debug)]
+pub(crate) struct Profile {
+    pub(crate) samples: Samples,
+    pub(crate) start: SystemTime,
+    /// Not before the start.
+    pub(crate) end: SystemTime,
+}
+
+impl Samples {
+    pub(crate) fn add(&mut self, sample: Sample<'_>) {
+        let key = (sample.stack.into(), sample.thread.into());
+        *self.counts.entry(key).or_default() += sample.count;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Sample<'_>> {
+        self.counts.iter().map(|((stack, thread), count)| Sample {
+            stack,
+            thread,
+            count: *count,
+        })
+    }
+}

@@ -1,0 +1,403 @@
+//! The worker's half: starts and stops the sampler, and uploads what it found.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use datadog_config::DDConfig;
+use datadog_transport::{Account, AgentClient, DropReason, Occasion, Outbox, Pass, Signal};
+
+use crate::encode::encode;
+use crate::profiler::Switch;
+use crate::sample::{Profile, Sampler, Samples};
+use crate::symbol::Symbols;
+use crate::upload::{PATH, Uploads};
+
+/// The most bytes of uploads that wait for the agent. One has some 10 to 500 KB.
+const OUTBOX_BYTES: usize = 8 << 20;
+
+pub(crate) struct ProfileSink {
+    agent: Arc<AgentClient>,
+    account: Arc<Account>,
+    switch: Arc<Switch>,
+    sampler: Box<dyn Sampler>,
+    running: bool,
+    samples: Samples,
+    period: Duration,
+    period_start: SystemTime,
+    period_end: Instant,
+    symbols: Symbols,
+    uploads: Uploads,
+    upload_limit: Duration,
+    outbox: Outbox,
+}
+
+impl ProfileSink {
+    pub(crate) fn new(
+        config: &DDConfig,
+        agent: Arc<AgentClient>,
+        account: Arc<Account>,
+        switch: Arc<Switch>,
+        sampler: Box<dyn Sampler>,
+    ) -> Self {
+        let period = config.profiling_upload_period();
+        Self {
+            agent,
+            account: Arc::clone(&account),
+            switch,
+            sampler,
+            running: false,
+            samples: Samples::default(),
+            period,
+            period_start: SystemTime::now(),
+            period_end: Instant::now() + period,
+            symbols: Symbols::default(),
+            uploads: Uploads::new(config),
+            upload_limit: config.profiling_upload_timeout(),
+            outbox: Outbox::new(OUTBOX_BYTES, account),
+        }
+    }
+
+    fn follow_switch(&mut self) {
+        if self.running && !self.switch.is_on() {
+            self.collect();
+            self.stop();
+        } else if !self.running && self.switch.take_start() {
+            self.start();
+        }
+    }
+
+    fn start(&mut self) {
+        if self.samples.is_empty() {
+            self.open_period();
+        }
+        match self.sampler.start() {
+            Ok(()) => self.report_running(true),
+            Err(error) => self.report(error),
+        }
+    }
+
+    fn stop(&mut self) {
+        self.sampler.stop();
+        self.report_running(false);
+    }
+
+    fn report_running(&mut self, running: bool) {
+        self.running = running;
+        self.switch.report_running(running);
+    }
+
+    /// Takes over what the sampler found.
+    fn collect(&mut self) {
+        let samples = &mut self.samples;
+        if let Err(error) = self.sampler.drain(&mut |sample| samples.add(sample)) {
+            self.report(error);
+            // It may have stopped itself. The end of the period starts it again.
+            self.stop();
+        }
+    }
+
+    fn open_period(&mut self) -> SystemTime {
+        self.period_end = Instant::now() + self.period;
+        mem::replace(&mut self.period_start, SystemTime::now())
+    }
+
+    /// Makes an upload of what was found in this period, if anything was, and begins the next one.
+    fn close_period(&mut self) {
+        if self.running {
+            self.collect();
+        }
+        let samples = mem::take(&mut self.samples);
+        let start = self.open_period();
+        let end = self.period_start.max(start);
+        if !samples.is_empty() {
+            self.upload(&Profile {
+                samples,
+                start,
+                end,
+            });
+        }
+    }
+
+    fn upload(&mut self, profile: &Profile) {
+        let pprof = encode(profile, &mut self.symbols);
+        let payload = self.uploads.next(profile, &pprof);
+        self.account.accept(1);
+        match payload {
+            Ok(payload) => self.outbox.push(payload),
+            Err(error) => {
+                self.account.drop_items(DropReason::Invalid, 1);
+                self.report(format!("can't pack a profile: {error}"));
+            }
+        }
+    }
+
+    fn report(&self, error: String) {
+        log::warn!(target: "datadog", "profiling: {error}");
+        self.account.error(error);
+    }
+}
+
+impl Signal for ProfileSink {
+    fn period(&self) -> Duration {
+        self.period
+    }
+
+    fn run(&mut self, pass: &Pass) -> Option<Instant> {
+        let period_over = pass.occasion != Occasion::Due || Instant::now() >= self.period_end;
+        if period_over {
+            // A start that failed is tried again.
+            self.switch.ask_again();
+        }
+        if pass.occasion != Occasion::Shutdown {
+            self.follow_switch();
+        }
+        if period_over {
+            self.close_period();
+        }
+        let agent = &self.agent;
+        let again = self
+            .outbox
+            .deliver(pass, self.upload_limit, |payload, limit| {
+                agent.post(PATH, payload, limit)
+            });
+        // A wake-up by the switch must not put off the end of the period.
+        Some(again.map_or(self.period_end, |again| again.min(self.period_end)))
+    }
+
+    fn close(&mut self) {
+        if self.running {
+            self.stop();
+        }
+        self.outbox.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use datadog_local_agent::{Endpoint, Fault, LocalAgent};
+    use datadog_transport::{SignalHealth, SignalKind, Standalone};
+
+    use super::*;
+    use crate::profiler::Profiler;
+    use crate::sample::Sample;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    /// Finds one stack at each drain while it runs.
+    #[derive(Default)]
+    struct Fake {
+        running: bool,
+        failures: usize,
+        starts: Arc<AtomicUsize>,
+    }
+
+    impl Sampler for Fake {
+        fn start(&mut self) -> Result<(), String> {
+            self.starts.fetch_add(1, Ordering::Relaxed);
+            if self.failures > 0 {
+                self.failures -= 1;
+                return Err("not now".to_owned());
+            }
+            self.running = true;
+            Ok(())
+        }
+
+        fn drain(&mut self, take: &mut dyn FnMut(Sample<'_>)) -> Result<(), String> {
+            assert!(self.running);
+            take(Sample {
+                stack: &[16, 32],
+                thread: "worker-1",
+                count: 5,
+            });
+            Ok(())
+        }
+
+        fn stop(&mut self) {
+            self.running = false;
+        }
+    }
+
+    fn config(url: &str) -> datadog_config::DDConfigBuilder {
+        DDConfig::builder()
+            .environment([("", "")])
+            .service("shop")
+            .agent_url(url)
+            .profiling_upload_period(Duration::from_secs(600))
+    }
+
+    fn start(config: &DDConfig, fake: Fake) -> Standalone<Profiler> {
+        Standalone::start(config, |transport| {
+            Profiler::join_with(transport, Box::new(fake))
+        })
+        .unwrap()
+    }
+
+    fn health(profiler: &Standalone<Profiler>) -> SignalHealth {
+        let health = profiler.health().signal(SignalKind::Profiles);
+        assert_eq!(
+            health.accepted,
+            health.delivered + health.dropped.total() + health.buffered,
+            "{health:?}"
+        );
+        health
+    }
+
+    #[test]
+    fn an_upload_says_what_it_is_of() {
+        let agent = LocalAgent::start().unwrap();
+        let config = config(&agent.url())
+            .env("test")
+            .version("1.2")
+            .hostname("box")
+            .tags([("team", "a,b"), ("empty", "")])
+            .profiling_tags([("flavour", "sweet")])
+            .build()
+            .unwrap();
+        let before = SystemTime::now();
+        let profiler = start(&config, Fake::default());
+        profiler.start_sampling();
+        assert_eq!(profiler.flush(SOON).delivered, 1);
+        assert_eq!(profiler.flush(SOON).delivered, 1);
+        let profiles = agent.profiles();
+        assert_eq!(agent.refusals().len(), 0, "{:?}", agent.refusals());
+        let event = &profiles[1].event;
+        for (key, value) in [
+            ("service", "shop"),
+            ("env", "test"),
+            ("version", "1.2"),
+            ("host", "box"),
+            ("language", "native"),
+            ("runtime-id", config.runtime_id()),
+            ("process_id", &std::process::id().to_string()),
+            ("profile_seq", "1"),
+            ("profiler_version", env!("CARGO_PKG_VERSION")),
+            ("team", "a_b"),
+            ("flavour", "sweet"),
+        ] {
+            assert_eq!(event.tag(key), Some(value), "{key}");
+        }
+        assert_eq!(event.tag("empty"), None);
+        assert_eq!(event.family, "native");
+        assert!(event.start_ns >= crate::encode::unix_nanos(before) as i64);
+        assert_eq!(event.start_ns, profiles[0].event.end_ns, "no gap");
+        let pprof = profiles[1].pprof().unwrap();
+        assert_eq!(pprof.time_ns, event.start_ns);
+        assert_eq!(pprof.duration_ns, event.end_ns - event.start_ns);
+        assert_eq!(pprof.sum("cpu-samples"), Some(5));
+        assert_eq!(profiles[1].attachments[0].name, "profile.pprof");
+    }
+
+    #[test]
+    fn uploads_at_the_end_of_each_period_and_at_the_end() {
+        let agent = LocalAgent::start().unwrap();
+        let config = config(&agent.url())
+            .profiling_upload_period(Duration::from_millis(50))
+            .profiling_enabled(true)
+            .build()
+            .unwrap();
+        let profiler = start(&config, Fake::default());
+        agent
+            .wait_for(SOON, |got| got.profiles().len() >= 3)
+            .unwrap();
+        profiler.shutdown(SOON);
+        let health = health(&profiler);
+        assert_eq!(health.delivered, agent.profiles().len() as u64);
+        assert_eq!((health.buffered, health.dropped.total()), (0, 0));
+        profiler.start_sampling();
+        assert!(!profiler.is_sampling());
+    }
+
+    #[test]
+    fn a_start_that_fails_is_told_and_tried_again() {
+        let agent = LocalAgent::start().unwrap();
+        let starts = Arc::new(AtomicUsize::new(0));
+        let fake = Fake {
+            failures: 2,
+            starts: Arc::clone(&starts),
+            ..Fake::default()
+        };
+        let profiler = start(&config(&agent.url()).build().unwrap(), fake);
+        profiler.flush(SOON);
+        assert_eq!(starts.load(Ordering::Relaxed), 0, "nobody asked for it");
+        profiler.start_sampling();
+        while health(&profiler).last_error.is_none() {
+            std::thread::yield_now();
+        }
+        assert!(!profiler.is_sampling());
+        assert_eq!(profiler.flush(SOON).delivered, 0);
+        assert_eq!(starts.load(Ordering::Relaxed), 2);
+        assert_eq!(profiler.flush(SOON).delivered, 1);
+        assert!(profiler.is_sampling());
+        let error = health(&profiler).last_error.unwrap();
+        assert_eq!(error.message, "not now");
+    }
+
+    #[test]
+    fn starting_twice_is_once_and_stopping_keeps_what_was_found() {
+        let agent = LocalAgent::start().unwrap();
+        let starts = Arc::new(AtomicUsize::new(0));
+        let fake = Fake {
+            starts: Arc::clone(&starts),
+            ..Fake::default()
+        };
+        let profiler = start(&config(&agent.url()).build().unwrap(), fake);
+        profiler.start_sampling();
+        while !profiler.is_sampling() {
+            std::thread::yield_now();
+        }
+        profiler.start_sampling();
+        profiler.stop_sampling();
+        while profiler.is_sampling() {
+            std::thread::yield_now();
+        }
+        assert_eq!(starts.load(Ordering::Relaxed), 1);
+        assert_eq!(agent.profiles().len(), 0);
+        assert_eq!(profiler.flush(SOON).delivered, 1);
+        assert_eq!(profiler.flush(SOON).delivered, 0, "nothing new was found");
+        profiler.start_sampling();
+        assert_eq!(profiler.flush(SOON).delivered, 1);
+        assert_eq!(starts.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn without_an_agent_profiles_are_dropped_and_counted() {
+        let agent = LocalAgent::start().unwrap();
+        agent.stop_listening().unwrap();
+        let config = config(&agent.url())
+            .profiling_enabled(true)
+            .build()
+            .unwrap();
+        let profiler = start(&config, Fake::default());
+        assert_eq!(profiler.flush(SOON).buffered, 1);
+        profiler.shutdown(SOON);
+        let health = health(&profiler);
+        assert_eq!((health.accepted, health.delivered), (2, 0));
+        assert_eq!(health.dropped.get(DropReason::Shutdown), 2);
+        assert!(health.last_error.is_some());
+    }
+
+    #[test]
+    fn a_refused_profile_is_dropped_and_a_busy_agent_gets_it_later() {
+        let agent = LocalAgent::start().unwrap();
+        agent.fail_next(1, Endpoint::Profiles, Fault::Status(400));
+        agent.fail_next(1, Endpoint::Profiles, Fault::Status(503));
+        let config = config(&agent.url())
+            .profiling_enabled(true)
+            .build()
+            .unwrap();
+        let profiler = start(&config, Fake::default());
+        let refused = profiler.flush(SOON);
+        assert_eq!(refused.dropped.get(DropReason::Refused(400)), 1);
+        assert_eq!(profiler.flush(SOON).buffered, 1);
+        agent
+            .wait_for(SOON, |got| got.profiles().len() == 1)
+            .unwrap();
+        profiler.shutdown(SOON);
+        let health = health(&profiler);
+        assert_eq!((health.accepted, health.delivered), (3, 2));
+        assert!(health.retries > 0);
+    }
+}

@@ -1,0 +1,161 @@
+//! Spans that are not bound to a thread, and futures in spans.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+
+use crate::batch::Batch;
+use crate::context::Inner;
+use crate::local::{self, Active};
+use crate::span::Place;
+use crate::trace::Trace;
+use crate::{Span, SpanContext};
+
+/// An open span that is active on no thread. It is finished when it is dropped, on whatever thread.
+#[must_use = "a span is finished as soon as it is dropped: bind it to a name, such as `_span`"]
+pub struct DetachedSpan {
+    open: Option<Open>,
+}
+
+struct Open {
+    place: Place,
+    /// Held for the span: see [`Trace::hold`].
+    trace: Arc<Trace>,
+    span_id: u64,
+}
+
+impl DetachedSpan {
+    pub(crate) fn new(span: Option<(Place, Arc<Trace>, u64)>) -> Self {
+        let open = span.map(|(place, trace, span_id)| Open {
+            place,
+            trace,
+            span_id,
+        });
+        Self { open }
+    }
+
+    /// Makes the span active on this thread.
+    pub fn attach(mut self) -> Span {
+        self.enter()
+    }
+
+    /// The span as others see it; `None` with tracing off.
+    pub fn context(&self) -> Option<SpanContext> {
+        let open = self.open.as_ref()?;
+        let service = match &open.place {
+            Place::Own(data) => data.service.clone(),
+            Place::Root(trace) => trace.with_root(|data| data.service.clone()).flatten(),
+        };
+        Some(SpanContext(Inner::Here {
+            trace: Arc::clone(&open.trace),
+            span_id: open.span_id,
+            service,
+        }))
+    }
+
+    /// The 64-bit span id; 0 with tracing off.
+    pub fn span_id(&self) -> u64 {
+        self.open.as_ref().map_or(0, |open| open.span_id)
+    }
+
+    /// Finishes the span now, like dropping it.
+    pub fn finish(self) {}
+
+    fn enter(&mut self) -> Span {
+        let Some(open) = self.open.take() else {
+            return Span::off();
+        };
+        let span = Span::enter(open.place, &open.trace, open.span_id);
+        // This thread's segment holds the trace now.
+        open.trace.release(Batch::default());
+        span
+    }
+}
+
+impl Drop for DetachedSpan {
+    fn drop(&mut self) {
+        self.enter().finish();
+    }
+}
+
+impl From<Span> for DetachedSpan {
+    fn from(span: Span) -> Self {
+        span.detach()
+    }
+}
+
+impl fmt::Debug for DetachedSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DetachedSpan")
+            .field("span_id", &self.span_id())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Futures in spans.
+pub trait FutureExt: Future + Sized {
+    /// Makes `span` active whenever the future runs, on whatever thread, and finishes it when the future ends or is
+    /// dropped.
+    ///
+    /// In an `async` block that moves between threads, a [`Span`] can't have a name, as it stays on its thread.
+    /// Give it to `in_span` at once, or [detach](Span::detach) it first:
+    ///
+    /// ```
+    /// # use datadog_trace::{FutureExt, Tracer};
+    /// # async fn load() {}
+    /// # fn is_send(future: impl Future + Send) {}
+    /// # fn page(tracer: Tracer) {
+    /// is_send(async move {
+    ///     load().in_span(tracer.trace("page.load")).await;
+    ///     let span = {
+    ///         let mut span = tracer.trace("page.load");
+    ///         span.set_tag("page", 2);
+    ///         span.detach()
+    ///     };
+    ///     load().in_span(span).await;
+    /// });
+    /// # }
+    /// ```
+    fn in_span(self, span: impl Into<DetachedSpan>) -> InSpan<Self> {
+        InSpan {
+            future: self,
+            span: span.into(),
+            parked: Vec::new(),
+        }
+    }
+}
+
+impl<F: Future> FutureExt for F {}
+
+pin_project! {
+    /// A future in a span: see [`FutureExt::in_span`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless they are polled"]
+    pub struct InSpan<F> {
+        #[pin]
+        future: F,
+        span: DetachedSpan,
+        // Spans that the future keeps open while it waits. They are bound to their thread, and then so is the future.
+        parked: Vec<Active>,
+    }
+}
+
+impl<F: Future> Future for InSpan<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let span = this.span.enter();
+        local::unpark(this.parked);
+        let result = this.future.poll(task);
+        *this.parked = local::park_above(span.span_id());
+        if result.is_pending() {
+            *this.span = span.detach();
+        }
+        Poll::Ready(ready!(result))
+    }
+}

@@ -1,0 +1,309 @@
+//! What each thread keeps of its spans, so that a span that starts and ends on one thread takes no lock: the stack of
+//! active spans, and the finished ones in a segment for each trace. A thread's segment of a trace opens with its first
+//! span there, and is brought to the [trace](Trace) when none of its spans is open any more.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use datadog_transport::context::{self, ActiveSpan};
+
+use crate::batch::Batch;
+use crate::span_data::SpanData;
+use crate::trace::Trace;
+
+/// The most memory that a thread keeps for spans to come: so many spans, none of them larger than so many bytes.
+const FREE_SPANS: usize = 64;
+const FREE_BYTES: usize = 4_096;
+
+thread_local! {
+    static LOCAL: RefCell<Local> = const { RefCell::new(Local::new()) };
+}
+
+struct Local {
+    /// By [`SegmentId`]; `None` where a new one may go.
+    segments: Vec<Option<Segment>>,
+    active: Vec<Active>,
+    /// Memory of spans, to be used again while it is still in the cache.
+    #[expect(clippy::vec_box, reason = "they go in and out one by one")]
+    free: Vec<Box<SpanData>>,
+}
+
+/// The spans of one trace on one thread.
+struct Segment {
+    trace: Arc<Trace>,
+    open: usize,
+    finished: Batch,
+}
+
+/// Which segment of its thread a span belongs to.
+pub(crate) type SegmentId = usize;
+
+/// An entry of the stack of active spans: what a child needs to know of its parent.
+#[derive(Clone, Debug)]
+pub(crate) struct Active {
+    /// Which tracer made the span: spans of different clients don't mix.
+    tracer: usize,
+    segment: SegmentId,
+    pub(crate) span_id: u64,
+    trace_id: u128,
+    local_root_id: u64,
+    pub(crate) service: Option<Arc<str>>,
+}
+
+/// Starts a child of the innermost open span of `tracer`. `fill` gets the parent's entry and the memory of the child.
+/// `None` if there is no such span, or the thread is being torn down.
+pub(crate) fn start_child(
+    tracer: usize,
+    fill: impl FnOnce(&Active, &mut SpanData),
+) -> Option<(SegmentId, Box<SpanData>)> {
+    with(|local| {
+        let parent = local.active.iter().rfind(|open| open.tracer == tracer)?;
+        let mut data = local.free.pop().unwrap_or_default();
+        data.trace_id = parent.trace_id;
+        data.parent_id = parent.span_id;
+        data.is_local_root = false;
+        data.service.clone_from(&parent.service);
+        fill(parent, &mut data);
+        let entry = Active {
+            span_id: data.span_id,
+            service: data.service.clone(),
+            ..*parent
+        };
+        local.segments.get_mut(entry.segment)?.as_mut()?.open += 1;
+        let segment = entry.segment;
+        context::set(Some(entry.shown()));
+        local.active.push(entry);
+        Some((segment, data))
+    })
+    .flatten()
+}
+
+/// Memory for a span that is no child of this thread.
+pub(crate) fn memory() -> Box<SpanData> {
+    with(|local| local.free.pop()).flatten().unwrap_or_default()
+}
+
+/// Makes a span of `trace` the active one of this thread. It adds a holder to the trace if this thread has no segment
+/// of it. `None` while the thread is being torn down.
+pub(crate) fn enter(
+    trace: &Arc<Trace>,
+    span_id: u64,
+    service: Option<Arc<str>>,
+) -> Option<SegmentId> {
+    with(|local| {
+        let segment = local.segment_of(trace);
+        local.push(Active {
+            tracer: trace.tracer.id(),
+            segment,
+            span_id,
+            trace_id: trace.id,
+            local_root_id: trace.local_root_id,
+            service,
+        });
+        segment
+    })
+}
+
+/// Takes a finished span, which is active no more.
+pub(crate) fn finish(segment: SegmentId, mut data: Box<SpanData>) {
+    let ready = with(|local| {
+        local.leave(data.span_id);
+        let of_trace = local.segments.get_mut(segment)?.as_mut()?;
+        of_trace.finished.push(&mut data);
+        if local.free.len() < FREE_SPANS && data.tags.capacity() <= FREE_BYTES {
+            local.free.push(data);
+        }
+        of_trace.open -= 1;
+        if of_trace.open == 0 {
+            return local.close(segment);
+        }
+        let many = of_trace.finished.len() >= of_trace.trace.tracer.flush_spans;
+        many.then(|| {
+            let trace = Arc::clone(&of_trace.trace);
+            let next = trace.tracer.pool.take();
+            Ready::Part(trace, std::mem::replace(&mut of_trace.finished, next))
+        })
+    });
+    if let Some(Some(ready)) = ready {
+        ready.go();
+    }
+}
+
+/// Takes an open span off this thread: it goes on elsewhere. Its trace, with a holder for the span.
+pub(crate) fn detach(segment: SegmentId, span_id: u64) -> Option<Arc<Trace>> {
+    let (trace, ready) = with(|local| {
+        local.leave(span_id);
+        let of_trace = local.segments.get_mut(segment)?.as_mut()?;
+        let trace = Arc::clone(&of_trace.trace);
+        trace.hold();
+        of_trace.open -= 1;
+        let closed = of_trace.open == 0;
+        Some((trace, if closed { local.close(segment) } else { None }))
+    })??;
+    if let Some(ready) = ready {
+        ready.go();
+    }
+    Some(trace)
+}
+
+/// Takes the spans off the stack that stand above `span_id`: those that a future keeps open while it waits.
+pub(crate) fn park_above(span_id: u64) -> Vec<Active> {
+    with(|local| {
+        let own = local
+            .active
+            .iter()
+            .rposition(|open| open.span_id == span_id);
+        own.map_or_else(Vec::new, |own| local.active.split_off(own + 1))
+    })
+    .unwrap_or_default()
+}
+
+/// Puts spans back on the stack.
+pub(crate) fn unpark(spans: &mut Vec<Active>) {
+    if !spans.is_empty() {
+        with(|local| {
+            local.active.append(spans);
+            local.show_top();
+        });
+    }
+}
+
+/// Notes that an open span changed its service, which later children inherit.
+pub(crate) fn rename_service(span_id: u64, service: &Arc<str>) {
+    with(|local| {
+        if let Some(open) = local
+            .active
+            .iter_mut()
+            .rfind(|open| open.span_id == span_id)
+        {
+            open.service = Some(Arc::clone(service));
+        }
+    });
+}
+
+/// The trace of a segment.
+pub(crate) fn trace(segment: SegmentId) -> Option<Arc<Trace>> {
+    with(|local| {
+        let segment = local.segments.get(segment)?.as_ref()?;
+        Some(Arc::clone(&segment.trace))
+    })
+    .flatten()
+}
+
+/// The innermost open span of `tracer` on this thread, and its trace.
+pub(crate) fn active(tracer: usize) -> Option<(Active, Arc<Trace>)> {
+    with(|local| {
+        let active = local.active.iter().rfind(|open| open.tracer == tracer)?;
+        let segment = local.segments.get(active.segment)?.as_ref()?;
+        Some((active.clone(), Arc::clone(&segment.trace)))
+    })
+    .flatten()
+}
+
+/// Finished spans that leave the thread.
+enum Ready {
+    /// All of a segment that has no open span.
+    All(Arc<Trace>, Batch),
+    /// Those of a segment that grew large.
+    Part(Arc<Trace>, Batch),
+}
+
+impl Ready {
+    fn go(self) {
+        match self {
+            Self::All(trace, spans) => trace.release(spans),
+            Self::Part(trace, spans) => trace.flush(spans),
+        }
+    }
+}
+
+impl Local {
+    const fn new() -> Self {
+        Self {
+            segments: Vec::new(),
+            active: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+
+    fn segment_of(&mut self, trace: &Arc<Trace>) -> SegmentId {
+        let known = self
+            .segments
+            .iter_mut()
+            .enumerate()
+            .find_map(|(id, segment)| {
+                let segment = segment.as_mut()?;
+                Arc::ptr_eq(&segment.trace, trace).then_some((id, segment))
+            });
+        if let Some((id, segment)) = known {
+            segment.open += 1;
+            return id;
+        }
+        trace.hold();
+        let segment = Some(Segment {
+            trace: Arc::clone(trace),
+            open: 1,
+            finished: trace.tracer.pool.take(),
+        });
+        match self.segments.iter().position(Option::is_none) {
+            Some(id) => {
+                self.segments[id] = segment;
+                id
+            }
+            None => {
+                self.segments.push(segment);
+                self.segments.len() - 1
+            }
+        }
+    }
+
+    fn close(&mut self, segment: SegmentId) -> Option<Ready> {
+        let Segment {
+            trace, finished, ..
+        } = self.segments.get_mut(segment)?.take()?;
+        Some(Ready::All(trace, finished))
+    }
+
+    fn push(&mut self, span: Active) {
+        context::set(Some(span.shown()));
+        self.active.push(span);
+    }
+
+    fn leave(&mut self, span_id: u64) {
+        if let Some(at) = self.active.iter().rposition(|open| open.span_id == span_id) {
+            self.active.remove(at);
+            self.show_top();
+        }
+    }
+
+    fn show_top(&self) {
+        context::set(self.active.last().map(Active::shown));
+    }
+}
+
+/// A thread that ends brings what it has; its open spans are lost.
+impl Drop for Local {
+    fn drop(&mut self) {
+        for segment in self.segments.drain(..).flatten() {
+            segment.trace.release(segment.finished);
+        }
+    }
+}
+
+impl Active {
+    fn shown(&self) -> ActiveSpan {
+        ActiveSpan {
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+            local_root_id: self.local_root_id,
+        }
+    }
+}
+
+/// `None` while the thread is being torn down, or from within itself.
+fn with<T>(work: impl FnOnce(&mut Local) -> T) -> Option<T> {
+    LOCAL
+        .try_with(|local| Some(work(&mut *local.try_borrow_mut().ok()?)))
+        .ok()
+        .flatten()
+}

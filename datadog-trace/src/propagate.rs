@@ -1,0 +1,387 @@
+//! Traces across processes: headers that are written into requests, and read from them.
+
+mod b3;
+mod baggage;
+mod carrier;
+mod datadog;
+#[cfg(feature = "http")]
+mod header_map;
+mod hex;
+mod tracecontext;
+
+use std::borrow::Cow;
+
+use datadog_config::{DDConfig, ExtractBehavior, PropagationStyle};
+
+pub use carrier::{Extract, Inject};
+
+use crate::carried::Carried;
+use crate::link::SpanLink;
+
+/// Which formats are written and read, and what becomes of what was read.
+#[derive(Debug)]
+pub(crate) struct Propagation {
+    inject: Vec<PropagationStyle>,
+    extract: Vec<PropagationStyle>,
+    extract_first: bool,
+    behavior: ExtractBehavior,
+    tags_limit: usize,
+}
+
+/// Why the tags of a trace could not be read or written: the values of `_dd.propagation_error`.
+pub(crate) type PropagationError = Cow<'static, str>;
+
+impl Propagation {
+    pub(crate) fn new(config: &DDConfig) -> Self {
+        Self {
+            inject: config.propagation_style_inject().to_vec(),
+            extract: config.propagation_style_extract().to_vec(),
+            extract_first: config.propagation_extract_first(),
+            behavior: config.propagation_behavior_extract(),
+            tags_limit: config.x_datadog_tags_max_length(),
+        }
+    }
+
+    /// Writes the headers of all formats.
+    pub(crate) fn inject(
+        &self,
+        carried: &Carried,
+        carrier: &mut impl Inject,
+    ) -> Option<PropagationError> {
+        let mut error = None;
+        if carried.trace_id == 0 || carried.span_id == 0 {
+            return error;
+        }
+        for style in &self.inject {
+            match style {
+                PropagationStyle::Datadog => {
+                    error = datadog::inject(carried, self.tags_limit, carrier);
+                }
+                PropagationStyle::TraceContext => tracecontext::inject(carried, carrier),
+                PropagationStyle::B3 => b3::inject_single(carried, carrier),
+                PropagationStyle::B3Multi => b3::inject_multi(carried, carrier),
+                PropagationStyle::Baggage => baggage::inject(&carried.baggage, carrier),
+                _ => {}
+            }
+        }
+        error
+    }
+
+    /// Reads what a request brings. The trace id is 0 if there is no trace to go on with, but links or baggage.
+    pub(crate) fn extract(&self, carrier: &impl Extract) -> Option<Carried> {
+        if self.behavior == ExtractBehavior::Ignore {
+            return None;
+        }
+        let baggage = if self.extract.contains(&PropagationStyle::Baggage) {
+            baggage::extract(carrier)
+        } else {
+            Vec::new()
+        };
+        let found = self.extract_trace(carrier);
+        if found.is_none() && baggage.is_empty() {
+            return None;
+        }
+        let mut carried = match found {
+            Some((found, style)) if self.behavior == ExtractBehavior::Restart => Carried {
+                links: vec![link(&found, style, "propagation_behavior_extract")],
+                ..Carried::default()
+            },
+            Some((found, _)) => found,
+            None => Carried::default(),
+        };
+        carried.baggage = baggage;
+        Some(carried)
+    }
+
+    /// The trace of the first format that brings one. Others add what they know of it, or links if they tell of
+    /// another trace (dd-trace-go: `ddtrace/tracer/textmap.go`).
+    fn extract_trace(&self, carrier: &impl Extract) -> Option<(Carried, PropagationStyle)> {
+        let mut first: Option<(Carried, PropagationStyle)> = None;
+        for style in &self.extract {
+            let Some(found) = self.extract_style(*style, carrier) else {
+                continue;
+            };
+            match &mut first {
+                None => {
+                    first = Some((found, *style));
+                    if self.extract_first {
+                        break;
+                    }
+                }
+                Some((first, _)) if first.trace_id == found.trace_id => {
+                    if *style == PropagationStyle::TraceContext {
+                        first.learn_w3c(found);
+                    }
+                }
+                Some((first, _)) => first.links.push(link(&found, *style, "terminated_context")),
+            }
+        }
+        first
+    }
+
+    fn extract_style(&self, style: PropagationStyle, carrier: &impl Extract) -> Option<Carried> {
+        match style {
+            PropagationStyle::Datadog => datadog::extract(carrier, self.tags_limit),
+            PropagationStyle::TraceContext => tracecontext::extract(carrier),
+            PropagationStyle::B3 => b3::extract_single(carrier),
+            PropagationStyle::B3Multi => b3::extract_multi(carrier),
+            _ => None,
+        }
+    }
+}
+
+impl Carried {
+    /// Adds what the W3C headers of the same trace say: other vendors' state, and the parent, which a proxy without
+    /// Datadog may have changed.
+    fn learn_w3c(&mut self, w3c: Self) {
+        if w3c.span_id != self.span_id {
+            self.last_datadog_span = w3c.last_datadog_span.or(Some(self.span_id));
+            self.span_id = w3c.span_id;
+        }
+        self.tracestate = w3c.tracestate;
+    }
+}
+
+fn link(found: &Carried, style: PropagationStyle, reason: &'static str) -> SpanLink {
+    SpanLink {
+        trace_id: found.trace_id,
+        span_id: found.span_id,
+        attributes: vec![
+            ("reason".into(), reason.to_owned()),
+            ("context_headers".into(), style.as_str().to_owned()),
+        ],
+        tracestate: if style == PropagationStyle::TraceContext {
+            tracecontext::state(found, found.last_datadog_span)
+        } else {
+            String::new()
+        },
+        flags: found.priority.map(|priority| u8::from(priority > 0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(super) type Headers = Vec<(String, String)>;
+
+    pub(super) fn headers(pairs: &[(&str, &str)]) -> Headers {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        pairs.iter().map(owned).collect()
+    }
+
+    pub(super) fn value<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
+        let found = headers.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| &**value)
+    }
+
+    fn propagation(styles: &[PropagationStyle]) -> Propagation {
+        Propagation {
+            inject: styles.to_vec(),
+            extract: styles.to_vec(),
+            extract_first: false,
+            behavior: ExtractBehavior::Continue,
+            tags_limit: 512,
+        }
+    }
+
+    const ALL: [PropagationStyle; 5] = [
+        PropagationStyle::Datadog,
+        PropagationStyle::TraceContext,
+        PropagationStyle::Baggage,
+        PropagationStyle::B3,
+        PropagationStyle::B3Multi,
+    ];
+
+    const TWO_TRACES: [(&str, &str); 5] = [
+        ("x-datadog-trace-id", "1"),
+        ("x-datadog-parent-id", "2"),
+        ("x-datadog-sampling-priority", "2"),
+        (
+            "traceparent",
+            "00-00000000000000000000000000000007-0000000000000008-01",
+        ),
+        ("tracestate", "dd=s:2;p:0000000000000009,other=1"),
+    ];
+
+    #[test]
+    fn conflicting_contexts_become_links() {
+        let found = propagation(&ALL).extract(&headers(&TWO_TRACES)).unwrap();
+        assert_eq!(
+            (found.trace_id, found.span_id, found.priority),
+            (1, 2, Some(2))
+        );
+        let link = &found.links[0];
+        assert_eq!((link.trace_id, link.span_id, link.flags), (7, 8, Some(1)));
+        assert_eq!(link.tracestate, "dd=s:2;p:0000000000000009,other=1");
+        let reason = ("reason".into(), "terminated_context".to_owned());
+        assert_eq!(link.attributes[0], reason);
+        assert_eq!(link.attributes[1].1, "tracecontext");
+
+        let mut first = propagation(&ALL);
+        first.extract_first = true;
+        assert!(
+            first
+                .extract(&headers(&TWO_TRACES))
+                .unwrap()
+                .links
+                .is_empty()
+        );
+        let reversed = propagation(&[PropagationStyle::TraceContext, PropagationStyle::Datadog]);
+        let found = reversed.extract(&headers(&TWO_TRACES)).unwrap();
+        assert_eq!((found.trace_id, found.links[0].trace_id), (7, 1));
+    }
+
+    #[test]
+    fn the_w3c_parent_counts_within_one_trace() {
+        let mut pairs = TWO_TRACES;
+        pairs[3].1 = "00-00000000000000000000000000000001-0000000000000008-01";
+        let found = propagation(&ALL).extract(&headers(&pairs)).unwrap();
+        assert_eq!((found.span_id, found.last_datadog_span), (8, Some(9)));
+        assert_eq!((&*found.tracestate, found.links.len()), ("other=1", 0));
+        pairs[4].1 = "other=1";
+        let found = propagation(&ALL).extract(&headers(&pairs)).unwrap();
+        assert_eq!((found.span_id, found.last_datadog_span), (8, Some(2)));
+    }
+
+    #[test]
+    fn a_restart_links_to_what_came_and_keeps_the_baggage() {
+        let mut restart = propagation(&ALL);
+        restart.behavior = ExtractBehavior::Restart;
+        let mut request = headers(&TWO_TRACES);
+        request.push(("baggage".to_owned(), "user.id=7".to_owned()));
+        let found = restart.extract(&request).unwrap();
+        assert_eq!(
+            (found.trace_id, found.span_id, found.priority),
+            (0, 0, None)
+        );
+        assert_eq!(found.links.len(), 1);
+        assert_eq!(
+            found.links[0].attributes[0].1,
+            "propagation_behavior_extract"
+        );
+        assert_eq!(
+            (
+                found.links[0].trace_id,
+                found.links[0].attributes[1].1.as_str()
+            ),
+            (1, "datadog")
+        );
+        assert_eq!(found.baggage, headers(&[("user.id", "7")]));
+        restart.behavior = ExtractBehavior::Ignore;
+        assert_eq!(restart.extract(&request), None);
+        restart.behavior = ExtractBehavior::Restart;
+        assert_eq!(restart.extract(&headers(&[])), None);
+    }
+
+    #[test]
+    fn baggage_alone_is_something_to_go_on_with() {
+        let request = headers(&[("baggage", "a=b")]);
+        let found = propagation(&ALL).extract(&request).unwrap();
+        assert_eq!((found.trace_id, found.baggage.len()), (0, 1));
+        assert_eq!(
+            propagation(&[PropagationStyle::Datadog]).extract(&request),
+            None
+        );
+    }
+
+    #[test]
+    fn nothing_is_written_without_a_trace() {
+        let mut request = Headers::new();
+        propagation(&ALL).inject(&Carried::default(), &mut request);
+        assert!(request.is_empty());
+    }
+
+    fn tag() -> impl Strategy<Value = (String, String)> {
+        ("_dd\\.p\\.[a-z]{2,8}", "[a-zA-Z0-9.:_-]{1,20}")
+            .prop_filter("known ones have rules", |(key, _)| {
+                !["_dd.p.dm", "_dd.p.tid"].contains(&&**key)
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_can_be_read(
+            trace_id in 1u128..,
+            span_id in 1u64..,
+            priority in -1i32..=2,
+            origin in proptest::option::of("[a-z][a-z-]{0,20}"),
+            tags in proptest::collection::vec(tag(), 0..4),
+            baggage in proptest::collection::btree_map("[a-z.]{1,10}", "[^\\s][^\\r\\n]{0,20}[^\\s]", 0..5),
+            style in 0usize..3,
+        ) {
+            prop_assume!(trace_id as u64 != 0);
+            let mut seen = std::collections::HashSet::new();
+            let mut tags: Vec<_> = tags.into_iter().filter(|(key, _)| seen.insert(key.clone())).collect();
+            if priority > 0 {
+                tags.push(("_dd.p.dm".to_owned(), "-3".to_owned()));
+            }
+            let carried = Carried {
+                trace_id,
+                span_id,
+                priority: Some(priority),
+                origin,
+                tags,
+                baggage: baggage.into_iter().collect(),
+                ..Carried::default()
+            };
+            let style = [PropagationStyle::Datadog, PropagationStyle::TraceContext, PropagationStyle::B3][style];
+            let both = propagation(&[style, PropagationStyle::Baggage]);
+            let mut request = Headers::new();
+            prop_assert_eq!(both.inject(&carried, &mut request), None);
+            let mut found = both.extract(&request).unwrap();
+            prop_assert_eq!(found.trace_id, trace_id);
+            prop_assert_eq!(found.span_id, span_id);
+            found.tags.sort();
+            let mut expected = carried.clone();
+            expected.tags.sort();
+            prop_assert_eq!(&found.baggage, &expected.baggage);
+            if style == PropagationStyle::B3 {
+                prop_assert_eq!(found.priority, Some(i32::from(priority > 0)));
+            } else {
+                prop_assert_eq!(&found.tags, &expected.tags);
+                prop_assert_eq!((found.priority, found.origin), (expected.priority, expected.origin));
+            }
+        }
+
+        #[test]
+        fn no_header_does_harm(
+            values in proptest::collection::vec(
+                prop_oneof![
+                    any::<String>(),
+                    "[0-9a-fA-F=;:,~ %_-]{0,80}",
+                    "00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?",
+                    "dd=([a-z.]{1,4}:[ -~]{0,10};?){0,5}(,[a-z]=[ -~]{0,10}){0,40}",
+                    "(_dd\\.p\\.[a-z]{1,4}=[ -~]{0,10},?){0,5}",
+                    "([a-z]{1,3}=[^,]{0,10},?){0,80}",
+                    "[0-9]{1,25}",
+                ],
+                12,
+            ),
+        ) {
+            let names = [
+                "x-datadog-trace-id", "x-datadog-parent-id", "x-datadog-sampling-priority", "x-datadog-origin",
+                "x-datadog-tags", "traceparent", "tracestate", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled",
+                "baggage",
+            ];
+            let pairs: Vec<(&str, &str)> = names.into_iter().zip(values.iter().map(|value| &**value)).collect();
+            let all = propagation(&ALL);
+            for style in ALL {
+                let _ = propagation(&[style]).extract(&headers(&pairs));
+            }
+            if let Some(mut found) = all.extract(&headers(&pairs)) {
+                found.span_id = found.span_id.max(1);
+                let mut request = Headers::new();
+                all.inject(&found, &mut request);
+                for (name, value) in &request {
+                    prop_assert!(
+                        value.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+                        "{name}: {value}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! B3, in one header and in several (<https://github.com/openzipkin/b3-propagation>).
+
+use super::{Extract, Inject, hex};
+use crate::carried::Carried;
+
+const SINGLE: &str = "b3";
+const TRACE_ID: &str = "x-b3-traceid";
+const SPAN_ID: &str = "x-b3-spanid";
+const SAMPLED: &str = "x-b3-sampled";
+const FLAGS: &str = "x-b3-flags";
+
+pub(super) fn inject_single(carried: &Carried, carrier: &mut impl Inject) {
+    let (trace_id, span_id) = (trace_id(carried), carried.span_id);
+    let sampled = carried
+        .priority
+        .map_or("", |_| if is_kept(carried) { "-1" } else { "-0" });
+    carrier.set(SINGLE, format!("{trace_id}-{span_id:016x}{sampled}"));
+}
+
+pub(super) fn inject_multi(carried: &Carried, carrier: &mut impl Inject) {
+    carrier.set(TRACE_ID, trace_id(carried));
+    carrier.set(SPAN_ID, format!("{:016x}", carried.span_id));
+    if carried.priority.is_some() {
+        let sampled = if is_kept(carried) { "1" } else { "0" };
+        carrier.set(SAMPLED, sampled.to_owned());
+    }
+}
+
+pub(super) fn extract_single(carrier: &impl Extract) -> Option<Carried> {
+    let mut parts = carrier.value(SINGLE)?.trim().split('-');
+    let (trace_id, span_id) = (parts.next()?, parts.next()?);
+    let priority = match parts.next() {
+        None | Some("") => None,
+        Some("1" | "d") => Some(1),
+        Some("0") => Some(0),
+        Some(_) => return None,
+    };
+    carried(trace_id, span_id, priority)
+}
+
+pub(super) fn extract_multi(carrier: &impl Extract) -> Option<Carried> {
+    let debug = carrier.value(FLAGS).map(str::trim) == Some("1");
+    let priority = match carrier.value(SAMPLED).map(str::trim) {
+        _ if debug => Some(1),
+        Some("1" | "true") => Some(1),
+        Some("0" | "false") => Some(0),
+        _ => None,
+    };
+    carried(
+        carrier.value(TRACE_ID)?.trim(),
+        carrier.value(SPAN_ID)?.trim(),
+        priority,
+    )
+}
+
+fn carried(trace_id: &str, span_id: &str, priority: Option<i32>) -> Option<Carried> {
+    let trace_id = hex::any(trace_id, 32).filter(|id| *id as u64 != 0)?;
+    let span_id = hex::any(span_id, 16).filter(|id| *id != 0)? as u64;
+    Some(Carried {
+        trace_id,
+        span_id,
+        priority,
+        ..Carried::default()
+    })
+}
+
+fn trace_id(carried: &Carried) -> String {
+    let id = carried.trace_id;
+    if id > u128::from(u64::MAX) {
+        format!("{id:032x}")
+    } else {
+        format!("{id:016x}")
+    }
+}
+
+fn is_kept(carried: &Carried) -> bool {
+    carried.priority.is_some_and(|priority| priority > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Headers, headers, value};
+    use super::*;
+
+    #[test]
+    fn both_forms_are_written_and_read() {
+        for (trace_id, priority, text) in [
+            (1, Some(2), "0000000000000001-0000000000000009-1"),
+            (
+                1 << 64 | 1,
+                Some(-1),
+                "00000000000000010000000000000001-0000000000000009-0",
+            ),
+            (1, None, "0000000000000001-0000000000000009"),
+        ] {
+            let carried = Carried {
+                trace_id,
+                span_id: 9,
+                priority,
+                ..Carried::default()
+            };
+            let mut request = Headers::new();
+            inject_single(&carried, &mut request);
+            assert_eq!(value(&request, SINGLE), Some(text));
+            let expected = priority.map(|priority| i32::from(priority > 0));
+            let found = extract_single(&request).unwrap();
+            assert_eq!(
+                (found.trace_id, found.span_id, found.priority),
+                (trace_id, 9, expected)
+            );
+            inject_multi(&carried, &mut request);
+            assert_eq!(extract_multi(&request), Some(found));
+        }
+    }
+
+    #[test]
+    fn mistakes_are_no_trace() {
+        for bad in [
+            "0",
+            "1",
+            "d",
+            "",
+            "1-",
+            "1-2-3",
+            "0-1-1",
+            "1-0-1",
+            "g-1-1",
+            "1-12345678901234567-1",
+        ] {
+            assert_eq!(extract_single(&headers(&[(SINGLE, bad)])), None, "{bad}");
+        }
+        assert_eq!(
+            extract_single(&headers(&[(SINGLE, "A-b-d-parent")]))
+                .unwrap()
+                .priority,
+            Some(1)
+        );
+        let debug = headers(&[
+            (TRACE_ID, "1"),
+            (SPAN_ID, "2"),
+            (SAMPLED, "0"),
+            (FLAGS, "1"),
+        ]);
+        assert_eq!(extract_multi(&debug).unwrap().priority, Some(1));
+        assert_eq!(extract_multi(&headers(&[(TRACE_ID, "1")])), None);
+    }
+}

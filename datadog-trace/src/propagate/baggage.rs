@@ -1,0 +1,151 @@
+//! W3C baggage (<https://www.w3.org/TR/baggage/>), with the limits of the official clients
+//! (dd-trace-go: `ddtrace/tracer/textmap.go`).
+
+use super::{Extract, Inject};
+
+const BAGGAGE: &str = "baggage";
+const MOST_ITEMS: usize = 64;
+const MOST_BYTES: usize = 8192;
+
+/// Characters that stand for themselves, beside letters and digits.
+const IN_KEYS: &str = "!#$&'*+-.^_`|~";
+const IN_VALUES: &str = "!#$&'()*+-./:<>?@[]^_`{|}~";
+
+/// Writes the items that fit, in order.
+pub(super) fn inject(items: &[(String, String)], carrier: &mut impl Inject) {
+    let mut text = String::new();
+    for (key, value) in items.iter().take(MOST_ITEMS) {
+        let before = text.len();
+        if before > 0 {
+            text.push(',');
+        }
+        encode(&mut text, key.trim(), IN_KEYS);
+        text.push('=');
+        encode(&mut text, value.trim(), IN_VALUES);
+        if text.len() > MOST_BYTES {
+            text.truncate(before);
+            break;
+        }
+    }
+    if !text.is_empty() {
+        carrier.set(BAGGAGE, text);
+    }
+}
+
+/// Reads the items up to the limits; none at all of a header with a mistake. Properties of items are left out.
+pub(super) fn extract(carrier: &impl Extract) -> Vec<(String, String)> {
+    let mut items: Vec<(String, String)> = Vec::new();
+    let mut bytes = 0;
+    for item in carrier.values(BAGGAGE).flat_map(|text| text.split(',')) {
+        bytes += item.len() + 1;
+        if items.len() == MOST_ITEMS || bytes > MOST_BYTES + 1 {
+            break;
+        }
+        let item = item.split_once(';').map_or(item, |(item, _)| item);
+        let pair = item
+            .split_once('=')
+            .map(|(key, value)| (key.trim(), value.trim()));
+        let Some((key, value)) = pair.filter(|(key, value)| !key.is_empty() && !value.is_empty())
+        else {
+            return Vec::new();
+        };
+        let (key, value) = (decode(key), decode(value));
+        items.retain(|(known, _)| *known != key);
+        items.push((key, value));
+    }
+    items
+}
+
+fn encode(out: &mut String, text: &str, safe: &str) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || safe.as_bytes().contains(&byte) {
+            out.push(byte.into());
+        } else {
+            out.push('%');
+            out.push(DIGITS[usize::from(byte >> 4)].into());
+            out.push(DIGITS[usize::from(byte & 15)].into());
+        }
+    }
+}
+
+/// What can't be decoded stays as it is.
+fn decode(text: &str) -> String {
+    let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16).map(|digit| digit as u8);
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match (byte, digit(bytes.get(at + 1)), digit(bytes.get(at + 2))) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push(high << 4 | low);
+                at += 3;
+            }
+            _ => {
+                decoded.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Headers, headers, value};
+    use super::*;
+
+    fn read(text: &str) -> Vec<(String, String)> {
+        extract(&headers(&[(BAGGAGE, text)]))
+    }
+
+    #[test]
+    fn what_is_not_safe_is_encoded() {
+        let mut request = Headers::new();
+        let items = headers(&[("user id,;=%", " Amélie (1/2) \"x\\y\" ")]);
+        inject(&items, &mut request);
+        assert_eq!(
+            value(&request, BAGGAGE),
+            Some("user%20id%2C%3B%3D%25=Am%C3%A9lie%20(1/2)%20%22x%5Cy%22")
+        );
+        assert_eq!(extract(&request)[0].1, items[0].1.trim());
+        inject(&[], &mut request);
+        assert_eq!(request.len(), 1);
+    }
+
+    #[test]
+    fn mistakes_cost_the_whole_header() {
+        assert_eq!(
+            read("a=1 , b = 2;prop=x;y"),
+            headers(&[("a", "1"), ("b", "2")])
+        );
+        assert_eq!(read("a=1,a=2"), headers(&[("a", "2")]));
+        assert_eq!(read("a=%zz%4"), headers(&[("a", "%zz%4")]));
+        for bad in ["", "a", "a=1,b", "=1", "a=", "a=1,,b=2", "a=1,"] {
+            assert!(read(bad).is_empty(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn limits_hold_both_ways() {
+        let many: Vec<_> = (0..70)
+            .map(|at| (format!("k{at}"), "v".to_owned()))
+            .collect();
+        let mut request = Headers::new();
+        inject(&many, &mut request);
+        assert_eq!(extract(&request).len(), MOST_ITEMS);
+        let all: Vec<String> = (0..70).map(|at| format!("k{at}=v")).collect();
+        assert_eq!(read(&all.join(",")).len(), MOST_ITEMS);
+        let large: Vec<_> = (0..3)
+            .map(|at| (format!("k{at}"), "v".repeat(4000)))
+            .collect();
+        inject(&large, &mut request);
+        assert!(value(&request, BAGGAGE).unwrap().len() <= MOST_BYTES);
+        assert_eq!(extract(&request).len(), 2);
+        let all: Vec<String> = large
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        assert_eq!(read(&all.join(",")).len(), 2);
+    }
+}

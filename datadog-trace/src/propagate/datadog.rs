@@ -1,0 +1,262 @@
+//! Datadog's own headers (dd-trace-go: `ddtrace/tracer/textmap.go`).
+
+use std::borrow::Cow;
+
+use super::{Extract, Inject, PropagationError, hex};
+use crate::carried::Carried;
+
+const TRACE_ID: &str = "x-datadog-trace-id";
+const PARENT_ID: &str = "x-datadog-parent-id";
+const PRIORITY: &str = "x-datadog-sampling-priority";
+const ORIGIN: &str = "x-datadog-origin";
+const TAGS: &str = "x-datadog-tags";
+
+/// The tag with the high half of the trace id.
+const HIGH_ID: &str = "_dd.p.tid";
+
+/// Writes the headers. Tags that are together longer than `tags_limit` bytes are left out.
+pub(super) fn inject(
+    carried: &Carried,
+    tags_limit: usize,
+    carrier: &mut impl Inject,
+) -> Option<PropagationError> {
+    carrier.set(TRACE_ID, (carried.trace_id as u64).to_string());
+    carrier.set(PARENT_ID, carried.span_id.to_string());
+    if let Some(priority) = carried.priority {
+        carrier.set(PRIORITY, priority.to_string());
+    }
+    if let Some(origin) = &carried.origin
+        && is_value(origin)
+    {
+        carrier.set(ORIGIN, origin.clone());
+    }
+    match write_tags(carried, tags_limit) {
+        Ok(tags) if tags.is_empty() => None,
+        Ok(tags) => {
+            carrier.set(TAGS, tags);
+            None
+        }
+        Err(error) => Some(Cow::Borrowed(error)),
+    }
+}
+
+fn write_tags(carried: &Carried, limit: usize) -> Result<String, &'static str> {
+    if limit == 0 {
+        return Err("disabled");
+    }
+    let mut text = String::new();
+    let mut add = |key: &str, value: &str| {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(key);
+        text.push('=');
+        text.push_str(value);
+    };
+    for (key, value) in carried
+        .tags
+        .iter()
+        .filter(|(key, value)| is_tag(key, value))
+    {
+        add(key, value);
+    }
+    let high_id = (carried.trace_id >> 64) as u64;
+    if high_id != 0 {
+        add(HIGH_ID, &format!("{high_id:016x}"));
+    }
+    if text.len() > limit {
+        return Err("inject_max_size");
+    }
+    Ok(text)
+}
+
+pub(super) fn extract(carrier: &impl Extract, tags_limit: usize) -> Option<Carried> {
+    let low_id: u64 = number(carrier, TRACE_ID)?;
+    let origin = carrier.value(ORIGIN).filter(|origin| !origin.is_empty());
+    // Synthetic tests start traces without a span.
+    let span_id = number(carrier, PARENT_ID).unwrap_or(0);
+    if low_id == 0 || (span_id == 0 && origin.is_none()) {
+        return None;
+    }
+    let mut carried = Carried {
+        trace_id: low_id.into(),
+        span_id,
+        priority: number(carrier, PRIORITY),
+        origin: origin.map(str::to_owned),
+        ..Carried::default()
+    };
+    if let Some(tags) = carrier.value(TAGS) {
+        carried.error = read_tags(&mut carried, tags.trim(), tags_limit).err();
+    }
+    Some(carried)
+}
+
+/// Takes the tags; those of a header with a mistake are none (dd-trace-go: `ddtrace/tracer/propagating_tags.go`).
+fn read_tags(carried: &mut Carried, text: &str, limit: usize) -> Result<(), PropagationError> {
+    if limit == 0 || text.is_empty() {
+        return Ok(());
+    }
+    if text.len() > limit {
+        return Err("extract_max_size".into());
+    }
+    let mut tags = Vec::new();
+    let mut high_id = None;
+    for pair in text.split(',') {
+        let pair = pair
+            .split_once('=')
+            .filter(|(key, value)| !key.is_empty() && !value.is_empty());
+        let (key, value) = pair.ok_or("decoding_error")?;
+        match key {
+            HIGH_ID => high_id = Some(value),
+            "_dd.p.dm" if !is_decision_maker(value) => return Err("decoding_error".into()),
+            // Replaced by `_dd.p.dm`.
+            "_dd.p.upstream_services" => {}
+            _ if is_tag(key, value) => tags.push((key.to_owned(), value.to_owned())),
+            _ => {}
+        }
+    }
+    carried.tags = tags;
+    let Some(text) = high_id else { return Ok(()) };
+    let high = hex::lower(text, 16).ok_or_else(|| format!("malformed_tid {text}"))?;
+    carried.trace_id |= high << 64;
+    Ok(())
+}
+
+/// Whether a tag may be in the header.
+fn is_tag(key: &str, value: &str) -> bool {
+    let fits = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b',';
+    key.starts_with("_dd.p.")
+        && key
+            .bytes()
+            .all(|byte| fits(byte) && byte != b'=' && byte != b' ')
+        && !value.is_empty()
+        && value.bytes().all(fits)
+}
+
+/// `-` and a number.
+fn is_decision_maker(value: &str) -> bool {
+    let digits = value.strip_prefix('-');
+    digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn is_value(text: &str) -> bool {
+    text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+fn number<T: std::str::FromStr>(carrier: &impl Extract, name: &str) -> Option<T> {
+    carrier.value(name)?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Headers, headers, value};
+    use super::*;
+
+    fn with_tags(tags: &str) -> Carried {
+        let request = headers(&[(TRACE_ID, "10"), (PARENT_ID, "11"), (TAGS, tags)]);
+        extract(&request, 512).unwrap()
+    }
+
+    #[test]
+    fn all_headers_are_written_and_read() {
+        let carried = Carried {
+            trace_id: 5 << 64 | 6,
+            span_id: 7,
+            priority: Some(-1),
+            origin: Some("rum".to_owned()),
+            tags: headers(&[
+                ("_dd.p.usr.id", "YQ=="),
+                ("_dd.p.bad", "a,b"),
+                ("other", "x"),
+            ]),
+            ..Carried::default()
+        };
+        let mut request = Headers::new();
+        assert_eq!(inject(&carried, 512, &mut request), None);
+        assert_eq!(
+            request,
+            headers(&[
+                (TRACE_ID, "6"),
+                (PARENT_ID, "7"),
+                (PRIORITY, "-1"),
+                (ORIGIN, "rum"),
+                (TAGS, "_dd.p.usr.id=YQ==,_dd.p.tid=0000000000000005"),
+            ])
+        );
+        let found = extract(&request, 512).unwrap();
+        assert_eq!(found.tags, headers(&[("_dd.p.usr.id", "YQ==")]));
+        assert_eq!(
+            (found.trace_id, found.priority),
+            (carried.trace_id, Some(-1))
+        );
+    }
+
+    #[test]
+    fn tags_have_a_limit() {
+        let carried = Carried {
+            trace_id: 1,
+            span_id: 1,
+            tags: headers(&[("_dd.p.a", &"x".repeat(92))]),
+            ..Carried::default()
+        };
+        let mut request = Headers::new();
+        assert_eq!(inject(&carried, 100, &mut request), None);
+        assert!(value(&request, TAGS).is_some());
+        assert_eq!(extract(&request, 100).unwrap().tags.len(), 1);
+        let found = extract(&request, 99).unwrap();
+        assert_eq!(
+            (found.tags.len(), found.error.as_deref()),
+            (0, Some("extract_max_size"))
+        );
+        for (limit, error) in [(99, "inject_max_size"), (0, "disabled")] {
+            let mut request = Headers::new();
+            assert_eq!(
+                inject(&carried, limit, &mut request).as_deref(),
+                Some(error)
+            );
+            assert_eq!(value(&request, TAGS), None);
+        }
+    }
+
+    #[test]
+    fn mistakes_in_tags_do_not_cost_the_trace() {
+        for (tags, error) in [
+            ("_dd.p.a", "decoding_error"),
+            ("_dd.p.a=1,,_dd.p.b=2", "decoding_error"),
+            ("_dd.p.a=1,_dd.p.dm=4", "decoding_error"),
+            ("_dd.p.a=", "decoding_error"),
+        ] {
+            let found = with_tags(tags);
+            assert_eq!((found.trace_id, found.tags.len()), (10, 0), "{tags}");
+            assert_eq!(found.error.as_deref(), Some(error), "{tags}");
+        }
+        let found = with_tags("_dd.p.tid=1234567890ABCDEF,_dd.p.a=1");
+        assert_eq!((found.trace_id, found.tags.len()), (10, 1));
+        assert_eq!(
+            found.error.as_deref(),
+            Some("malformed_tid 1234567890ABCDEF")
+        );
+        let found =
+            with_tags("_dd.p.tid=00000000000000ff,_dd.p.dm=-4,x=1,_dd.p.upstream_services=y");
+        assert_eq!(found.trace_id, 255 << 64 | 10);
+        assert_eq!(found.tags, headers(&[("_dd.p.dm", "-4")]));
+        assert_eq!(found.error, None);
+    }
+
+    #[test]
+    fn without_valid_ids_there_is_no_trace() {
+        for (trace_id, parent_id) in [
+            ("0", "1"),
+            ("1", "0"),
+            ("", "1"),
+            ("-1", "1"),
+            ("a", "1"),
+            ("18446744073709551616", "1"),
+        ] {
+            let request = headers(&[(TRACE_ID, trace_id), (PARENT_ID, parent_id)]);
+            assert_eq!(extract(&request, 512), None, "{trace_id} {parent_id}");
+        }
+        let synthetic = headers(&[(TRACE_ID, "1"), (PARENT_ID, "0"), (ORIGIN, "synthetics")]);
+        assert_eq!(extract(&synthetic, 512).unwrap().span_id, 0);
+    }
+}

@@ -1,0 +1,37 @@
+//! Headers as the crate `http` has them, and with it hyper, axum, reqwest and others.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::{Extract, Inject};
+
+impl Inject for HeaderMap {
+    fn set(&mut self, name: &'static str, value: String) {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            self.insert(HeaderName::from_static(name), value);
+        }
+    }
+}
+
+impl Extract for HeaderMap {
+    fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let values = self.get_all(name).into_iter();
+        values.filter_map(|value| value.to_str().ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_set_and_found() {
+        let mut headers = HeaderMap::new();
+        headers.set("traceparent", "a".to_owned());
+        headers.set("traceparent", "b".to_owned());
+        headers.set("baggage", "not a\nvalue".to_owned());
+        assert_eq!(headers.value("TraceParent"), Some("b"));
+        assert_eq!(headers.len(), 1);
+        headers.append("traceparent", HeaderValue::from_static("c"));
+        assert_eq!(headers.value("traceparent"), None);
+    }
+}

@@ -1,0 +1,109 @@
+//! One span's facts.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::event::SpanEvent;
+use crate::link::SpanLink;
+use crate::tags::{Key, Tags};
+
+/// An open span's facts. When it ends they go into a [batch](crate::batch::Batch), and the memory is used again.
+#[derive(Debug)]
+pub(crate) struct SpanData {
+    pub(crate) trace_id: u128,
+    pub(crate) span_id: u64,
+    /// 0 for the first span of the trace.
+    pub(crate) parent_id: u64,
+    /// Whether it is the first span of the trace in this process.
+    pub(crate) is_local_root: bool,
+    pub(crate) name: Cow<'static, str>,
+    /// `None` stands for the configured one.
+    pub(crate) service: Option<Arc<str>>,
+    /// Whether the service differs from the parent's: such spans count as requests to their service.
+    pub(crate) top_level: bool,
+    pub(crate) resource: Option<Cow<'static, str>>,
+    pub(crate) span_type: Option<Cow<'static, str>>,
+    pub(crate) start: Instant,
+    pub(crate) duration_ns: u64,
+    pub(crate) error: bool,
+    pub(crate) tags: Tags,
+    /// What few spans have.
+    pub(crate) extras: Option<Box<Extras>>,
+}
+
+/// What few spans have.
+#[derive(Debug, Default)]
+pub(crate) struct Extras {
+    /// Nanoseconds since the Unix epoch; beats the clock.
+    pub(crate) start_ns: Option<u64>,
+    /// Nanoseconds since the Unix epoch; beats the clock.
+    pub(crate) end_ns: Option<u64>,
+    pub(crate) links: Vec<SpanLink>,
+    pub(crate) events: Vec<SpanEvent>,
+    /// MessagePack maps by key.
+    pub(crate) structs: Vec<(Key, Vec<u8>)>,
+    /// If the span is kept although its trace is not: the rule's rate and limit.
+    pub(crate) kept_alone: Option<(f64, Option<f64>)>,
+}
+
+impl Default for SpanData {
+    fn default() -> Self {
+        Self {
+            trace_id: 0,
+            span_id: 0,
+            parent_id: 0,
+            is_local_root: false,
+            name: Cow::Borrowed(""),
+            service: None,
+            top_level: false,
+            resource: None,
+            span_type: None,
+            start: Instant::now(),
+            duration_ns: 0,
+            error: false,
+            tags: Tags::default(),
+            extras: None,
+        }
+    }
+}
+
+impl SpanData {
+    pub(crate) fn resource(&self) -> &str {
+        self.resource.as_ref().unwrap_or(&self.name)
+    }
+
+    pub(crate) fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
+    pub(crate) fn end(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.start);
+        self.duration_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+    }
+
+    /// About how many bytes it occupies, beside itself and its tags.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let owned = |text: &Cow<'static, str>| match text {
+            Cow::Borrowed(_) => 0,
+            Cow::Owned(text) => text.capacity(),
+        };
+        owned(&self.name)
+            + self.resource.as_ref().map_or(0, owned)
+            + self.span_type.as_ref().map_or(0, owned)
+            + self.extras.as_ref().map_or(0, |extras| extras.bytes())
+    }
+}
+
+impl Extras {
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.links.iter().map(SpanLink::bytes).sum::<usize>()
+            + self.events.iter().map(SpanEvent::bytes).sum::<usize>()
+            + self
+                .structs
+                .iter()
+                .map(|(key, map)| key.len() + map.len())
+                .sum::<usize>()
+    }
+}

@@ -1,0 +1,160 @@
+//! The tags of one span, in memory that is used again.
+
+use std::borrow::Cow;
+
+/// A tag's key. Static ones are kept as pointers.
+pub(crate) type Key = Cow<'static, str>;
+
+/// Text and number tags. Spans have few: a scan beats a map. All texts share one buffer, so that a span that is used
+/// again takes no memory for them.
+#[derive(Debug, Default)]
+pub(crate) struct Tags {
+    buffer: String,
+    texts: Vec<(Key, Place)>,
+    numbers: Vec<(Key, f64)>,
+}
+
+/// Where a text stands in the buffer.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    start: usize,
+    end: usize,
+}
+
+/// Where the tags of one span stand among others: from the first to before the last.
+pub(crate) type Range = (u32, u32);
+
+impl Tags {
+    /// Sets a text; a number of the same key goes.
+    pub(crate) fn set_text(&mut self, key: Key, text: &str) {
+        if !self.numbers.is_empty() {
+            self.numbers.retain(|(known, _)| *known != key);
+        }
+        let start = self.buffer.len();
+        self.buffer.push_str(text);
+        let place = Place {
+            start,
+            end: self.buffer.len(),
+        };
+        match self.texts.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, known)) => *known = place,
+            None => self.texts.push((key, place)),
+        }
+    }
+
+    /// Sets a number; a text of the same key goes.
+    pub(crate) fn set_number(&mut self, key: Key, number: f64) {
+        if !self.texts.is_empty() {
+            self.texts.retain(|(known, _)| *known != key);
+        }
+        match self.numbers.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, known)) => *known = number,
+            None => self.numbers.push((key, number)),
+        }
+    }
+
+    /// The text of a key.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        let (_, place) = self.texts.iter().find(|(known, _)| known == key)?;
+        Some(self.at(*place))
+    }
+
+    /// The number of a key.
+    pub(crate) fn number(&self, key: &str) -> Option<f64> {
+        let (_, number) = self.numbers.iter().find(|(known, _)| known == key)?;
+        Some(*number)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn contains(&self, key: &str) -> bool {
+        self.texts.iter().any(|(known, _)| known == key)
+            || self.numbers.iter().any(|(known, _)| known == key)
+    }
+
+    /// Takes the tags of another span, and keeps them apart from those that are here. Where they stand: the ranges
+    /// for [`texts_at`](Self::texts_at) and [`numbers_at`](Self::numbers_at).
+    pub(crate) fn append(&mut self, other: &mut Self) -> (Range, Range) {
+        // A chunk has some thousand spans at most, far from the end of 32 bits.
+        let before = (self.texts.len() as u32, self.numbers.len() as u32);
+        let shift = self.buffer.len();
+        self.buffer.push_str(&other.buffer);
+        for (key, place) in other.texts.drain(..) {
+            let place = Place {
+                start: place.start + shift,
+                end: place.end + shift,
+            };
+            self.texts.push((key, place));
+        }
+        self.numbers.append(&mut other.numbers);
+        other.buffer.clear();
+        let texts = (before.0, self.texts.len() as u32);
+        (texts, (before.1, self.numbers.len() as u32))
+    }
+
+    pub(crate) fn texts_at(&self, range: Range) -> impl Iterator<Item = (&str, &str)> {
+        let texts = self
+            .texts
+            .get(range.0 as usize..range.1 as usize)
+            .unwrap_or_default();
+        texts.iter().map(|(key, place)| (&**key, self.at(*place)))
+    }
+
+    pub(crate) fn numbers_at(&self, range: Range) -> impl Iterator<Item = (&str, f64)> {
+        let numbers = self
+            .numbers
+            .get(range.0 as usize..range.1 as usize)
+            .unwrap_or_default();
+        numbers.iter().map(|(key, number)| (&**key, *number))
+    }
+
+    /// Forgets the tags but keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.buffer.clear();
+        self.texts.clear();
+        self.numbers.clear();
+    }
+
+    /// How many bytes the tags occupy, keys that are not static left out.
+    pub(crate) fn bytes(&self) -> usize {
+        self.buffer.len()
+            + self.texts.len() * size_of::<(Key, Place)>()
+            + self.numbers.len() * size_of::<(Key, f64)>()
+    }
+
+    /// How many bytes there are for tags.
+    pub(crate) fn capacity(&self) -> usize {
+        self.buffer.capacity()
+            + self.texts.capacity() * size_of::<(Key, Place)>()
+            + self.numbers.capacity() * size_of::<(Key, f64)>()
+    }
+
+    fn at(&self, place: Place) -> &str {
+        self.buffer.get(place.start..place.end).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_of_a_key_counts_whatever_its_type() {
+        let mut tags = Tags::default();
+        tags.set_text("a".into(), "one");
+        tags.set_text("b".into(), "");
+        tags.set_text("a".into(), "two");
+        assert_eq!(
+            tags.texts_at((0, 2)).collect::<Vec<_>>(),
+            [("a", "two"), ("b", "")]
+        );
+        tags.set_number("a".into(), 3.0);
+        assert_eq!((tags.text("a"), tags.number("a")), (None, Some(3.0)));
+        tags.set_text("a".into(), "four");
+        assert_eq!((tags.text("a"), tags.number("a")), (Some("four"), None));
+        assert!(tags.contains("b") && !tags.contains("c"));
+        let memory = tags.capacity();
+        tags.clear();
+        assert_eq!((tags.bytes(), tags.capacity()), (0, memory));
+        assert!(!tags.contains("b"));
+    }
+}

@@ -1,0 +1,44 @@
+//! What the tests of this crate share.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+use std::time::Duration;
+
+use datadog_config::{DDConfig, DDConfigBuilder};
+use datadog_local_agent::Span;
+use datadog_trace::Tracer;
+use datadog_transport::{Health, Standalone};
+
+pub(crate) const LIMIT: Duration = Duration::from_secs(5);
+
+/// A config that nothing of the process leaks into.
+pub(crate) fn config(url: &str) -> DDConfigBuilder {
+    DDConfig::builder()
+        .environment([("", "")])
+        .agent_url(url)
+        .service("shop")
+        .env("test")
+        .version("1.2.3")
+        .tags([("team", "checkout")])
+}
+
+pub(crate) fn start(builder: DDConfigBuilder) -> Standalone<Tracer> {
+    Tracer::start(&builder.build().unwrap()).unwrap()
+}
+
+pub(crate) fn named<'a>(spans: &'a [Span], name: &str) -> &'a Span {
+    spans
+        .iter()
+        .find(|span| span.name == name)
+        .unwrap_or_else(|| panic!("no span {name} in {spans:#?}"))
+}
+
+pub(crate) fn assert_balanced(health: &Health) {
+    let total = health.total();
+    assert_eq!(
+        total.accepted,
+        total.delivered + total.dropped.total() + total.buffered,
+        "{health}"
+    );
+}

@@ -1,0 +1,271 @@
+//! Traces across processes, as the agent sees them.
+
+mod common;
+
+use std::collections::HashMap;
+
+use common::{LIMIT, config, named, start};
+use datadog_config::{ExtractBehavior, PropagationStyle, SamplingRule};
+use datadog_local_agent::LocalAgent;
+use datadog_trace::SpanContext;
+
+type Headers = HashMap<String, String>;
+
+fn headers<const N: usize>(pairs: [(&str, &str); N]) -> Headers {
+    pairs
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
+}
+
+#[test]
+fn a_trace_goes_on_in_the_process_that_is_called() {
+    let agent = LocalAgent::start().unwrap();
+    let caller = start(config(&agent.url()).tracing_sample_rate(1.0));
+    let callee = start(
+        config(&agent.url())
+            .service("stock")
+            .tracing_sample_rate(0.0),
+    );
+    let mut request = Headers::new();
+    let (trace_id, client_id);
+    {
+        let mut root = caller.trace("shop.request");
+        root.set_baggage("user.id", "Zoë");
+        let client = caller.trace("http.client");
+        (trace_id, client_id) = (client.trace_id(), client.span_id());
+        caller.inject(&mut request);
+        let mut other = Headers::new();
+        client.inject(&mut other);
+        assert_eq!(request, other);
+    }
+    assert_eq!(request["x-datadog-trace-id"], (trace_id as u64).to_string());
+    assert_eq!(request["x-datadog-sampling-priority"], "2");
+    assert_eq!(
+        request["traceparent"],
+        format!("00-{trace_id:032x}-{client_id:016x}-01")
+    );
+    assert!(
+        request["tracestate"]
+            .starts_with(&format!("dd=s:2;p:{client_id:016x};t.dm:-3;t.ksr:1,ot=rv:"))
+    );
+    assert_eq!(request["baggage"], "user.id=Zo%C3%AB");
+
+    let context = callee.extract(&request).unwrap();
+    {
+        let root = callee.trace_from(&context, "stock.request");
+        assert_eq!(
+            (root.trace_id(), root.baggage("user.id").as_deref()),
+            (trace_id, Some("Zoë"))
+        );
+        let mut onward = Headers::new();
+        callee.traced("inner", |span| {
+            span.inject(&mut onward);
+            assert_eq!(onward["x-datadog-parent-id"], span.span_id().to_string());
+        });
+        assert_eq!(onward["x-datadog-tags"], request["x-datadog-tags"]);
+        assert_eq!(onward["baggage"], request["baggage"]);
+        assert_eq!(onward["x-datadog-sampling-priority"], "2");
+    }
+    caller.flush(LIMIT);
+    callee.flush(LIMIT);
+    let spans = agent.spans();
+    let root = named(&spans, "stock.request");
+    assert_eq!((root.parent_id, root.trace_id_128()), (client_id, trace_id));
+    assert_eq!(
+        root.metrics["_sampling_priority_v1"], 2.0,
+        "the caller decided"
+    );
+    assert_eq!(root.meta["_dd.p.dm"], "-3");
+    assert_eq!(root.meta["baggage.user.id"], "Zoë");
+    assert_eq!(root.metrics["_dd.top_level"], 1.0);
+    assert!(!root.metrics.contains_key("_dd.rule_psr"));
+}
+
+#[test]
+fn a_decision_is_made_when_it_is_told_and_not_later() {
+    let agent = LocalAgent::start().unwrap();
+    let rules = [SamplingRule::new(0.0).resource("GET /health")];
+    let tracer = start(config(&agent.url()).tracing_sampling_rules(rules));
+    let mut request = Headers::new();
+    tracer.traced("late", |span| {
+        tracer.inject(&mut request);
+        span.set_resource("GET /health");
+    });
+    assert_eq!(request["x-datadog-sampling-priority"], "1");
+    tracer.traced("early", |span| {
+        span.set_resource("GET /health");
+        tracer.traced("child", |_| tracer.inject(&mut request));
+    });
+    assert_eq!(request["x-datadog-sampling-priority"], "-1");
+    assert!(!request["x-datadog-tags"].contains("_dd.p.dm"));
+    assert!(request["traceparent"].ends_with("-00"));
+    tracer.flush(LIMIT);
+    let spans = agent.spans();
+    assert_eq!(named(&spans, "late").metrics["_sampling_priority_v1"], 1.0);
+    assert_eq!(
+        named(&spans, "early").metrics["_sampling_priority_v1"],
+        -1.0
+    );
+}
+
+#[test]
+fn what_came_reaches_the_agent() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let request = headers([
+        ("X-Datadog-Trace-Id", "7"),
+        ("X-Datadog-Parent-Id", "8"),
+        ("X-Datadog-Sampling-Priority", "-1"),
+        ("X-Datadog-Origin", "synthetics-browser"),
+        (
+            "X-Datadog-Tags",
+            "_dd.p.usr.id=u7,_dd.p.tid=00000000000000zz",
+        ),
+        (
+            "traceparent",
+            "00-00000000000000000000000000000007-0000000000000009-00",
+        ),
+        ("tracestate", "dd=s:-1;p:000000000000000a,vendor=x"),
+    ]);
+    let context = tracer.extract(&request).unwrap();
+    let mut onward = Headers::new();
+    tracer.trace_from(&context, "request").inject(&mut onward);
+    assert!(onward["tracestate"].ends_with(",vendor=x"));
+    tracer.flush(LIMIT);
+    let span = &agent.spans()[0];
+    assert_eq!((span.trace_id, span.parent_id), (7, 9));
+    assert_eq!(span.metrics["_sampling_priority_v1"], -1.0);
+    for (key, value) in [
+        ("_dd.origin", "synthetics-browser"),
+        ("_dd.p.usr.id", "u7"),
+        ("_dd.parent_id", "000000000000000a"),
+        ("_dd.propagation_error", "malformed_tid 00000000000000zz"),
+    ] {
+        assert_eq!(span.meta.get(key).map(String::as_str), Some(value), "{key}");
+    }
+}
+
+#[test]
+fn conflicts_and_restarts_become_links() {
+    let agent = LocalAgent::start().unwrap();
+    let request = headers([
+        ("x-datadog-trace-id", "7"),
+        ("x-datadog-parent-id", "8"),
+        ("x-datadog-sampling-priority", "1"),
+        (
+            "traceparent",
+            "00-0000000000000abc0000000000000009-000000000000000a-01",
+        ),
+        ("tracestate", "dd=s:1,vendor=x"),
+        ("baggage", "k=v"),
+    ]);
+    let tracer = start(config(&agent.url()));
+    let context = tracer.extract(&request).unwrap();
+    tracer.trace_from(&context, "continued").finish();
+    tracer.flush(LIMIT);
+    let restarting =
+        start(config(&agent.url()).propagation_behavior_extract(ExtractBehavior::Restart));
+    let context = restarting.extract(&request).unwrap();
+    let span = restarting.trace_from(&context, "restarted");
+    assert_eq!(span.baggage("k").as_deref(), Some("v"));
+    span.finish();
+    restarting.flush(LIMIT);
+    let ignoring =
+        start(config(&agent.url()).propagation_behavior_extract(ExtractBehavior::Ignore));
+    assert!(ignoring.extract(&request).is_none());
+
+    let spans = agent.spans();
+    let continued = named(&spans, "continued");
+    assert_eq!((continued.trace_id, continued.parent_id), (7, 8));
+    let link = &continued.span_links[0];
+    assert_eq!(
+        (link.trace_id, link.trace_id_high, link.span_id, link.flags),
+        (9, 0xabc, 10, 1 << 31 | 1)
+    );
+    assert_eq!(link.tracestate, "dd=s:1,vendor=x");
+    assert_eq!(link.attributes["reason"], "terminated_context");
+    let restarted = named(&spans, "restarted");
+    assert_eq!(restarted.parent_id, 0);
+    assert_ne!(restarted.trace_id, 7);
+    assert_eq!(restarted.metrics["_sampling_priority_v1"], 1.0);
+    assert_eq!(restarted.meta["_dd.p.dm"], "-0");
+    assert_eq!(restarted.span_links.len(), 1);
+    assert_eq!(
+        restarted.span_links[0].attributes["reason"],
+        "propagation_behavior_extract"
+    );
+    assert_eq!(restarted.span_links[0].trace_id, 7);
+}
+
+#[test]
+fn formats_are_an_option() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(
+        config(&agent.url())
+            .propagation_style_inject([PropagationStyle::B3, PropagationStyle::B3Multi])
+            .propagation_style_extract([PropagationStyle::B3]),
+    );
+    let mut request = Headers::new();
+    tracer.traced("client", |_| tracer.inject(&mut request));
+    let mut names: Vec<&str> = request.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["b3", "x-b3-sampled", "x-b3-spanid", "x-b3-traceid"]);
+    assert!(tracer.extract(&request).is_some());
+    request.remove("b3");
+    assert!(tracer.extract(&request).is_none());
+    let silent = start(config(&agent.url()).propagation_style([PropagationStyle::None]));
+    request.clear();
+    silent.traced("client", |_| silent.inject(&mut request));
+    assert!(request.is_empty());
+    tracer.inject(&mut request);
+    assert!(request.is_empty(), "there is no active span");
+}
+
+#[test]
+fn tags_that_do_not_fit_are_left_out_and_noted() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()).x_datadog_tags_max_length(20));
+    let mut request = Headers::new();
+    tracer.traced("client", |_| tracer.inject(&mut request));
+    assert!(!request.contains_key("x-datadog-tags"));
+    tracer.flush(LIMIT);
+    assert_eq!(
+        agent.spans()[0].meta["_dd.propagation_error"],
+        "inject_max_size"
+    );
+}
+
+#[test]
+fn ids_from_elsewhere_are_a_context_too() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()).tracing_sample_rate(1.0));
+    for (kept, priority) in [(Some(false), 0.0), (Some(true), 1.0), (None, 2.0)] {
+        let context = SpanContext::from_ids(5 << 64 | 6, 7, kept);
+        tracer.trace_from(&context, "request").finish();
+        tracer.flush(LIMIT);
+        let span = &agent.spans()[0];
+        assert_eq!((span.trace_id_128(), span.parent_id), (5 << 64 | 6, 7));
+        assert_eq!(span.metrics["_sampling_priority_v1"], priority);
+        agent.clear();
+    }
+}
+
+#[test]
+fn a_context_of_another_client_is_that_of_another_process() {
+    let agent = LocalAgent::start().unwrap();
+    let one = start(config(&agent.url()));
+    let other = start(config(&agent.url()).service("other"));
+    let root = one.trace("one");
+    let context = root.context().unwrap();
+    other.trace_from(&context, "other").finish();
+    root.finish();
+    one.flush(LIMIT);
+    other.flush(LIMIT);
+    let spans = agent.spans();
+    let (one, other) = (named(&spans, "one"), named(&spans, "other"));
+    assert_eq!(
+        (other.trace_id, other.parent_id),
+        (one.trace_id, one.span_id)
+    );
+    assert_eq!(agent.traces().len(), 2);
+}

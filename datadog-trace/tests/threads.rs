@@ -1,0 +1,388 @@
+//! Spans that leave their thread: contexts, detached spans, futures, and traces that end in parts.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod common;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::Duration;
+
+use common::{LIMIT, assert_balanced, config, named, start};
+use datadog_local_agent::{LocalAgent, Span as Received};
+use datadog_trace::FutureExt;
+use datadog_transport::{DropReason, context};
+use parking_lot::Mutex;
+
+fn parent<'a>(spans: &'a [Received], name: &str) -> Option<&'a str> {
+    let id = named(spans, name).parent_id;
+    let parent = spans.iter().find(|span| span.span_id == id)?;
+    Some(&parent.name)
+}
+
+#[test]
+fn children_on_other_threads_are_of_the_same_trace_and_chunk() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let mut root = tracer.trace("root");
+    root.set_service("front");
+    let context = root.context().unwrap();
+    assert_eq!(
+        (context.trace_id(), context.span_id()),
+        (root.trace_id(), root.span_id())
+    );
+    thread::scope(|scope| {
+        for name in ["one", "two"] {
+            let (tracer, context) = (&tracer, &context);
+            scope.spawn(move || {
+                let _child = tracer.trace_from(context, name);
+                tracer.traced(format!("{name}.inner"), |_| ());
+            });
+        }
+    });
+    assert_eq!(
+        tracer.flush(LIMIT).delivered,
+        0,
+        "the trace is not at its end"
+    );
+    root.finish();
+    assert_eq!(tracer.flush(LIMIT).delivered, 5);
+    let spans = agent.spans();
+    assert_eq!(agent.traces().len(), 1);
+    assert_eq!(parent(&spans, "one"), Some("root"));
+    assert_eq!(parent(&spans, "two"), Some("root"));
+    assert_eq!(parent(&spans, "one.inner"), Some("one"));
+    assert_eq!(parent(&spans, "two.inner"), Some("two"));
+    assert!(spans.iter().all(|span| span.service == "front"));
+    assert_eq!(spans[0].name, "root");
+
+    tracer.trace_from(&context, "late").finish();
+    assert_eq!(tracer.flush(LIMIT).delivered, 1);
+    let late = &agent.traces()[1].spans[0];
+    assert_eq!(
+        (late.parent_id, late.trace_id),
+        (context.span_id(), context.trace_id() as u64)
+    );
+    assert_eq!(late.metrics["_sampling_priority_v1"], 1.0);
+    assert_balanced(&tracer.health());
+}
+
+#[test]
+fn a_detached_span_goes_on_and_ends_on_another_thread() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let root = tracer.trace("root").detach();
+    assert_eq!(context::active(), None);
+    tracer.traced("unrelated", |_| ());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut root = root.attach();
+            assert_eq!(context::active().unwrap().span_id, root.span_id());
+            root.set_tag("thread", "other");
+            tracer.traced("child", |_| ());
+            let child = tracer.trace("detached child").detach();
+            let context = child.context().unwrap();
+            scope.spawn(move || child.finish());
+            root.finish();
+            assert_eq!(context::active(), None);
+            assert_ne!(context.span_id(), 0);
+        });
+    });
+    assert_eq!(tracer.flush(LIMIT).delivered, 4);
+    let spans = agent.spans();
+    assert_eq!(parent(&spans, "unrelated"), None);
+    assert_eq!(parent(&spans, "child"), Some("root"));
+    assert_eq!(parent(&spans, "detached child"), Some("root"));
+    assert_eq!(named(&spans, "root").meta["thread"], "other");
+    assert_eq!(agent.traces().len(), 2);
+}
+
+#[test]
+fn with_tracing_off_everything_is_empty() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()).tracing_enabled(false));
+    let span = tracer.trace("nothing");
+    assert!(span.context().is_none() && tracer.active().is_none());
+    let detached = span.detach();
+    assert_eq!(
+        (detached.span_id(), detached.context().is_none()),
+        (0, true)
+    );
+    detached.attach().finish();
+}
+
+/// Waits once, and is woken by another thread.
+struct Pause(bool);
+
+impl Future for Pause {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.0, true) {
+            return Poll::Ready(());
+        }
+        let waker = task.waker().clone();
+        thread::spawn(move || waker.wake());
+        Poll::Pending
+    }
+}
+
+fn pause() -> Pause {
+    Pause(false)
+}
+
+#[test]
+fn futures_keep_their_spans_apart_under_tokio() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .build()
+        .unwrap();
+    let request = |at: usize| {
+        let tracer = tracer.clone();
+        let root = tracer.trace(format!("request {at}"));
+        let id = root.span_id();
+        let work = async move {
+            for step in 0..5 {
+                assert_eq!(context::active().unwrap().span_id, id);
+                let inner = tracer.trace(format!("step {at}.{step}")).detach();
+                let inner_id = inner.span_id();
+                let inner_work = async {
+                    pause().await;
+                    assert_eq!(context::active().unwrap().span_id, inner_id);
+                    pause()
+                        .in_span(tracer.trace(format!("leaf {at}.{step}")))
+                        .await;
+                };
+                inner_work.in_span(inner).await;
+                pause().await;
+            }
+        };
+        work.in_span(root)
+    };
+    runtime.block_on(async {
+        let tasks: Vec<_> = (0..20).map(|at| tokio::spawn(request(at))).collect();
+        for task in tasks {
+            task.await.unwrap();
+            assert_eq!(context::active(), None);
+        }
+    });
+    assert_eq!(tracer.flush(LIMIT).delivered, 20 * 11);
+    assert_eq!(agent.traces().len(), 20);
+    let spans = agent.spans();
+    for at in 0..20 {
+        for step in 0..5 {
+            let (step, request) = (format!("step {at}.{step}"), format!("request {at}"));
+            assert_eq!(parent(&spans, &step), Some(&*request));
+            assert_eq!(parent(&spans, &step.replace("step", "leaf")), Some(&*step));
+        }
+    }
+}
+
+/// A small executor on one thread, for futures that are not `Send`.
+struct Task {
+    index: usize,
+    ready: Mutex<SyncSender<usize>>,
+}
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        let _ = self.ready.lock().send(self.index);
+    }
+}
+
+fn run_all(mut futures: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>) {
+    let (sender, ready): (_, Receiver<usize>) = sync_channel(1000);
+    let mut left = futures.len();
+    (0..left).for_each(|index| sender.send(index).unwrap());
+    while left > 0 {
+        let index = ready.recv().unwrap();
+        let task = Task {
+            index,
+            ready: Mutex::new(sender.clone()),
+        };
+        let waker = Waker::from(Arc::new(task));
+        let polled = futures[index]
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker));
+        left -= usize::from(polled.is_ready());
+    }
+}
+
+#[test]
+fn guards_may_be_held_across_awaits_on_one_thread() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let _outside = tracer.trace("outside");
+    let outside = context::active();
+    let request = |at: usize| {
+        let tracer = &tracer;
+        let work = async move {
+            let guard = tracer.trace(format!("guard {at}"));
+            pause().await;
+            assert_eq!(context::active().unwrap().span_id, guard.span_id());
+            tracer.traced(format!("leaf {at}"), |_| ());
+            pause().await;
+        };
+        let future = work.in_span(tracer.trace(format!("request {at}")));
+        Box::pin(future) as Pin<Box<dyn Future<Output = ()> + '_>>
+    };
+    run_all((0..10).map(request).collect());
+    assert_eq!(context::active(), outside);
+    let mut abandoned = request(10);
+    let waker = Waker::from(Arc::new(Task {
+        index: 0,
+        ready: Mutex::new(sync_channel(1).0),
+    }));
+    assert!(
+        abandoned
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    drop(abandoned);
+    assert_eq!(context::active(), outside);
+    drop(_outside);
+    assert_eq!(tracer.flush(LIMIT).delivered, 1 + 10 * 3 + 2);
+    let spans = agent.spans();
+    for at in 0..10 {
+        let name = |kind| format!("{kind} {at}");
+        assert_eq!(parent(&spans, &name("request")), Some("outside"));
+        assert_eq!(parent(&spans, &name("guard")), Some(&*name("request")));
+        assert_eq!(parent(&spans, &name("leaf")), Some(&*name("guard")));
+    }
+    assert_balanced(&tracer.health());
+}
+
+#[test]
+fn a_long_trace_is_sent_in_parts() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(
+        config(&agent.url())
+            .partial_flush_enabled(true)
+            .partial_flush_min_spans(10)
+            .tracing_sampling_rules([("shop", "test", 1.0)]),
+    );
+    let mut root = tracer.trace("root");
+    root.set_resource("GET /");
+    for at in 0..25 {
+        tracer.traced(format!("child {at}"), |span| {
+            if at == 7 {
+                span.set_service("db");
+            }
+        });
+    }
+    assert_eq!(tracer.flush(LIMIT).delivered, 20, "the root is still open");
+    root.finish();
+    assert_eq!(tracer.flush(LIMIT).delivered, 6);
+    let traces = agent.traces();
+    let sizes: Vec<usize> = traces.iter().map(|chunk| chunk.spans.len()).collect();
+    assert_eq!(sizes, [10, 10, 6]);
+    for chunk in &traces {
+        let first = &chunk.spans[0];
+        assert_eq!(first.metrics["_sampling_priority_v1"], 2.0);
+        assert_eq!(first.meta["_dd.p.dm"], "-3");
+        assert!(first.meta.contains_key("_dd.p.tid") && first.meta.contains_key("runtime-id"));
+        for span in &chunk.spans {
+            let top_level = ["root", "child 7"].contains(&&*span.name);
+            assert_eq!(
+                span.metrics.contains_key("_dd.top_level"),
+                top_level,
+                "{}",
+                span.name
+            );
+            assert_eq!(
+                span.metrics.contains_key("_dd.rule_psr"),
+                span.name == "root"
+            );
+        }
+    }
+    assert_eq!(traces[2].spans[0].name, "root");
+}
+
+#[test]
+fn finished_spans_of_unfinished_traces_have_a_bound() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let roots: Vec<_> = (0..100).map(|_| tracer.trace("root").detach()).collect();
+    // 20 MB of children wait for their roots, as long as there is room.
+    for root in roots.iter().chain(&roots) {
+        let context = root.context().unwrap();
+        tracer
+            .trace_from(&context, "child")
+            .set_tag("payload", "x".repeat(100_000));
+    }
+    tracer.flush(LIMIT);
+    let sent = tracer.health().total().delivered;
+    assert!(
+        (50..180).contains(&sent),
+        "8 MiB are for about 80 of 200: {sent}"
+    );
+    drop(roots);
+    tracer.flush(LIMIT);
+    let health = tracer.health().total();
+    // A worker that gets little of the processor may leave the queue full, which is counted.
+    let full = health.dropped.get(DropReason::QueueFull);
+    assert_eq!((health.delivered + full, health.buffered), (300, 0));
+    assert_balanced(&tracer.health());
+}
+
+#[test]
+fn a_thread_that_ends_brings_its_finished_spans() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            std::mem::forget(tracer.trace("forgotten"));
+            tracer.traced("finished", |_| ());
+        });
+    });
+    agent
+        .wait_for(Duration::from_secs(5), |got| got.spans().count() == 1)
+        .unwrap();
+    assert_eq!(agent.spans()[0].name, "finished");
+    assert_balanced(&tracer.health());
+}
+
+#[test]
+fn every_span_is_accounted_for_whatever_threads_do() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(
+        config(&agent.url())
+            .partial_flush_enabled(true)
+            .partial_flush_min_spans(7),
+    );
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    let root = tracer.trace("root");
+                    let context = root.context().unwrap();
+                    let detached = tracer.trace("detached").detach();
+                    thread::scope(|inner| {
+                        inner.spawn(|| {
+                            for _ in 0..10 {
+                                let _child = tracer.trace_from(&context, "child");
+                                tracer.trace("grandchild").finish();
+                            }
+                        });
+                        inner.spawn(move || detached.finish());
+                        (0..10).for_each(|_| tracer.trace("own child").finish());
+                    });
+                }
+            });
+        }
+    });
+    tracer.flush(LIMIT);
+    assert_balanced(&tracer.health());
+    assert_eq!(tracer.health().total().delivered, 4 * 50 * 32);
+    let spans = agent.spans();
+    let ids: std::collections::HashSet<u64> = spans.iter().map(|span| span.span_id).collect();
+    assert_eq!(ids.len(), 4 * 50 * 32);
+    assert!(agent.traces().iter().all(|chunk| chunk.spans.len() < 20));
+}

@@ -1,0 +1,204 @@
+//! What delivery costs in memory, allocations, requests and wake-ups. Alone in its binary: it counts allocations.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that unwraps fails with the reason"
+)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use datadog::{DDClient, DDConfig, DropReason, SignalKind};
+use datadog_local_agent::LocalAgent;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+struct Counting;
+
+static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
+static WORKER_ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[expect(unsafe_code, reason = "there is no safe way to count allocations")]
+// SAFETY: everything is passed on to the system's allocator as it came; what is added allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
+        if datadog_transport::on_worker() {
+            WORKER_ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        }
+        // SAFETY: the caller keeps the contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        LIVE_BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+/// The tests read counters of the whole process.
+fn alone() -> impl Drop {
+    static LOCK: Mutex<()> = Mutex::new(());
+    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn start(agent: &LocalAgent) -> DDClient {
+    let config = DDConfig::builder()
+        .environment([("", "")])
+        .agent_url(format!("unix://{}", agent.trace_socket().display()))
+        .dogstatsd_url(format!("unix://{}", agent.dogstatsd_socket().display()))
+        .logs_direct_submission_url(agent.url())
+        .api_key("0123456789abcdef0123456789abcdef")
+        .service("shop");
+    let client = DDClient::new(config.build().unwrap()).unwrap();
+    // Once it has done something, the worker has its name.
+    client.flush(LIMIT);
+    client
+}
+
+/// How often the client's worker has slept.
+fn worker_sleeps() -> u64 {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let status = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("status")).ok());
+    let mut workers = status.filter(|status| status.starts_with("Name:\tdatadog\n"));
+    let worker = workers.next().unwrap();
+    assert_eq!(workers.next(), None, "one client, one worker");
+    let count = worker
+        .lines()
+        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    count.unwrap().trim().parse().unwrap()
+}
+
+/// What a batch cost the worker.
+#[derive(Debug)]
+struct Cost {
+    /// The least of all batches: others may have been split by a period's end, or made a buffer grow.
+    allocations: usize,
+    /// Of all batches together.
+    sleeps: u64,
+    requests: u64,
+}
+
+const BATCHES: u64 = 20;
+
+/// Makes and flushes batches of `items` items.
+fn cost(client: &DDClient, signal: SignalKind, items: u64, make: fn(&DDClient)) -> Cost {
+    let (slept, before) = (worker_sleeps(), client.health().signal(signal));
+    let allocations = (0..BATCHES).map(|_| {
+        let before = WORKER_ALLOCATIONS.load(Ordering::Relaxed);
+        (0..items).for_each(|_| make(client));
+        assert!(client.flush(LIMIT).complete);
+        WORKER_ALLOCATIONS.load(Ordering::Relaxed) - before
+    });
+    let allocations = allocations.min().unwrap();
+    let after = client.health().signal(signal);
+    assert_eq!(after.delivered - before.delivered, BATCHES * items);
+    Cost {
+        allocations,
+        sleeps: worker_sleeps() - slept,
+        requests: after.requests - before.requests,
+    }
+}
+
+#[test]
+fn a_batch_is_one_request_on_a_kept_connection_and_its_items_cost_next_to_nothing() {
+    let _alone = alone();
+    let agent = LocalAgent::start().unwrap();
+    let client = start(&agent);
+    type Row = (SignalKind, fn(&DDClient), usize, usize);
+    // How many allocations a batch of one item and each further item may cost.
+    let signals: [Row; 3] = [
+        (
+            SignalKind::Traces,
+            |client| client.trace("work").finish(),
+            90,
+            4,
+        ),
+        (SignalKind::Logs, |client| drop(client.info("work")), 70, 0),
+        (
+            SignalKind::Metrics,
+            |client| client.count("work", 1, ()),
+            10,
+            0,
+        ),
+    ];
+    for (signal, make, first, each) in signals {
+        let one = cost(&client, signal, 1, make);
+        let many = cost(&client, signal, 500, make);
+        println!("{signal}: batches of 1 {one:?}, of 500 {many:?}");
+        assert!(one.allocations <= first, "{signal}: {one:?}");
+        // Lists of 500 double their size some times until they hold them.
+        let most = first + 499 * each + 30;
+        assert!(many.allocations <= most, "{signal}: {many:?}");
+        for cost in [one, many] {
+            // The period may end within a batch and split it.
+            assert!(cost.requests <= BATCHES + 5, "{signal}: {cost:?}");
+            assert!(cost.sleeps <= BATCHES * 8, "{signal}: {cost:?}");
+        }
+    }
+    assert_eq!(
+        agent.connections(),
+        2,
+        "one to the agent, one to the intake"
+    );
+}
+
+/// Offers far more than fits while nothing listens. Returns the most memory that this took.
+fn flood(client: &DDClient, make: impl Fn(&DDClient, &str)) -> usize {
+    let text = "x".repeat(50_000);
+    let before = LIVE_BYTES.load(Ordering::Relaxed);
+    let rounds = (0..20).map(|_| {
+        let made = (0..100).map(|_| {
+            make(client, &text);
+            LIVE_BYTES.load(Ordering::Relaxed)
+        });
+        let most = made.max().unwrap();
+        // Moves what is buffered on to where it waits for the receiver.
+        client.flush(Duration::from_secs(5));
+        most
+    });
+    rounds.max().unwrap().saturating_sub(before)
+}
+
+#[test]
+fn memory_stays_under_its_bound_and_what_it_holds_is_delivered() {
+    const MIB: usize = 1 << 20;
+    let _alone = alone();
+    let agent = LocalAgent::start().unwrap();
+    let client = start(&agent);
+    agent.stop_listening().unwrap();
+    // Buffer, outbox, and a request in the making, whose allocation may be twice its size.
+    let logs = flood(&client, |client, text| drop(client.info(text)));
+    assert!(logs < (8 + 16 + 2 * 5) * MIB, "{logs}");
+    let traces = flood(&client, |client, text| {
+        client.trace("work").set_tag("text", text);
+    });
+    assert!(traces < (8 + 20 + 2 * 10) * MIB, "{traces}");
+    println!("at most {logs} bytes for logs, {traces} bytes for traces");
+    for signal in [SignalKind::Logs, SignalKind::Traces] {
+        let health = client.health().signal(signal);
+        assert_eq!(health.accepted, 2000);
+        assert_eq!(health.accepted, health.dropped.total() + health.buffered);
+        assert_eq!(
+            health.dropped.total(),
+            health.dropped.get(DropReason::QueueFull)
+        );
+        assert!(health.buffered > 200, "the room is used: {health:?}");
+    }
+    agent.restart().unwrap();
+    let end = Instant::now() + LIMIT;
+    while client.flush(LIMIT).buffered > 0 {
+        assert!(Instant::now() < end, "{}", client.health());
+    }
+    let health = client.health();
+    let delivered = |signal| health.signal(signal).delivered as usize;
+    assert_eq!(agent.logs().len(), delivered(SignalKind::Logs));
+    assert_eq!(agent.spans().len(), delivered(SignalKind::Traces));
+}
