@@ -22,6 +22,9 @@ pub struct ErrorReport {
 impl ErrorReport {
     /// Describes an error. For a `&dyn Error`, whose type is not known, the kind is the first word of its `Debug`
     /// form, which is the type's name where `Debug` is derived.
+    ///
+    /// With `RUST_BACKTRACE` set, this names the functions of the calling thread's stack, which takes milliseconds,
+    /// and the first time in a process much longer; `RUST_LIB_BACKTRACE=0` switches it off for libraries alone.
     pub fn of<E: Error + ?Sized>(error: &E) -> Self {
         Self {
             kind: kind(error),
