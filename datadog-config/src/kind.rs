@@ -99,7 +99,7 @@ kinds! {
     /// The length of the `x-datadog-tags` header: 512 at most (`dd-trace-go: internal/config`).
     TagsLength -> usize, "a whole number from 0 to 512", |text| number(text).filter(|length| *length <= 512);
     /// A time span.
-    Seconds -> Duration, "seconds above 0, such as 10, 0.5 or 500ms", seconds;
+    Seconds -> Duration, "seconds above 0 and up to a day, such as 10, 0.5 or 500ms", seconds;
     /// The interval of remote configuration, at most 5 seconds (`dd-trace-rs: supported-configurations.json`).
     PollSeconds -> Duration, "seconds above 0 and up to 5",
         |text| seconds(text).filter(|time| *time <= Duration::from_secs(5));
@@ -234,6 +234,9 @@ fn per_second(text: &str) -> Option<f64> {
         .filter(|number: &f64| number.is_finite() && *number >= 0.0)
 }
 
+/// Longer is a mistake, and might be more than a clock can add.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Seconds. Some of Datadog's libraries write their unit, `10s` or `500ms`.
 fn seconds(text: &str) -> Option<Duration> {
     let text = text.trim();
@@ -243,7 +246,7 @@ fn seconds(text: &str) -> Option<Duration> {
     };
     Duration::try_from_secs_f64(number.parse::<f64>().ok()? * unit)
         .ok()
-        .filter(|time| !time.is_zero())
+        .filter(|time| !time.is_zero() && *time <= DAY)
 }
 
 fn from_str<T: FromStr>(text: &str) -> Option<Option<T>> {

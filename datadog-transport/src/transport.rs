@@ -18,6 +18,9 @@ use crate::{
     TransportError, Waker,
 };
 
+/// A longer time limit is the same as this one: a clock can't add every duration.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// How long an interrupted worker gets to count what it could not deliver.
 const INTERRUPTED_GRACE: Duration = Duration::from_millis(200);
 
@@ -170,6 +173,7 @@ impl Transport {
         let Some(worker) = self.worker.lock().take() else {
             return self.health_of(None).since(&before, true);
         };
+        let timeout = timeout.min(LONGEST_WAIT);
         let deadline = Instant::now() + timeout;
         let (done, finished) = bounded(1);
         let _ = self
@@ -213,7 +217,7 @@ impl Transport {
             .as_ref()
             .is_none_or(|worker| worker.thread().id() == thread::current().id());
         let complete = !on_the_worker && {
-            let deadline = Instant::now() + timeout;
+            let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
             let (done, finished) = bounded(1);
             self.sender
                 .send_deadline(

@@ -261,6 +261,17 @@ fn a_hanging_request_does_not_keep_a_shutdown_beyond_its_limit() {
 }
 
 #[test]
+fn any_time_limit_will_do() {
+    let agent = LocalAgent::start().unwrap();
+    let (transport, queue) = poster(&agent.url());
+    queue.push((), 1, 1);
+    transport.flush(Duration::ZERO);
+    assert!(transport.flush(Duration::MAX).complete);
+    assert!(transport.shutdown(Duration::MAX).complete);
+    assert_eq!(transport.health().total().delivered, 1);
+}
+
+#[test]
 fn dropping_the_transport_delivers_what_is_buffered() {
     let agent = LocalAgent::start().unwrap();
     let (transport, queue) = poster(&agent.url());
