@@ -21,7 +21,7 @@ impl Limiter {
     pub(crate) fn new(per_second: f64) -> Self {
         Self {
             per_second,
-            tokens: per_second.max(if per_second > 0.0 { 1.0 } else { 0.0 }),
+            tokens: most_tokens(per_second),
             filled: None,
             window: None,
             seen: 0,
@@ -47,9 +47,7 @@ impl Limiter {
         let since = *self.filled.get_or_insert(now);
         // Spans of several threads may come out of order.
         if let Some(passed) = now.checked_duration_since(since) {
-            let most = self
-                .per_second
-                .max(if self.per_second > 0.0 { 1.0 } else { 0.0 });
+            let most = most_tokens(self.per_second);
             self.tokens = (self.tokens + passed.as_secs_f64() * self.per_second).min(most);
             self.filled = Some(now);
         }
@@ -74,6 +72,15 @@ impl Limiter {
             0 => 1.0,
             seen => f64::from(self.allowed) / f64::from(seen),
         }
+    }
+}
+
+/// A second's worth, but one at least, or a slow pace would never allow any.
+fn most_tokens(per_second: f64) -> f64 {
+    if per_second > 0.0 {
+        per_second.max(1.0)
+    } else {
+        0.0
     }
 }
 
