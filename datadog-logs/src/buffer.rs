@@ -16,6 +16,9 @@ const SHARDS: usize = 8;
 /// The size of a block. A larger entry gets a block of its own.
 const BLOCK_BYTES: usize = 64 * 1024;
 
+/// How many empty blocks are kept: new memory costs the caller a page fault every 4 KB.
+const MAX_SPARE: usize = 16;
+
 /// Entries of all threads, bounded in bytes.
 ///
 /// Each thread appends to the open block of a shard, under a lock that it practically has for itself; a full block
@@ -24,6 +27,7 @@ const BLOCK_BYTES: usize = 64 * 1024;
 pub(crate) struct Buffer {
     shards: [CachePadded<Mutex<Block>>; SHARDS],
     full: SegQueue<Block>,
+    spare: SegQueue<Vec<u8>>,
     /// The bytes of all blocks, empty places included.
     bytes: AtomicUsize,
     limit: usize,
@@ -50,6 +54,7 @@ impl Buffer {
         Self {
             shards: Default::default(),
             full: SegQueue::new(),
+            spare: SegQueue::new(),
             bytes: AtomicUsize::new(0),
             limit,
             closed: AtomicBool::new(false),
@@ -100,6 +105,15 @@ impl Buffer {
         Some(block)
     }
 
+    /// Takes back the memory of a block, for another.
+    pub(crate) fn give_back(&self, block: Block) {
+        let mut lines = block.lines;
+        if lines.capacity() == BLOCK_BYTES && self.spare.len() < MAX_SPARE {
+            lines.clear();
+            self.spare.push(lines);
+        }
+    }
+
     /// Refuses everything from now on, and drops what still waits.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
@@ -119,7 +133,7 @@ impl Buffer {
             return false;
         }
         let next = Block {
-            lines: Vec::with_capacity(size),
+            lines: self.memory(size),
             entries: 0,
         };
         // What the allocator gives beyond what was asked for counts too: `pop` subtracts it.
@@ -134,6 +148,11 @@ impl Buffer {
             self.waker.wake();
         }
         true
+    }
+
+    fn memory(&self, size: usize) -> Vec<u8> {
+        let spare = (size == BLOCK_BYTES).then(|| self.spare.pop()).flatten();
+        spare.unwrap_or_else(|| Vec::with_capacity(size))
     }
 }
 

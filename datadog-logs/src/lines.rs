@@ -2,6 +2,7 @@
 //! a line of JSON.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -57,9 +58,9 @@ impl LinesSink {
     }
 
     fn next_block(&mut self) -> bool {
-        let next = self.buffer.pop();
+        let next = self.buffer.pop().unwrap_or_default();
         self.written = 0;
-        self.rest = next.unwrap_or_default();
+        self.buffer.give_back(mem::replace(&mut self.rest, next));
         self.rest.entries > 0
     }
 

@@ -63,6 +63,7 @@ impl Logger {
     }
 
     /// Whether records of this level are taken.
+    #[inline]
     pub fn enabled(&self, level: Level) -> bool {
         level >= self.level
     }

@@ -30,6 +30,7 @@ impl Record {
     }
 
     /// A record that nobody would get.
+    #[inline]
     pub(crate) fn none() -> Self {
         Self { open: None }
     }
@@ -90,6 +91,7 @@ impl Record {
 }
 
 impl Drop for Record {
+    #[inline]
     fn drop(&mut self) {
         if let Some(Open { shared, draft }) = self.open.take() {
             shared.hand_over(draft);

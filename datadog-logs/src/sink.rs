@@ -1,5 +1,6 @@
 //! The worker's half: takes finished entries and posts them to the intake.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,7 +54,10 @@ impl IntakeSink {
         loop {
             if self.rest.entries == 0 {
                 match self.buffer.pop() {
-                    Some(block) => self.rest = block,
+                    Some(block) => {
+                        let empty = mem::replace(&mut self.rest, block);
+                        self.buffer.give_back(empty);
+                    }
                     None => break,
                 }
             }

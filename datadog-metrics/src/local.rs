@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher, Hasher};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
@@ -20,7 +21,10 @@ thread_local! {
 
 struct Local {
     /// By name and tags as the caller gave them.
-    known: HashTable<Known>,
+    known: HashTable<Rc<Known>>,
+    /// Those used last, by where the caller's texts are in memory: a guess that is checked, and that saves the hash
+    /// of texts that are where they were, as literals are.
+    recent: [Option<Rc<Known>>; RECENT],
     /// [`Metrics::evictions`] when the table was last cleaned.
     evictions: u64,
     /// By [`Slot::index`](crate::slot::Slot::index), for handles.
@@ -43,13 +47,16 @@ struct Owned {
     cell: Arc<Cell>,
 }
 
+/// A power of two.
+const RECENT: usize = 128;
+
 /// Ends a name, a key and a value in a key. No byte of UTF-8 is above 0xF4.
 const END: u8 = 0xFF;
 /// Ends the key of a pair.
 const PAIR: u8 = 0xFE;
 
 /// Submits a value by name and tags.
-#[inline(always)]
+#[inline]
 pub(crate) fn submit(metrics: &Metrics, kind: Kind, name: &str, tags: &impl Tags, value: Value) {
     if !metrics.is_here() {
         return metrics.home().drop_forked();
@@ -105,6 +112,7 @@ impl Local {
     const fn new() -> Self {
         Self {
             known: HashTable::new(),
+            recent: [const { None }; RECENT],
             evictions: 0,
             cells: Vec::new(),
         }
@@ -120,25 +128,30 @@ impl Local {
         tags: &impl Tags,
         work: impl FnOnce(&Known) -> R,
     ) -> R {
-        let scope = metrics.scope();
-        let hash = hash(metrics, kind, name, tags);
-        let known = self.known.find(hash, |known| {
-            known.scope == scope
-                && known.kind == kind
-                && key_is(&known.key, name, tags)
-                && !known.cell.is_retired()
-        });
-        match known {
-            Some(known) => work(known),
-            None => {
-                let known = learn(metrics, kind, name, tags, hash);
-                self.clean(metrics.evictions());
-                let entry = self
-                    .known
-                    .insert_unique(hash, known, |known: &Known| known.hash);
-                work(entry.get())
+        let place = place(name, tags);
+        match &self.recent[place] {
+            Some(known) if known.is(metrics.scope(), kind, name, tags) => work(known),
+            _ => {
+                let known = self.find(metrics, kind, name, tags);
+                let result = work(&known);
+                self.recent[place] = Some(known);
+                result
             }
         }
+    }
+
+    #[inline(never)]
+    fn find(&mut self, metrics: &Metrics, kind: Kind, name: &str, tags: &impl Tags) -> Rc<Known> {
+        let hash = hash(metrics, kind, name, tags);
+        let is_it = |known: &Rc<Known>| known.is(metrics.scope(), kind, name, tags);
+        if let Some(known) = self.known.find(hash, is_it) {
+            return Rc::clone(known);
+        }
+        let known = Rc::new(learn(metrics, kind, name, tags, hash));
+        self.clean(metrics.evictions());
+        self.known
+            .insert_unique(hash, Rc::clone(&known), |known| known.hash);
+        known
     }
 
     /// Forgets what was evicted, and everything where that is too much.
@@ -146,9 +159,11 @@ impl Local {
         if self.evictions != evictions {
             self.evictions = evictions;
             self.known.retain(|known| !known.cell.is_retired());
+            self.recent = [const { None }; RECENT];
         }
         if self.known.len() >= MOST_KNOWN {
             self.known.clear();
+            self.recent = [const { None }; RECENT];
         }
     }
 
@@ -166,6 +181,29 @@ impl Local {
             cell,
         });
     }
+}
+
+impl Known {
+    #[inline]
+    fn is(&self, scope: u64, kind: Kind, name: &str, tags: &impl Tags) -> bool {
+        self.scope == scope
+            && self.kind == kind
+            && key_is(&self.key, name, tags)
+            && !self.cell.is_retired()
+    }
+}
+
+/// Where in [`Local::recent`] to look for a call.
+#[inline]
+fn place(name: &str, tags: &impl Tags) -> usize {
+    let mut place = name.as_ptr().addr();
+    tags.for_each_tag(|key, value| {
+        let text = value.unwrap_or(key);
+        place = place.rotate_left(5) ^ text.as_ptr().addr();
+    });
+    // Fibonacci hashing: the high bits of the product depend on all bits.
+    let product = (place as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (product >> (u64::BITS - RECENT.ilog2())) as usize
 }
 
 #[cold]

@@ -152,8 +152,8 @@ impl<F: Future> Future for InSpan<F> {
         let span = this.span.enter();
         local::unpark(this.parked);
         let result = this.future.poll(task);
-        *this.parked = local::park_above(span.span_id());
         if result.is_pending() {
+            *this.parked = local::park_above(span.span_id());
             *this.span = span.detach();
         }
         Poll::Ready(ready!(result))

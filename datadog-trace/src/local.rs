@@ -64,15 +64,22 @@ pub(crate) fn start_child(
         data.is_local_root = false;
         data.service.clone_from(&parent.service);
         fill(parent, &mut data);
-        let entry = Active {
+        let Active {
+            segment,
+            trace_id,
+            local_root_id,
+            ..
+        } = *parent;
+        local.segments.get_mut(segment)?.as_mut()?.open += 1;
+        // Made where it is to stand: a copy would wait for its own writes.
+        local.push(Active {
+            tracer,
+            segment,
             span_id: data.span_id,
+            trace_id,
+            local_root_id,
             service: data.service.clone(),
-            ..*parent
-        };
-        local.segments.get_mut(entry.segment)?.as_mut()?.open += 1;
-        let segment = entry.segment;
-        context::set(Some(entry.shown()));
-        local.active.push(entry);
+        });
         Some((segment, data))
     })
     .flatten()
@@ -264,9 +271,10 @@ impl Local {
         Some(Ready::All(trace, finished))
     }
 
+    #[inline]
     fn push(&mut self, span: Active) {
-        context::set(Some(span.shown()));
         self.active.push(span);
+        self.show_top();
     }
 
     fn leave(&mut self, span_id: u64) {

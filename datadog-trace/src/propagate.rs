@@ -6,7 +6,7 @@ mod carrier;
 mod datadog;
 #[cfg(feature = "http")]
 mod header_map;
-mod hex;
+pub(crate) mod hex;
 mod tracecontext;
 
 use std::borrow::Cow;

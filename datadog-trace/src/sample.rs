@@ -103,6 +103,11 @@ impl Sampler {
         }
     }
 
+    /// The configured service.
+    pub(crate) fn service(&self) -> &str {
+        &self.service
+    }
+
     /// The rates that the agent tells.
     pub(crate) fn agent_rates(&self) -> &AgentRates {
         &self.agent_rates

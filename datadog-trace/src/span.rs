@@ -175,8 +175,9 @@ impl Span {
         key: impl Into<Cow<'static, str>>,
         map: Vec<u8>,
     ) -> &mut Self {
+        let key = key.into();
         self.edit(|data| {
-            let (key, structs) = (key.into(), &mut data.extras().structs);
+            let structs = &mut data.extras().structs;
             structs.retain(|(known, _)| *known != key);
             structs.push((key, map));
         });
@@ -185,13 +186,15 @@ impl Span {
 
     /// Sets what the span worked on, such as `GET /cart/{id}` or a query. The default is the span's name.
     pub fn set_resource(&mut self, resource: impl Into<Cow<'static, str>>) -> &mut Self {
-        self.edit(|data| data.resource = Some(resource.into()));
+        let resource = resource.into();
+        self.edit(|data| data.resource = Some(resource));
         self
     }
 
     /// Sets the kind of work, such as `web`, `sql`, `cache`, `http` or `worker`.
     pub fn set_type(&mut self, span_type: impl Into<Cow<'static, str>>) -> &mut Self {
-        self.edit(|data| data.span_type = Some(span_type.into()));
+        let span_type = span_type.into();
+        self.edit(|data| data.span_type = Some(span_type));
         self
     }
 
@@ -203,9 +206,13 @@ impl Span {
     /// Sets the service that the span belongs to, which children that start later inherit. The default is the
     /// parent's, and for the first span of a trace the configured one.
     pub fn set_service(&mut self, service: &str) -> &mut Self {
+        let Some(trace) = self.trace() else {
+            return self;
+        };
         let name: Arc<str> = Arc::from(service);
         let renamed = self.edit(|data| {
-            data.top_level |= data.service.as_deref() != Some(service);
+            let before = data.service.as_deref();
+            data.top_level |= before.unwrap_or_else(|| trace.tracer.service()) != service;
             data.service = Some(Arc::clone(&name));
             data.span_id
         });
@@ -321,6 +328,7 @@ impl Span {
         }
     }
 
+    /// `work` holds the trace's lock: it must call nothing of the program's.
     fn edit<T>(&mut self, work: impl FnOnce(&mut SpanData) -> T) -> Option<T> {
         match &mut self.open.as_mut()?.place {
             Place::Own(data) => Some(work(data)),

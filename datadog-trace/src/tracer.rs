@@ -149,6 +149,11 @@ impl Shared {
         Arc::as_ptr(self) as usize
     }
 
+    /// The configured service.
+    pub(crate) fn service(&self) -> &str {
+        self.sampler.service()
+    }
+
     pub(crate) fn hand_over(&self, mut chunk: Chunk) {
         if chunk.spans.is_empty() {
             return;

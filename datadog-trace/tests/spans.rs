@@ -22,10 +22,15 @@ fn known_facts_and_tags_are_where_datadog_looks_for_them() {
             .set_tag("service.name", "front");
         tracer.traced("child", |_| ());
     });
+    tracer.traced("same service", |_| {
+        tracer.traced("not top-level", |span| {
+            span.set_service("shop");
+        });
+    });
     tracer.traced("", |span| {
         span.set_resource("").set_service("");
     });
-    assert_eq!(tracer.flush(LIMIT).delivered, 3, "{:?}", agent.refusals());
+    assert_eq!(tracer.flush(LIMIT).delivered, 5, "{:?}", agent.refusals());
     let spans = agent.spans();
     let span = named(&spans, "request");
     assert_eq!(
@@ -41,6 +46,8 @@ fn known_facts_and_tags_are_where_datadog_looks_for_them() {
     let child = named(&spans, "child");
     assert_eq!(child.service, "front");
     assert!(!child.metrics.contains_key("_dd.top_level"));
+    let same = named(&spans, "not top-level");
+    assert!(!same.metrics.contains_key("_dd.top_level"));
     let nameless = named(&spans, "unnamed_operation");
     assert_eq!(
         (&*nameless.resource, &*nameless.service),

@@ -260,6 +260,32 @@ fn guards_may_be_held_across_awaits_on_one_thread() {
 }
 
 #[test]
+fn a_future_that_panics_or_returns_a_span_leaves_the_thread_as_it_was() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let mut failing =
+        Box::pin(async { panic!("this test wants it") }.in_span(tracer.trace("panics")));
+    let waker = Waker::noop();
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        failing.as_mut().poll(&mut Context::from_waker(waker))
+    }));
+    assert!(outcome.is_err());
+    drop(failing);
+    assert_eq!(context::active(), None);
+    let mut returning = Box::pin(async { tracer.trace("returned") }.in_span(tracer.trace("outer")));
+    let Poll::Ready(returned) = returning.as_mut().poll(&mut Context::from_waker(waker)) else {
+        panic!("nothing to wait for");
+    };
+    assert_eq!(context::active().unwrap().span_id, returned.span_id());
+    returned.finish();
+    assert_eq!(context::active(), None);
+    assert_eq!(tracer.flush(LIMIT).delivered, 3);
+    let spans = agent.spans();
+    assert_eq!(named(&spans, "panics").meta["error.type"], "panic");
+    assert_eq!(parent(&spans, "returned"), Some("outer"));
+}
+
+#[test]
 fn a_long_trace_is_sent_in_parts() {
     let agent = LocalAgent::start().unwrap();
     let tracer = start(

@@ -19,7 +19,7 @@ pub(super) fn inject_single(carried: &Carried, carrier: &mut impl Inject) {
 
 pub(super) fn inject_multi(carried: &Carried, carrier: &mut impl Inject) {
     carrier.set(TRACE_ID, trace_id(carried));
-    carrier.set(SPAN_ID, format!("{:016x}", carried.span_id));
+    carrier.set(SPAN_ID, hex::text(carried.span_id.into(), 16));
     if carried.priority.is_some() {
         let sampled = if is_kept(carried) { "1" } else { "0" };
         carrier.set(SAMPLED, sampled.to_owned());
@@ -66,11 +66,7 @@ fn carried(trace_id: &str, span_id: &str, priority: Option<i32>) -> Option<Carri
 
 fn trace_id(carried: &Carried) -> String {
     let id = carried.trace_id;
-    if id > u128::from(u64::MAX) {
-        format!("{id:032x}")
-    } else {
-        format!("{id:016x}")
-    }
+    hex::text(id, if id > u128::from(u64::MAX) { 32 } else { 16 })
 }
 
 fn is_kept(carried: &Carried) -> bool {

@@ -62,7 +62,7 @@ fn write_tags(carried: &Carried, limit: usize) -> Result<String, &'static str> {
     }
     let high_id = (carried.trace_id >> 64) as u64;
     if high_id != 0 {
-        add(HIGH_ID, &format!("{high_id:016x}"));
+        add(HIGH_ID, &hex::text(high_id.into(), 16));
     }
     if text.len() > limit {
         return Err("inject_max_size");

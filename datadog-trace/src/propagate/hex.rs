@@ -17,9 +17,36 @@ pub(super) fn any(text: &str, most: usize) -> Option<u128> {
     u128::from_str_radix(text, 16).ok()
 }
 
+/// Appends the lowest `len` digits of a number, in lower case.
+pub(crate) fn push(out: &mut String, number: u128, len: u32) {
+    out.extend((0..len).rev().map(|at| {
+        let digit = (number >> (4 * at)) as u8 & 0xf;
+        char::from(if digit < 10 {
+            b'0' + digit
+        } else {
+            b'a' + digit - 10
+        })
+    }));
+}
+
+/// The lowest `len` digits of a number.
+pub(crate) fn text(number: u128, len: u32) -> String {
+    let mut text = String::with_capacity(len as usize);
+    push(&mut text, number, len);
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digits_are_those_of_the_standard_library() {
+        for number in [0, 1, 0xfedc_ba98_7654_3210, u128::MAX, 1 << 127] {
+            assert_eq!(text(number, 32), format!("{number:032x}"));
+            assert_eq!(text(number, 16), format!("{:016x}", number as u64));
+        }
+    }
 
     #[test]
     fn only_digits_count() {

@@ -19,13 +19,15 @@ const STATE_BYTES: usize = 4096;
 const MEMBERS: usize = 32;
 
 pub(super) fn inject(carried: &Carried, carrier: &mut impl Inject) {
-    let kept = u8::from(carried.priority.is_some_and(|priority| priority > 0));
-    let (trace_id, span_id) = (carried.trace_id, carried.span_id);
-    carrier.set(
-        PARENT,
-        format!("00-{trace_id:032x}-{span_id:016x}-{kept:02x}"),
-    );
-    carrier.set(STATE, state(carried, Some(span_id)));
+    let kept = carried.priority.is_some_and(|priority| priority > 0);
+    let mut parent = String::with_capacity(55);
+    parent.push_str("00-");
+    hex::push(&mut parent, carried.trace_id, 32);
+    parent.push('-');
+    hex::push(&mut parent, carried.span_id.into(), 16);
+    parent.push_str(if kept { "-01" } else { "-00" });
+    carrier.set(PARENT, parent);
+    carrier.set(STATE, state(carried, Some(carried.span_id)));
 }
 
 /// The value of `tracestate`. `datadog_span` is the last span of Datadog's before the receiver.
@@ -39,7 +41,8 @@ pub(super) fn state(carried: &Carried, datadog_span: Option<u64>) -> String {
         });
     }
     if let Some(span_id) = datadog_span {
-        let _ = write!(state, ";p:{span_id:016x}");
+        state.push_str(";p:");
+        hex::push(&mut state, span_id.into(), 16);
     }
     for (key, value) in &carried.tags {
         let before = state.len();
@@ -75,9 +78,11 @@ pub(super) fn extract(carrier: &impl Extract) -> Option<Carried> {
         ..Carried::default()
     };
     // Several headers count as one (W3C trace context, section 3.3.1).
-    let whole = carrier.values(STATE).collect::<Vec<_>>().join(",");
-    if whole.len() <= STATE_BYTES {
-        read_state(&mut carried, &whole);
+    let bytes: usize = carrier.values(STATE).map(|text| text.len() + 1).sum();
+    if bytes <= STATE_BYTES + 1 {
+        for text in carrier.values(STATE) {
+            read_state(&mut carried, text);
+        }
     }
     Some(carried)
 }
@@ -105,8 +110,12 @@ fn read_state(carried: &mut Carried, text: &str) {
             read_ours(carried, ours);
         }
     }
-    let others: Vec<&str> = members(text).collect();
-    carried.tracestate = others.join(",");
+    for member in members(text) {
+        if !carried.tracestate.is_empty() {
+            carried.tracestate.push(',');
+        }
+        carried.tracestate.push_str(member);
+    }
 }
 
 /// The members that are not Datadog's.
@@ -123,7 +132,7 @@ fn members(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn read_ours(carried: &mut Carried, text: &str) {
-    let kept_by_flag = carried.priority == Some(1);
+    let kept_by_flag = carried.priority.is_some_and(|priority| priority > 0);
     let mut maker = None;
     for (key, value) in text.split(';').filter_map(|pair| pair.split_once(':')) {
         match key {
@@ -238,6 +247,7 @@ mod tests {
             (&*dropped, "dd=s:-1", -1, None),
             (&*dropped, "dd=s:2;t.dm:-4", 0, None),
             (VALID, "", 1, None),
+            (VALID, "dd=s:2;t.dm:-4,dd=s:2", 2, Some("-4")),
         ] {
             let found = read(parent, state).unwrap();
             let tag = found.tags.iter().find(|(key, _)| key == "_dd.p.dm");

@@ -2,9 +2,11 @@
 //! (OTEP 235; dd-trace-go: `ddtrace/tracer/otel_probability.go`).
 
 use super::knuth;
+use crate::propagate::hex;
 
 /// Values have 56 bits.
 const BITS: u32 = 56;
+const DIGITS: u32 = BITS / 4;
 
 /// `ot=rv:…;th:…` for a decision that was made by `rate`; `None` for a rate of 0, which has no threshold. A trace is
 /// kept where the randomness `rv` reaches the threshold `th`.
@@ -21,12 +23,18 @@ pub(crate) fn member(trace_id: u64, rate: f64) -> Option<String> {
     } else {
         randomness.min(threshold.saturating_sub(1))
     };
-    let text = format!("{threshold:014x}");
-    let text = match text.trim_end_matches('0') {
-        "" => "0",
-        text => text,
-    };
-    Some(format!("ot=rv:{randomness:014x};th:{text}"))
+    let mut text = String::with_capacity(40);
+    text.push_str("ot=rv:");
+    hex::push(&mut text, randomness.into(), DIGITS);
+    text.push_str(";th:");
+    hex::push(&mut text, threshold.into(), DIGITS);
+    // Zeros at the end say nothing, but one digit stays.
+    let shown = text.trim_end_matches('0').len();
+    text.truncate(shown);
+    if threshold == 0 {
+        text.push('0');
+    }
+    Some(text)
 }
 
 #[cfg(test)]

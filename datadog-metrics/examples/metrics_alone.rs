@@ -1,5 +1,5 @@
 //! Metrics alone, without the `datadog` facade, sent to a receiver inside this program that shows what arrived:
-//! `cargo run -p datadog-metrics --example alone`.
+//! `cargo run -p datadog-metrics --example metrics_alone`.
 
 #![expect(clippy::print_stdout, reason = "it shows something")]
 

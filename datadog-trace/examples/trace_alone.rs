@@ -1,5 +1,5 @@
 //! Traces alone, without the `datadog` facade, sent to a receiver inside this program that shows what arrived:
-//! `cargo run -p datadog-trace --example alone`.
+//! `cargo run -p datadog-trace --example trace_alone`.
 
 #![expect(clippy::print_stdout, reason = "it shows something")]
 

@@ -1,5 +1,5 @@
 //! Logs alone, without the `datadog` facade, sent to a receiver inside this program that shows what arrived:
-//! `cargo run -p datadog-logs --example alone`.
+//! `cargo run -p datadog-logs --example logs_alone`.
 
 #![expect(clippy::print_stdout, reason = "it shows something")]
 
