@@ -107,6 +107,8 @@ macro_rules! option_table {
             partial_flush_enabled: Flag = "DD_TRACE_PARTIAL_FLUSH_ENABLED", Traces, default "true";
             /// After how many finished spans a part of a trace is sent.
             partial_flush_min_spans: Count = "DD_TRACE_PARTIAL_FLUSH_MIN_SPANS", Traces, default "300";
+            /// Most memory for finished spans, in bytes: a third of it until they are encoded, the rest until the Agent takes them.
+            tracing_buffer_bytes: Count = "DD_TRACE_WRITER_BUFFER_SIZE_BYTES", Traces, default "31457280";
             /// Whether trace statistics are computed here, before sampling.
             stats_computation_enabled: Flag = "DD_TRACE_STATS_COMPUTATION_ENABLED" | "DD_TRACE_COMPUTE_STATS", Traces, default "true";
             /// Longest `x-datadog-tags` header that is read or written, in bytes.
@@ -120,6 +122,8 @@ macro_rules! option_table {
             logs_sample_rates: LevelRates = "DD_LOGS_SAMPLE_RATES", Logs;
             /// How many logs of a level are taken a second at most. Default: no limit.
             logs_rate_limits: LevelLimits = "DD_LOGS_RATE_LIMITS", Logs;
+            /// Most memory for log records, in bytes: a third of it until they are batched, the rest until the intake takes them.
+            logs_buffer_bytes: Count = "DD_LOGS_BUFFER_SIZE_BYTES", Logs, default "25165824";
             /// Whether logs carry the ids of the active span.
             logs_injection: Flag = "DD_LOGS_INJECTION", Logs, default "true";
             /// Whether metrics of the process itself are sent.

@@ -19,9 +19,6 @@ use crate::sink::{Idle, IntakeSink};
 use crate::throttle::Throttle;
 use crate::{DDLogHandler, Level, Logger, Record, encode, panic, preamble};
 
-/// The most bytes of records that wait for the worker.
-const BUFFER_BYTES: usize = 8 << 20;
-
 /// Writes log records. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
 pub struct Logs {
@@ -68,8 +65,9 @@ impl Logs {
             })
         } else if let Some(url) = config.logs_intake_url() {
             let intake = transport.intake(url)?;
+            let outbox_bytes = config.logs_buffer_bytes() / 3 * 2;
             add(transport, |buffer, account| {
-                IntakeSink::new(intake, buffer, account)
+                IntakeSink::new(intake, buffer, outbox_bytes, account)
             })
         } else {
             log::warn!(
@@ -164,7 +162,8 @@ fn add<S: Signal + 'static>(
     let config = transport.config().clone();
     transport.add(SignalKind::Logs, |seat| {
         let account = Arc::clone(&seat.account);
-        let buffer = Buffer::new(BUFFER_BYTES, Arc::clone(&account), seat.waker.clone());
+        let bytes = config.logs_buffer_bytes() / 3;
+        let buffer = Buffer::new(bytes, Arc::clone(&account), seat.waker.clone());
         let buffer = Arc::new(buffer);
         let sink = make(Arc::clone(&buffer), account);
         (sink, Shared::new(&config, seat, Some(buffer)))

@@ -19,9 +19,6 @@ const MAX_BYTES: usize = 5_000_000;
 
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// The most bytes of requests that wait for the intake.
-const OUTBOX_BYTES: usize = 16 << 20;
-
 /// Sends to the logs intake.
 pub(crate) struct IntakeSink {
     intake: IntakeClient,
@@ -36,11 +33,16 @@ pub(crate) struct IntakeSink {
 pub(crate) struct Idle;
 
 impl IntakeSink {
-    pub(crate) fn new(intake: IntakeClient, buffer: Arc<Buffer>, account: Arc<Account>) -> Self {
+    pub(crate) fn new(
+        intake: IntakeClient,
+        buffer: Arc<Buffer>,
+        outbox_bytes: usize,
+        account: Arc<Account>,
+    ) -> Self {
         Self {
             intake,
             buffer,
-            outbox: Outbox::new(OUTBOX_BYTES, Arc::clone(&account)),
+            outbox: Outbox::new(outbox_bytes, Arc::clone(&account)),
             account,
             rest: Block::default(),
         }

@@ -17,9 +17,6 @@ const RATES_VERSION: &str = "Datadog-Rates-Payload-Version";
 
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// The most bytes of encoded traces that wait for the agent.
-const OUTBOX_BYTES: usize = 20 << 20;
-
 pub(crate) struct TraceSink {
     agent: Arc<AgentClient>,
     shared: Arc<Shared>,
@@ -38,7 +35,7 @@ impl TraceSink {
             agent,
             shared,
             encoder: Encoder::new(config),
-            outbox: Outbox::new(OUTBOX_BYTES, account),
+            outbox: Outbox::new(config.tracing_buffer_bytes() / 3 * 2, account),
         }
     }
 

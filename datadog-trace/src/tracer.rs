@@ -15,9 +15,6 @@ use crate::sink::TraceSink;
 use crate::trace::Chunk;
 use crate::{Span, SpanContext, local};
 
-/// The most bytes of finished spans that wait for the worker.
-const QUEUE_BYTES: usize = 8 << 20;
-
 /// Without partial flush, a trace is still not allowed to grow without end: it is sent in parts of so many spans.
 const LARGEST_CHUNK: usize = 10_000;
 
@@ -64,7 +61,8 @@ impl Tracer {
         }
         let agent = transport.agent()?;
         let shared = transport.add(SignalKind::Traces, |seat| {
-            let queue = Queue::new(QUEUE_BYTES, Arc::clone(&seat.account), seat.waker);
+            let bytes = config.tracing_buffer_bytes() / 3;
+            let queue = Queue::new(bytes, Arc::clone(&seat.account), seat.waker);
             let shared = Arc::new(Shared::new(&config, queue));
             let sink = TraceSink::new(&config, agent, Arc::clone(&shared), seat.account);
             (sink, shared)
