@@ -1,6 +1,5 @@
 //! A context: one kind, name and set of tags, with everything submitted to it that is not delivered yet.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -9,7 +8,8 @@ use datadog_transport::{Account, Birthplace, DropReason};
 use parking_lot::Mutex;
 
 use crate::cell::Cell;
-use crate::samples::{Budget, Samples};
+use crate::owed::Owed;
+use crate::samples::Budget;
 use crate::slot::Slot;
 
 /// The most members of one set between two flushes.
@@ -79,19 +79,6 @@ struct Counted {
     cell: Arc<Cell>,
     hits: u64,
     sum: u64,
-}
-
-/// What was submitted and not delivered.
-#[derive(Debug, Default)]
-pub(crate) struct Owed {
-    /// Values submitted.
-    pub(crate) items: u64,
-    /// Their sum, of a count.
-    pub(crate) sum: i64,
-    /// The samples among them.
-    pub(crate) samples: Samples,
-    /// The members of a set, each with how often it was submitted.
-    pub(crate) members: BTreeMap<Box<str>, u64>,
 }
 
 impl Kind {
@@ -258,9 +245,11 @@ impl Context {
 impl Context {
     /// Brings the account up to date, and returns how many values are new. With `closed`, they are dropped.
     pub(crate) fn count(&self, closed: bool) -> u64 {
+        self.count_in(&mut self.state.lock(), closed)
+    }
+
+    fn count_in(&self, state: &mut State, closed: bool) -> u64 {
         let account = &self.home.account;
-        let mut state = self.state.lock();
-        let state = &mut *state;
         let new = state.collect(&self.home.budget);
         if new > 0 {
             state.used = Instant::now();
@@ -282,10 +271,13 @@ impl Context {
         new
     }
 
-    /// Takes out what is owed, if anything is.
-    pub(crate) fn take(&self) -> Option<Owed> {
+    /// Brings the account up to date, and takes out what is owed, if anything is. Both in one, so that the values
+    /// counted are those taken. Returns how many are new, too.
+    pub(crate) fn take(&self) -> (u64, Option<Owed>) {
         let mut state = self.state.lock();
-        (state.owed.items > 0).then(|| state.owed.take(&self.home.budget))
+        let new = self.count_in(&mut state, false);
+        let owed = (state.owed.items > 0).then(|| state.owed.take(&self.home.budget));
+        (new, owed)
     }
 
     /// Takes back what the socket did not take.
@@ -368,42 +360,50 @@ impl State {
     }
 }
 
-impl Owed {
-    fn take(&mut self, budget: &Budget) -> Self {
-        Self {
-            items: std::mem::take(&mut self.items),
-            sum: std::mem::take(&mut self.sum),
-            samples: self.samples.take(budget),
-            members: std::mem::take(&mut self.members),
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context(kind: Kind) -> Context {
+        let home = Home {
+            account: Arc::default(),
+            budget: Budget::new(1000),
+            birthplace: Birthplace::here(),
+        };
+        Context::new(kind, "a:", "\n", &home)
     }
 
-    /// Splits off the first samples, with their share of the values.
-    pub(crate) fn split_first_samples(&mut self, count: usize) -> Self {
-        let samples = self.samples.split_first(count);
-        // What is taken may count samples that the account will see next time.
-        let items = if self.samples.values().is_empty() {
-            self.items
-        } else {
-            samples.seen().min(self.items)
-        };
-        self.items -= items;
-        Self {
-            items,
-            samples,
-            ..Self::default()
-        }
+    #[test]
+    fn what_comes_between_a_count_and_a_flush_is_counted_with_it() {
+        let context_of_samples = context(Kind::Distribution);
+        let cell = context_of_samples.new_cell();
+        context_of_samples.write(&cell, Value::Sample(1.0));
+        assert_eq!(context_of_samples.count(false), 1);
+        (0..100).for_each(|_| context_of_samples.write(&cell, Value::Sample(1.0)));
+        let (new, owed) = context_of_samples.take();
+        let owed = owed.unwrap();
+        assert_eq!((new, owed.items, owed.samples.seen()), (100, 101, 101));
+
+        let set = context(Kind::Set);
+        set.add_member("ann");
+        assert_eq!(set.count(false), 1);
+        set.add_member("ann");
+        set.add_member("bob");
+        let (new, owed) = set.take();
+        let owed = owed.unwrap();
+        assert_eq!((new, owed.items, owed.members["ann"]), (2, 3, 2));
     }
 
-    /// Splits off one member of a set.
-    pub(crate) fn split_first_member(&mut self) -> Option<(Box<str>, Self)> {
-        let (member, times) = self.members.pop_first()?;
-        self.items -= times;
-        let part = Self {
-            items: times,
-            members: BTreeMap::from([(member.clone(), times)]),
-            ..Self::default()
-        };
-        Some((member, part))
+    #[test]
+    fn an_idle_counter_keeps_what_was_given_back() {
+        let counter = context(Kind::Count);
+        let cell = counter.new_cell();
+        counter.write(&cell, Value::Count(5));
+        let (_, owed) = counter.take();
+        assert!(counter.take().1.is_none());
+        counter.give_back(owed.unwrap());
+        counter.write(&cell, Value::Count(2));
+        let owed = counter.take().1.unwrap();
+        assert_eq!((owed.items, owed.sum), (2, 7));
     }
 }

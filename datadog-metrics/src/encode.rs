@@ -9,7 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use datadog_config::DDConfig;
 
 use crate::Tags;
-use crate::context::{Context, Kind, Owed};
+use crate::context::{Context, Kind};
+use crate::owed::Owed;
 
 /// The longest metric name, and the longest tag in characters, that Datadog keeps.
 const LONGEST: usize = 200;

@@ -43,6 +43,7 @@ mod event;
 mod handle;
 mod local;
 mod metrics;
+mod owed;
 mod registry;
 mod samples;
 mod shared;

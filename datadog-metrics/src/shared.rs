@@ -77,9 +77,7 @@ impl Shared {
         let closed = self.closed.load(Ordering::Acquire);
         for context in self.registry.all() {
             let new = context.count(closed);
-            if new > 0 {
-                Tally::add(&self.tally.values[context.kind as usize], new);
-            }
+            Tally::add(&self.tally.values[context.kind as usize], new);
         }
     }
 

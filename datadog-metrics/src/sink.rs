@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use datadog_config::DDConfig;
 use datadog_transport::{DropReason, Occasion, Pass, Signal, StatsdError, StatsdSocket};
 
-use crate::context::{Context, Kind, Owed};
+use crate::context::{Context, Kind};
 use crate::encode;
+use crate::owed::Owed;
 use crate::shared::{LONGEST_LINE, Shared};
 use crate::telemetry::{News, Tally, Telemetry};
 
@@ -53,7 +54,9 @@ impl MetricsSink {
     fn send_all(&mut self, pass: &Pass) -> Result<(), Stopped> {
         self.socket.forget_replaced();
         for context in self.shared.registry.all() {
-            if let Some(owed) = context.take() {
+            let (new, owed) = context.take();
+            Tally::add(&self.shared.tally.values[context.kind as usize], new);
+            if let Some(owed) = owed {
                 Tally::add(&self.shared.tally.contexts[context.kind as usize], 1);
                 self.add(&context, owed, pass)?;
                 if Instant::now() >= pass.deadline {
@@ -241,7 +244,6 @@ impl Signal for MetricsSink {
     }
 
     fn run(&mut self, pass: &Pass) -> Option<Instant> {
-        self.shared.count();
         // What stays owed is tried again in the next period.
         let _ = self.send_all(pass);
         self.shared.registry.evict();

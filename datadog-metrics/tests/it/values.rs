@@ -110,7 +110,8 @@ fn many_samples_are_exact_up_to_the_limit_and_weighted_beyond() {
         |metric: &datadog_local_agent::Metric| metric.values.len() as f64 / metric.sample_rate;
     agent
         .wait_for(SOON, |got| {
-            got.metrics_named("chosen").map(weight).sum::<f64>() > 9_990.0
+            got.metric_values("exact").len() == values.len()
+                && got.metrics_named("chosen").map(weight).sum::<f64>() > 9_990.0
         })
         .unwrap();
     let mut got = agent.metric_values("exact");
@@ -118,17 +119,18 @@ fn many_samples_are_exact_up_to_the_limit_and_weighted_beyond() {
     assert_eq!(got, values);
     let chosen = agent.metrics_named("chosen");
     let kept: usize = chosen.iter().map(|metric| metric.values.len()).sum();
-    assert_eq!(kept, 1024);
+    // More than once 1024 where the worker's own flush came in between.
+    assert!((1024..10_000).contains(&kept), "{kept}");
     let weight: f64 = chosen.iter().map(weight).sum();
     assert!((weight - 10_000.0).abs() < 10.0, "{weight}");
-    // Each digit was submitted 1000 times and is expected 102 times; 9 standard deviations are far enough.
+    // A tenth of those kept are expected for each digit; half and double of that are 5 standard deviations away.
     for digit in 0..10 {
         let count = agent
             .metric_values("chosen")
             .iter()
             .filter(|value| **value == f64::from(digit))
             .count();
-        assert!((20..=190).contains(&count), "{digit}: {count}");
+        assert!((kept / 20..=kept / 5).contains(&count), "{digit}: {count}");
     }
     assert!(agent.datagrams() > 2);
     assert_eq!(account(&metrics).delivered, 11_000);
