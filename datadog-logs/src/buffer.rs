@@ -143,8 +143,8 @@ impl Buffer {
         if filled.entries > 0 {
             self.full.push(filled);
         }
-        let mark = self.limit / 2;
-        if before < mark && before + size >= mark {
+        // Not only whoever passes the mark: the worker may have just looked, and missed this block.
+        if before + size >= self.limit / 2 {
             self.waker.wake();
         }
         true

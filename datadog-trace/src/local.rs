@@ -2,6 +2,7 @@
 //! active spans, and the finished ones in a segment for each trace. A thread's segment of a trace opens with its first
 //! span there, and is brought to the [trace](Trace) when none of its spans is open any more.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -48,6 +49,8 @@ pub(crate) struct Active {
     trace_id: u128,
     local_root_id: u64,
     pub(crate) service: Option<Arc<str>>,
+    /// For metrics that take the span's name.
+    name: Cow<'static, str>,
 }
 
 /// Starts a child of the innermost open span of `tracer`. `fill` gets the parent's entry and the memory of the child.
@@ -79,6 +82,7 @@ pub(crate) fn start_child(
             trace_id,
             local_root_id,
             service: data.service.clone(),
+            name: data.name.clone(),
         });
         Some((segment, data))
     })
@@ -96,6 +100,7 @@ pub(crate) fn enter(
     trace: &Arc<Trace>,
     span_id: u64,
     service: Option<Arc<str>>,
+    name: Cow<'static, str>,
 ) -> Option<SegmentId> {
     with(|local| {
         let segment = local.segment_of(trace);
@@ -106,6 +111,7 @@ pub(crate) fn enter(
             trace_id: trace.id,
             local_root_id: trace.local_root_id,
             service,
+            name,
         });
         segment
     })
@@ -205,6 +211,11 @@ pub(crate) fn active(tracer: usize) -> Option<(Active, Arc<Trace>)> {
         Some((active.clone(), Arc::clone(&segment.trace)))
     })
     .flatten()
+}
+
+/// The name of the span that is active on this thread.
+pub(crate) fn active_name() -> Option<String> {
+    with(|local| Some(local.active.last()?.name.to_string())).flatten()
 }
 
 /// Finished spans that leave the thread.

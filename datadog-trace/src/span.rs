@@ -86,7 +86,8 @@ impl Span {
                 service,
             } if Arc::ptr_eq(&trace.tracer, tracer) => {
                 let span_id = id::span_id();
-                let Some(segment) = local::enter(trace, span_id, service.clone()) else {
+                let Some(segment) = local::enter(trace, span_id, service.clone(), name.clone())
+                else {
                     return Self::off();
                 };
                 let mut data = local::memory();
@@ -112,11 +113,11 @@ impl Span {
         let upstream = context.map(SpanContext::carried);
         let mut data = local::memory();
         data.span_id = id::span_id();
-        data.name = name;
+        data.name = name.clone();
         data.start = start;
         let span_id = data.span_id;
         let trace = Trace::start(tracer, upstream, data);
-        match local::enter(&trace, span_id, None) {
+        match local::enter(&trace, span_id, None, name) {
             Some(segment) => Self::open(Place::Root(trace), segment, span_id),
             None => Self::off(),
         }
@@ -124,11 +125,12 @@ impl Span {
 
     /// Makes a detached span active on this thread.
     pub(crate) fn enter(place: Place, trace: &Arc<Trace>, span_id: u64) -> Self {
-        let service = match &place {
-            Place::Own(data) => data.service.clone(),
-            Place::Root(trace) => trace.with_root(|data| data.service.clone()).flatten(),
+        let facts = |data: &SpanData| (data.service.clone(), data.name.clone());
+        let (service, name) = match &place {
+            Place::Own(data) => facts(data),
+            Place::Root(trace) => trace.with_root(|data| facts(data)).unwrap_or_default(),
         };
-        match local::enter(trace, span_id, service) {
+        match local::enter(trace, span_id, service, name) {
             Some(segment) => Self::open(place, segment, span_id),
             None => Self::off(),
         }

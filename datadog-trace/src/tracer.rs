@@ -59,6 +59,7 @@ impl Tracer {
         if !config.tracing_enabled() {
             return Ok(Self { shared: None });
         }
+        datadog_transport::context::name_with(local::active_name);
         let agent = transport.agent()?;
         let shared = transport.add(SignalKind::Traces, |seat| {
             let bytes = config.tracing_buffer_bytes() / 3;

@@ -85,6 +85,7 @@ fn all_signals_arrive_and_know_of_each_other() {
             let inner_id = client.traced("inner", |inner| {
                 client.error("from inner");
                 client.count("visits", 3, [("page", "home")]);
+                client.count("", 1, ());
                 client.measure_fn("worked", (), || work_until_sampled(&client));
                 inner.span_id()
             });
@@ -103,6 +104,11 @@ fn all_signals_arrive_and_know_of_each_other() {
             .wait_for(LIMIT, |got| got.metric_sum("visits") >= 5.0)
             .unwrap();
         assert_eq!(agent.metric_sum("visits"), 5.0);
+        assert_eq!(
+            agent.metric_sum("inner.count"),
+            1.0,
+            "a nameless count takes the span's name"
+        );
         assert_eq!(agent.metric_values("depth").last(), Some(&7.5));
         let seconds = agent.metric_values("worked")[0];
         assert!((0.1..LIMIT.as_secs_f64()).contains(&seconds), "{seconds}");
