@@ -188,7 +188,9 @@ mod tests {
                 let names: Vec<_> = sample.stack.iter().map(|at| function_name(*at)).collect();
                 if sample.thread == own {
                     counts += sample.count;
-                    assert!(names[0].is_some(), "{sample:x?} {names:?}");
+                    // The linker's stubs have neither names nor unwind tables: a stack ends there.
+                    let stub = names.len() == 1;
+                    assert!(names[0].is_some() || stub, "{sample:x?} {names:?}");
                 }
                 let mut names = names.iter().flatten();
                 assert!(!names.any(|name| name.contains(HANDLER)));
