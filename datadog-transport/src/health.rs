@@ -1,5 +1,7 @@
 //! The account of every item: what was accepted is delivered, dropped for a stated reason, or still buffered.
 
+mod serialize;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::OnceLock;
@@ -93,7 +95,7 @@ pub struct LastError {
     pub message: String,
 }
 
-/// The accounts of all signals of a client. Prints as a table.
+/// The accounts of all signals of a client. Prints as a table, and serializes with `serde`.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     signals: BTreeMap<SignalKind, SignalHealth>,
