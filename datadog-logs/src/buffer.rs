@@ -7,14 +7,19 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crossbeam::queue::SegQueue;
 use crossbeam::utils::CachePadded;
-use datadog_transport::{Account, Birthplace, DropReason, Waker};
+use datadog_transport::{Account, Birthplace, DropReason, ErrorStack, Waker};
 use parking_lot::Mutex;
+
+use crate::draft::Draft;
 
 /// How many threads write without ever waiting for each other. More share.
 const SHARDS: usize = 8;
 
 /// The size of a block. A larger entry gets a block of its own.
 const BLOCK_BYTES: usize = 64 * 1024;
+
+/// How many entries may lack their backtraces. One occupies some 10 KB.
+const MAX_LATE: usize = 256;
 
 /// How many empty blocks are kept: new memory costs the caller a page fault every 4 KB.
 const MAX_SPARE: usize = 16;
@@ -27,6 +32,8 @@ const MAX_SPARE: usize = 16;
 pub(crate) struct Buffer {
     shards: [CachePadded<Mutex<Block>>; SHARDS],
     full: SegQueue<Block>,
+    /// Entries whose backtraces the worker is to write.
+    late: Mutex<Vec<Late>>,
     spare: SegQueue<Vec<u8>>,
     /// The bytes of all blocks, empty places included.
     bytes: AtomicUsize,
@@ -36,6 +43,9 @@ pub(crate) struct Buffer {
     waker: Waker,
     birthplace: Birthplace,
 }
+
+/// An entry that lacks its backtrace. To name the functions takes too long for a caller.
+type Late = (Box<Draft>, Box<ErrorStack>);
 
 /// Entries in the order of writing, a newline after each; JSON text has none.
 #[derive(Debug, Default)]
@@ -54,6 +64,7 @@ impl Buffer {
         Self {
             shards: Default::default(),
             full: SegQueue::new(),
+            late: Mutex::new(Vec::new()),
             spare: SegQueue::new(),
             bytes: AtomicUsize::new(0),
             limit,
@@ -71,6 +82,48 @@ impl Buffer {
         if !self.birthplace.is_here() {
             return self.account.drop_items(DropReason::Forked, 1);
         }
+        self.append(entry);
+    }
+
+    /// Takes an entry that lacks its backtrace, or counts why not.
+    pub(crate) fn push_later(&self, draft: Box<Draft>, stack: Box<ErrorStack>) {
+        self.account.accept(1);
+        if !self.birthplace.is_here() {
+            return self.account.drop_items(DropReason::Forked, 1);
+        }
+        let mut late = self.late.lock();
+        if self.closed.load(Ordering::Relaxed) {
+            return self.account.drop_items(DropReason::Shutdown, 1);
+        }
+        if late.len() >= MAX_LATE {
+            return self.account.drop_items(DropReason::QueueFull, 1);
+        }
+        late.push((draft, stack));
+        self.account.queued(1);
+        if late.len() >= MAX_LATE / 2 {
+            self.waker.wake();
+        }
+    }
+
+    /// Writes the backtraces of the entries that lack them, unless it is too late for that, too.
+    fn finish_late(&self) {
+        let late = mem::take(&mut *self.late.lock());
+        for (mut draft, stack) in late {
+            self.account.queued(-1);
+            if self.closed.load(Ordering::Relaxed) {
+                self.account.drop_items(DropReason::Shutdown, 1);
+                continue;
+            }
+            draft.late_stack(&stack.to_string());
+            match draft.close() {
+                Some(entry) => self.append(entry),
+                None => self.account.drop_items(DropReason::TooLarge, 1),
+            }
+        }
+    }
+
+    /// Appends an entry that is counted as accepted.
+    fn append(&self, entry: &[u8]) {
         let mut open = self.shards[shard_of_thread()].lock();
         // Asked under the lock, so that `close` finds every entry that was let in.
         if self.closed.load(Ordering::Relaxed) {
@@ -89,6 +142,7 @@ impl Buffer {
 
     /// Puts the open blocks where [`Buffer::pop`] finds them, behind those that were filled before them.
     pub(crate) fn collect(&self) {
+        self.finish_late();
         for shard in &self.shards {
             let mut open = shard.lock();
             if open.entries > 0 {

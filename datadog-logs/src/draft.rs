@@ -7,6 +7,7 @@ use datadog_transport::context::ActiveSpan;
 
 use crate::correlation::TraceIdForm;
 use crate::encode::{self, MARK};
+use crate::record::STACK;
 use crate::redact::{REDACTED, Redaction};
 use crate::{Level, Value};
 
@@ -117,6 +118,12 @@ impl Draft {
             end: base + field.end,
         };
         self.fields.extend(attributes.fields.iter().map(moved));
+    }
+
+    /// Adds a stack trace that took its time, which no option hides.
+    pub(crate) fn late_stack(&mut self, stack: &str) {
+        self.field(STACK, |json| encode::text(json, stack));
+        self.remove_earlier();
     }
 
     /// The finished entry, cut to [`MAX_ENTRY`]; `None` where that is impossible.

@@ -105,6 +105,6 @@ impl Logger {
             return Record::none();
         }
         let report = ErrorReport::of(error);
-        self.log(Level::Error, &report.message).with_report(&report)
+        self.log(Level::Error, &report.message).with_report(report)
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use datadog_config::DDConfig;
 use datadog_transport::{
-    Account, DropReason, ErrorReport, Seat, Signal, SignalKind, Standalone, TransportBuilder,
-    TransportError, Waker, context,
+    Account, DropReason, ErrorReport, ErrorStack, Seat, Signal, SignalKind, Standalone,
+    TransportBuilder, TransportError, Waker, context,
 };
 
 use crate::buffer::Buffer;
@@ -93,7 +93,7 @@ impl Logs {
     /// [`Record::with_error`].
     pub fn exception<E: Error + ?Sized>(&self, error: &E) -> Record {
         let report = ErrorReport::of(error);
-        self.log(Level::Error, &report.message).with_report(&report)
+        self.log(Level::Error, &report.message).with_report(report)
     }
 
     /// A logger with a name, to which attributes and a level may be given.
@@ -181,6 +181,14 @@ impl Shared {
             account: seat.account,
             waker: seat.waker,
             buffer,
+        }
+    }
+
+    /// Takes a record that lacks the backtrace of its error.
+    pub(crate) fn hand_over_later(&self, draft: Box<Draft>, stack: Box<ErrorStack>) {
+        match &self.buffer {
+            Some(buffer) => buffer.push_later(draft, stack),
+            None => draft.give_back(),
         }
     }
 

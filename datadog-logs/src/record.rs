@@ -5,11 +5,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::thread;
 
-use datadog_transport::ErrorReport;
+use datadog_transport::{ErrorReport, ErrorStack};
 
 use crate::Value;
 use crate::draft::Draft;
 use crate::logs::Shared;
+
+/// Datadog's standard name of a stack trace.
+pub(crate) const STACK: &str = "error.stack";
 
 /// A log record that is being written. It is taken when it is dropped.
 pub struct Record {
@@ -20,12 +23,18 @@ pub struct Record {
 struct Open {
     shared: Arc<Shared>,
     draft: Box<Draft>,
+    /// Has a backtrace, whose functions the worker names.
+    stack: Option<Box<ErrorStack>>,
 }
 
 impl Record {
     pub(crate) fn new(shared: Arc<Shared>, draft: Box<Draft>) -> Self {
         Self {
-            open: Some(Open { shared, draft }),
+            open: Some(Open {
+                shared,
+                draft,
+                stack: None,
+            }),
         }
     }
 
@@ -44,17 +53,21 @@ impl Record {
     }
 
     /// Adds what an error says about itself: `error.kind`, `error.message`, and `error.stack` with its sources and,
-    /// where `RUST_BACKTRACE` asks for one, a backtrace of this call.
+    /// where `RUST_BACKTRACE` asks for one, a backtrace of this call. A record with a backtrace is finished by the
+    /// worker, and so comes after others that were written a moment later; its timestamp is right.
     pub fn with_error<E: Error + ?Sized>(self, error: &E) -> Self {
         if self.open.is_none() {
             return self;
         }
-        self.with_report(&ErrorReport::of(error))
+        self.with_report(ErrorReport::of(error))
     }
 
     /// [`Record::with`] in place.
     pub(crate) fn set<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
         if let Some(open) = &mut self.open {
+            if key == STACK {
+                open.stack = None;
+            }
             let redaction = &open.shared.redaction;
             open.draft.attribute(key, &value.into(), redaction);
         }
@@ -79,13 +92,19 @@ impl Record {
         }
     }
 
-    pub(crate) fn with_report(self, report: &ErrorReport) -> Self {
-        let record = self
+    pub(crate) fn with_report(self, report: ErrorReport) -> Self {
+        let mut record = self
             .with("error.kind", &report.kind)
             .with("error.message", &report.message);
-        match &report.stack {
-            Some(stack) => record.with("error.stack", stack),
-            None => record,
+        match (report.stack, &mut record.open) {
+            (Some(stack), Some(open))
+                if stack.has_backtrace() && !open.shared.redaction.hides(STACK) =>
+            {
+                open.stack = Some(Box::new(stack));
+                record
+            }
+            (Some(stack), Some(_)) => record.with(STACK, stack.to_string()),
+            _ => record,
         }
     }
 }
@@ -93,8 +112,18 @@ impl Record {
 impl Drop for Record {
     #[inline]
     fn drop(&mut self) {
-        if let Some(Open { shared, draft }) = self.open.take() {
-            shared.hand_over(draft);
+        match self.open.take() {
+            Some(Open {
+                shared,
+                draft,
+                stack: None,
+            }) => shared.hand_over(draft),
+            Some(Open {
+                shared,
+                draft,
+                stack: Some(stack),
+            }) => shared.hand_over_later(draft, stack),
+            None => {}
         }
     }
 }

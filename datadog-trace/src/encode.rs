@@ -159,8 +159,13 @@ impl Encoder {
         } else {
             add("_dd.base_service", &self.service);
         }
-        if let Some(events) = span.extras.as_deref().and_then(extras::events) {
-            add("events", &events);
+        if let Some(extras) = span.extras.as_deref() {
+            if let Some(stack) = &extras.error_stack {
+                add("error.stack", &stack.to_string());
+            }
+            if let Some(events) = extras::events(extras) {
+                add("events", &events);
+            }
         }
         let Some(chunk) = first_of else { return };
         for (key, value) in &self.chunk_tags {

@@ -233,7 +233,10 @@ impl Span {
     pub fn set_error<E: Error + ?Sized>(&mut self, error: &E) -> &mut Self {
         if self.open.is_some() {
             let report = ErrorReport::of(error);
-            self.mark_failed(&report.kind, &report.message, report.stack.as_deref());
+            self.mark_failed(&report.kind, &report.message);
+            if let Some(stack) = report.stack {
+                self.edit(|data| data.extras().error_stack = Some(stack));
+            }
         }
         self
     }
@@ -373,14 +376,11 @@ impl Span {
         }
     }
 
-    fn mark_failed(&mut self, kind: &str, message: &str, stack: Option<&str>) {
+    fn mark_failed(&mut self, kind: &str, message: &str) {
         self.edit(|data| {
             data.error = true;
             data.tags.set_text("error.type".into(), kind);
             data.tags.set_text("error.message".into(), message);
-            if let Some(stack) = stack {
-                data.tags.set_text("error.stack".into(), stack);
-            }
         });
     }
 }
@@ -388,7 +388,7 @@ impl Span {
 impl Drop for Span {
     fn drop(&mut self) {
         if self.open.is_some() && std::thread::panicking() {
-            self.mark_failed("panic", "the thread panicked inside this span", None);
+            self.mark_failed("panic", "the thread panicked inside this span");
         }
         let Some(open) = self.open.take() else { return };
         let end = Instant::now();

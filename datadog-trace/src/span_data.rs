@@ -4,9 +4,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use datadog_transport::ErrorStack;
+
 use crate::event::SpanEvent;
 use crate::link::SpanLink;
 use crate::tags::{Key, Tags};
+
+/// About what a backtrace occupies until its functions are named.
+const BACKTRACE_BYTES: usize = 8 * 1024;
 
 /// An open span's facts. When it ends they go into a [batch](crate::batch::Batch), and the memory is used again.
 #[derive(Debug)]
@@ -41,6 +46,8 @@ pub(crate) struct Extras {
     pub(crate) end_ns: Option<u64>,
     pub(crate) links: Vec<SpanLink>,
     pub(crate) events: Vec<SpanEvent>,
+    /// Becomes the tag `error.stack`.
+    pub(crate) error_stack: Option<ErrorStack>,
     /// MessagePack maps by key.
     pub(crate) structs: Vec<(Key, Vec<u8>)>,
     /// If the span is kept although its trace is not: the rule's rate and limit.
@@ -97,7 +104,12 @@ impl SpanData {
 
 impl Extras {
     fn bytes(&self) -> usize {
+        let backtrace = self
+            .error_stack
+            .as_ref()
+            .is_some_and(ErrorStack::has_backtrace);
         size_of::<Self>()
+            + if backtrace { BACKTRACE_BYTES } else { 0 }
             + self.links.iter().map(SpanLink::bytes).sum::<usize>()
             + self.events.iter().map(SpanEvent::bytes).sum::<usize>()
             + self

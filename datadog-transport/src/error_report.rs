@@ -3,33 +3,71 @@
 use std::any::type_name;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::error::Error;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 /// The three standard fields of an error: `error.type` (traces) or `error.kind` (logs), `error.message`, and
 /// `error.stack`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct ErrorReport {
     /// The error's type, such as `std::io::Error`.
     pub kind: String,
     /// What it displays.
     pub message: String,
-    /// Its sources, one `caused by: …` line each, and the backtrace of this call where `RUST_BACKTRACE` asks for
-    /// backtraces. `None` where there is neither.
-    pub stack: Option<String>,
+    /// `None` where the error has no source, and `RUST_BACKTRACE` asks for no backtraces.
+    pub stack: Option<ErrorStack>,
+}
+
+/// An error's sources, one `caused by: …` line each, and the backtrace of where the error was reported, if
+/// `RUST_BACKTRACE` asks for backtraces.
+///
+/// To display a backtrace means to look up the names of its functions. That takes milliseconds, and the first time in
+/// a process much longer, so it is for the worker.
+#[derive(Debug)]
+pub struct ErrorStack {
+    causes: String,
+    backtrace: Option<Backtrace>,
 }
 
 impl ErrorReport {
     /// Describes an error. For a `&dyn Error`, whose type is not known, the kind is the first word of its `Debug`
     /// form, which is the type's name where `Debug` is derived.
-    ///
-    /// With `RUST_BACKTRACE` set, this names the functions of the calling thread's stack, which takes milliseconds,
-    /// and the first time in a process much longer; `RUST_LIB_BACKTRACE=0` switches it off for libraries alone.
     pub fn of<E: Error + ?Sized>(error: &E) -> Self {
         Self {
             kind: kind(error),
             message: error.to_string(),
-            stack: stack(error),
+            stack: ErrorStack::of(error),
+        }
+    }
+}
+
+impl ErrorStack {
+    fn of<E: Error + ?Sized>(error: &E) -> Option<Self> {
+        let mut causes = String::new();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let _ = writeln!(causes, "caused by: {cause}");
+            source = cause.source();
+        }
+        causes.truncate(causes.trim_end().len());
+        let backtrace = Backtrace::capture();
+        let backtrace = (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace);
+        (!causes.is_empty() || backtrace.is_some()).then_some(Self { causes, backtrace })
+    }
+
+    /// Whether it takes long to display.
+    pub fn has_backtrace(&self) -> bool {
+        self.backtrace.is_some()
+    }
+}
+
+impl fmt::Display for ErrorStack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.causes)?;
+        match &self.backtrace {
+            Some(backtrace) if self.causes.is_empty() => write!(f, "{backtrace}"),
+            Some(backtrace) => write!(f, "\n{backtrace}"),
+            None => Ok(()),
         }
     }
 }
@@ -51,25 +89,9 @@ fn kind<E: Error + ?Sized>(error: &E) -> String {
     }
 }
 
-fn stack<E: Error + ?Sized>(error: &E) -> Option<String> {
-    let mut stack = String::new();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let _ = writeln!(stack, "caused by: {cause}");
-        source = cause.source();
-    }
-    let backtrace = Backtrace::capture();
-    if backtrace.status() == BacktraceStatus::Captured {
-        let _ = write!(stack, "{backtrace}");
-    }
-    stack.truncate(stack.trim_end().len());
-    (!stack.is_empty()).then_some(stack)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fmt;
 
     #[derive(Debug)]
     struct Outer(std::num::ParseIntError);
@@ -96,6 +118,7 @@ mod tests {
             report
                 .stack
                 .unwrap()
+                .to_string()
                 .starts_with("caused by: invalid digit found in string")
         );
         let erased: &dyn Error = &error;

@@ -38,7 +38,7 @@ mod worker;
 pub use agent::AgentClient;
 pub use clock::Clock;
 pub use error::TransportError;
-pub use error_report::ErrorReport;
+pub use error_report::{ErrorReport, ErrorStack};
 pub use fork::Birthplace;
 pub use health::{
     Account, DropReason, Drops, FlushReport, Health, LastError, SignalHealth, SignalKind,
