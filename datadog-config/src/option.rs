@@ -49,9 +49,9 @@ macro_rules! option_table {
             external_env: Text = "DD_EXTERNAL_ENV", General;
             /// Whether the tags of the process (name and directory of the executable, working directory) are sent.
             process_tags_enabled: Flag = "DD_EXPERIMENTAL_PROPAGATE_PROCESS_TAGS_ENABLED", General, default "true";
-            /// Whether the client logs as much as it can about itself.
+            /// Whether the client logs as much as it can about itself. Without effect so far.
             debug: Flag = "DD_TRACE_DEBUG", General, default "false", otel "OTEL_LOG_LEVEL";
-            /// How much the client logs about itself.
+            /// How much the client logs about itself. Without effect so far.
             log_level: Level = "DD_LOG_LEVEL", General, default "error";
             /// Which header formats are read and written, first one first.
             propagation_style: Styles = "DD_TRACE_PROPAGATION_STYLE", Traces,
@@ -69,9 +69,9 @@ macro_rules! option_table {
         values {
             /// Whether the hostname is sent with the spans.
             report_hostname: Flag = "DD_TRACE_REPORT_HOSTNAME", Traces, default "false";
-            /// Whether the local client may start an Agent. Recorded and shown; this version starts none.
+            /// Whether the local client may start an Agent. Without effect so far.
             agent_run: Flag = "DD_AGENT_RUN", General, default "false";
-            /// The version of the Agent that `agent_run` asks for. Recorded and shown; this version starts none.
+            /// The version of the Agent that `agent_run` asks for. Without effect so far.
             agent_version: Text = "DD_AGENT_VERSION", General;
             /// Time for one request to the Agent, from connecting to the end of its answer.
             agent_timeout: Seconds = "DD_TRACE_AGENT_TIMEOUT_SECONDS" | "DD_TRACE_AGENT_TIMEOUT", General, default "2";
@@ -85,9 +85,9 @@ macro_rules! option_table {
             cardinality: CardinalityName = "DD_CARDINALITY" | "DATADOG_CARDINALITY", Metrics;
             /// Whether traces are made and sent.
             tracing_enabled: Flag = "DD_TRACE_ENABLED", Traces, default "true", otel "OTEL_TRACES_EXPORTER";
-            /// Whether supported libraries are traced without further calls.
+            /// Whether supported libraries are traced without further calls. Without effect so far.
             tracing_patch: Flag = "DD_TRACE_PATCH", Traces, default "false";
-            /// The libraries that `tracing_patch` means. Default: all that are compiled in.
+            /// The libraries that `tracing_patch` means. Default: all that are compiled in. Without effect so far.
             tracing_modules: List = "DD_TRACE_PATCH_MODULES", Traces;
             /// The part of the traces that is kept, if no rule matches. Default: as the Agent says.
             tracing_sample_rate: Rate = "DD_TRACE_SAMPLE_RATE", Traces, otel "OTEL_TRACES_SAMPLER" "OTEL_TRACES_SAMPLER_ARG";
@@ -109,7 +109,7 @@ macro_rules! option_table {
             partial_flush_min_spans: Count = "DD_TRACE_PARTIAL_FLUSH_MIN_SPANS", Traces, default "300";
             /// Most memory for finished spans, in bytes: a third of it until they are encoded, the rest until the Agent takes them.
             tracing_buffer_bytes: Count = "DD_TRACE_WRITER_BUFFER_SIZE_BYTES", Traces, default "31457280";
-            /// Whether trace statistics are computed here, before sampling.
+            /// Whether trace statistics are computed here, before sampling. Without effect so far.
             stats_computation_enabled: Flag = "DD_TRACE_STATS_COMPUTATION_ENABLED" | "DD_TRACE_COMPUTE_STATS", Traces, default "true";
             /// Longest `x-datadog-tags` header that is read or written, in bytes.
             x_datadog_tags_max_length: TagsLength = "DD_TRACE_X_DATADOG_TAGS_MAX_LENGTH", Traces, default "512";
@@ -126,7 +126,7 @@ macro_rules! option_table {
             logs_buffer_bytes: Count = "DD_LOGS_BUFFER_SIZE_BYTES", Logs, default "25165824";
             /// Whether logs carry the ids of the active span.
             logs_injection: Flag = "DD_LOGS_INJECTION", Logs, default "true";
-            /// Whether metrics of the process itself are sent.
+            /// Whether metrics of the process itself are sent. Without effect so far.
             runtime_metrics_enabled: Flag = "DD_RUNTIME_METRICS_ENABLED", Metrics, default "false", otel "OTEL_METRICS_EXPORTER";
             /// Whether profiles are made and sent.
             profiling_enabled: Flag = "DD_PROFILING_ENABLED", Profiles, default "false";
@@ -136,18 +136,18 @@ macro_rules! option_table {
             profiling_upload_timeout: Seconds = "DD_PROFILING_UPLOAD_TIMEOUT", Profiles, default "10";
             /// Tags of profiles, beside those of everything.
             profiling_tags: Tags = "DD_PROFILING_TAGS", Profiles;
-            /// Whether attacks are detected.
+            /// Whether attacks are detected. Without effect so far.
             security_enabled: Flag = "DD_APPSEC_ENABLED", Security, default "false";
-            /// Whether Datadog may change this configuration at run time. Recorded and shown; this version takes no changes.
+            /// Whether Datadog may change this configuration at run time. Without effect so far.
             remote_configuration_enabled: Flag = "DD_REMOTE_CONFIGURATION_ENABLED" | "DD_REMOTE_CONFIG_ENABLED", General, default "false";
-            /// Time between two questions for changes.
+            /// Time between two questions for changes. Without effect so far.
             remote_configuration_poll_interval: PollSeconds =
                 "DD_REMOTE_CONFIG_POLL_INTERVAL_SECONDS" | "DD_REMOTECONFIG_POLL_SECONDS", General, default "5";
-            /// Whether the client tells Datadog how it is set up. Recorded and shown; this version tells nothing.
+            /// Whether the client tells Datadog how it is set up. Without effect so far.
             telemetry_enabled: Flag = "DD_INSTRUMENTATION_TELEMETRY_ENABLED", General, default "true";
-            /// Time between two signs of life.
+            /// Time between two signs of life. Without effect so far.
             telemetry_heartbeat_interval: Seconds = "DD_TELEMETRY_HEARTBEAT_INTERVAL", General, default "60";
-            /// Whether the configuration is logged once at the start.
+            /// Whether the configuration is logged once at the start. Without effect so far.
             startup_logs: Flag = "DD_TRACE_STARTUP_LOGS", General, default "false";
         }
     } };
