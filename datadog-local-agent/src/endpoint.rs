@@ -18,6 +18,8 @@ pub enum Endpoint {
     Info,
     /// `POST` or `PUT /v0.4/traces`.
     Traces,
+    /// `POST` or `PUT /v0.3/traces`, for agents that don't know v0.4.
+    TracesV03,
     /// `POST /api/v2/logs`.
     Logs,
     /// `POST /api/v2/series`.
@@ -36,6 +38,7 @@ impl Endpoint {
         match path {
             "/info" => Self::Info,
             "/v0.4/traces" => Self::Traces,
+            "/v0.3/traces" => Self::TracesV03,
             "/api/v2/logs" => Self::Logs,
             "/api/v2/series" => Self::Series,
             "/api/v1/distribution_points" => Self::DistributionPoints,
@@ -47,7 +50,7 @@ impl Endpoint {
     fn methods(self) -> &'static [&'static str] {
         match self {
             Self::Info => &["GET"],
-            Self::Traces => &["POST", "PUT"],
+            Self::Traces | Self::TracesV03 => &["POST", "PUT"],
             Self::Logs | Self::Series | Self::DistributionPoints | Self::Profiles => &["POST"],
             Self::Unknown => &[],
         }
@@ -57,7 +60,7 @@ impl Endpoint {
     pub(crate) fn max_body(self) -> usize {
         match self {
             // `datadog-agent: pkg/trace/config/config.go`, MaxRequestBytes.
-            Self::Traces => 25 * 1024 * 1024,
+            Self::Traces | Self::TracesV03 => 25 * 1024 * 1024,
             Self::Series => series::MAX_SERIES_SENT,
             // More than any endpoint takes unpacked.
             _ => 64 * 1024 * 1024,
@@ -83,6 +86,15 @@ impl Answer {
             status: refused.status,
             headers: vec![("content-type", "text/plain; charset=utf-8".to_owned())],
             body: format!("{}\n", refused.reason),
+        }
+    }
+
+    /// Without sampling rates (`datadog-agent: pkg/trace/api/responses.go`).
+    fn ok() -> Self {
+        Self {
+            status: 200,
+            headers: vec![("content-type", "text/plain; charset=utf-8".to_owned())],
+            body: "OK\n".to_owned(),
         }
     }
 
@@ -121,6 +133,10 @@ pub(crate) async fn handle(
         Endpoint::Traces => {
             let chunks = trace::decode(request)?;
             Ok((traces_answer(request, settings), Items::Traces(chunks)))
+        }
+        Endpoint::TracesV03 => {
+            let chunks = trace::decode(request)?;
+            Ok((Answer::ok(), Items::Traces(chunks)))
         }
         Endpoint::Logs => {
             let entries = logs::decode(request, key)?;
@@ -171,7 +187,7 @@ fn info(settings: &Settings) -> Answer {
 fn info_body(settings: &Settings) -> String {
     json!({
         "version": VERSION,
-        "endpoints": ["/v0.4/traces", "/profiling/v1/input"],
+        "endpoints": ["/v0.3/traces", "/v0.4/traces", "/profiling/v1/input"],
         "feature_flags": [],
         // Dropping unsampled traces needs the stats endpoint.
         "client_drop_p0s": false,

@@ -28,11 +28,11 @@
 //!
 //! | what | where | accepted |
 //! |---|---|---|
-//! | the agent's HTTP, over TCP and Unix socket | [`LocalAgent::url`], [`LocalAgent::trace_socket`] | `/info`, `/v0.4/traces`, `/profiling/v1/input` |
+//! | the agent's HTTP, over TCP and Unix socket | [`LocalAgent::url`], [`LocalAgent::trace_socket`] | `/info`, `/v0.4/traces`, `/v0.3/traces`, `/profiling/v1/input` |
 //! | the intake's HTTP | the same two | `/api/v2/logs`, `/api/v2/series`, `/api/v1/distribution_points`, `/api/v2/profile` |
 //! | DogStatsD | [`LocalAgent::dogstatsd_addr`], [`LocalAgent::dogstatsd_socket`] | metrics, events, service checks |
 //!
-//! Not there: other trace versions (404, so that a client steps down to v0.4), stats, telemetry, remote configuration,
+//! Not there: newer trace versions (404, so that a client steps down to v0.4), stats, telemetry, remote configuration,
 //! protobuf series, traces as JSON, zstd.
 //!
 //! # How strict it is

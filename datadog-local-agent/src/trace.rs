@@ -128,7 +128,7 @@ pub enum Attribute {
     Array(Vec<Self>),
 }
 
-/// Checks the headers and decodes the body of a `/v0.4/traces` request.
+/// Checks the headers and decodes the body of a `/v0.4/traces` or `/v0.3/traces` request.
 pub(crate) fn decode(request: &Request) -> Result<Vec<TraceChunk>, Refused> {
     let content_type = request.header("content-type").unwrap_or("(none)");
     if content_type != "application/msgpack" {

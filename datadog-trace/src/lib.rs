@@ -39,6 +39,7 @@ mod carried;
 mod context;
 mod detached;
 mod encode;
+mod endpoint;
 mod event;
 mod id;
 mod kind;

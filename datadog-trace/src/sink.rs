@@ -7,9 +7,8 @@ use datadog_config::DDConfig;
 use datadog_transport::{Account, AgentClient, Occasion, Outbox, Pass, Payload, Signal};
 
 use crate::encode::{Encoder, Filling};
+use crate::endpoint::TracesEndpoint;
 use crate::tracer::Shared;
-
-const PATH: &str = "/v0.4/traces";
 
 /// The agent leaves its sampling rates out of the answer if this names them
 /// (datadog-agent: `pkg/trace/api/api.go`).
@@ -18,7 +17,7 @@ const RATES_VERSION: &str = "Datadog-Rates-Payload-Version";
 const PERIOD: Duration = Duration::from_secs(1);
 
 pub(crate) struct TraceSink {
-    agent: Arc<AgentClient>,
+    endpoint: TracesEndpoint,
     shared: Arc<Shared>,
     encoder: Encoder,
     outbox: Outbox,
@@ -32,7 +31,7 @@ impl TraceSink {
         account: Arc<Account>,
     ) -> Self {
         Self {
-            agent,
+            endpoint: TracesEndpoint::new(agent, Arc::clone(&account)),
             shared,
             encoder: Encoder::new(config),
             outbox: Outbox::new(config.tracing_buffer_bytes() / 3 * 2, account),
@@ -62,7 +61,7 @@ impl Signal for TraceSink {
     fn run(&mut self, pass: &Pass) -> Option<Instant> {
         // Not while somebody waits: what is buffered goes first.
         if pass.occasion == Occasion::Due {
-            self.agent.refresh_info(self.agent.limit());
+            self.endpoint.refresh();
         }
         // One payload at a time, so that a fast producer finds room in the queue while the agent is busy.
         loop {
@@ -71,14 +70,16 @@ impl Signal for TraceSink {
             payload
                 .into_iter()
                 .for_each(|payload| self.outbox.push(payload));
-            let (agent, rates) = (&self.agent, self.shared.sampler.agent_rates());
-            let again = self.outbox.deliver(pass, agent.limit(), |payload, limit| {
-                agent.post(PATH, payload, limit).inspect(|answer| {
-                    if answer.status() == 200 {
-                        rates.learn(answer.body(), answer.header(RATES_VERSION));
-                    }
-                })
-            });
+            let (endpoint, rates) = (&mut self.endpoint, self.shared.sampler.agent_rates());
+            let again = self
+                .outbox
+                .deliver(pass, endpoint.limit(), |payload, limit| {
+                    endpoint.post(payload, limit).inspect(|answer| {
+                        if answer.status() == 200 {
+                            rates.learn(answer.body(), answer.header(RATES_VERSION));
+                        }
+                    })
+                });
             if !more {
                 return again;
             }

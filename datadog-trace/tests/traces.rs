@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use common::{LIMIT, assert_balanced, config, named, start};
+use common::{LIMIT, assert_balanced, config, named, start, trace_paths, wait_for_info};
 use datadog_local_agent::{Endpoint, Fault, LocalAgent, Span};
 use datadog_transport::{DropReason, context};
 
@@ -291,6 +291,84 @@ fn a_busy_agent_gets_the_traces_later() {
     tracer.shutdown(LIMIT);
     assert_balanced(&tracer.health());
     assert_eq!(tracer.health().total().delivered, 1);
+}
+
+#[test]
+fn an_agent_that_is_too_old_for_v04_gets_v03() {
+    for (status, unix) in [(404, false), (404, true), (415, false), (415, true)] {
+        let agent = LocalAgent::start().unwrap();
+        agent.fail_endpoint(Endpoint::Traces, Fault::Status(status));
+        let url = if unix {
+            format!("unix://{}", agent.trace_socket().display())
+        } else {
+            agent.url()
+        };
+        let tracer = start(config(&url));
+        wait_for_info(&agent);
+        for name in ["first", "second"] {
+            tracer.traced(name, |_| ());
+            assert_eq!(tracer.flush(LIMIT).buffered, 0);
+        }
+        let [v03, v04] = ["/v0.3/traces", "/v0.4/traces"];
+        assert_eq!(trace_paths(&agent), [v04, v03, v03]);
+        let requests = agent.requests();
+        let sent: Vec<_> = requests
+            .iter()
+            .filter(|sent| sent.path != "/info")
+            .collect();
+        assert_eq!(sent[0].body, sent[1].body, "the same payload");
+        assert_eq!(agent.spans().len(), 2);
+        let total = tracer.health().total();
+        assert_eq!((total.delivered, total.requests, total.retries), (2, 3, 1));
+        assert_balanced(&tracer.health());
+    }
+}
+
+#[test]
+fn an_agent_that_knows_no_version_refuses_for_good() {
+    let agent = LocalAgent::start().unwrap();
+    agent.fail_endpoint(Endpoint::Traces, Fault::Status(404));
+    agent.fail_endpoint(Endpoint::TracesV03, Fault::Status(404));
+    let tracer = start(config(&agent.url()));
+    wait_for_info(&agent);
+    tracer.traced("refused", |_| ());
+    tracer.flush(LIMIT);
+    let refused = tracer.health().total().dropped;
+    assert_eq!(refused.get(DropReason::Refused(404)), 1);
+    assert_eq!(trace_paths(&agent), ["/v0.4/traces", "/v0.3/traces"]);
+    agent.heal();
+    tracer.traced("taken", |_| ());
+    tracer.flush(LIMIT);
+    assert_eq!(tracer.health().total().delivered, 1);
+    assert_eq!(trace_paths(&agent)[2..], ["/v0.4/traces"]);
+    assert_balanced(&tracer.health());
+}
+
+#[test]
+fn a_newer_agent_in_the_place_of_an_old_one_gets_v04_again() {
+    let sockets = tempfile::tempdir().unwrap();
+    let new_agent = || {
+        let builder = LocalAgent::builder().socket_dir(sockets.path());
+        builder.start().unwrap()
+    };
+    let old = new_agent();
+    old.fail_endpoint(Endpoint::Traces, Fault::Status(404));
+    let tracer = start(config(&format!("unix://{}", old.trace_socket().display())));
+    wait_for_info(&old);
+    tracer.traced("old", |_| ());
+    tracer.flush(LIMIT);
+    assert_eq!(old.spans().len(), 1);
+    drop(old);
+
+    let new = new_agent();
+    tracer.traced("between", |_| ());
+    tracer.flush(LIMIT);
+    wait_for_info(&new);
+    tracer.traced("new", |_| ());
+    tracer.flush(LIMIT);
+    assert_eq!(trace_paths(&new), ["/v0.3/traces", "/v0.4/traces"]);
+    assert_eq!(tracer.health().total().delivered, 3);
+    assert_balanced(&tracer.health());
 }
 
 #[test]

@@ -63,23 +63,28 @@ impl AgentClient {
     }
 
     /// Asks the agent what it can do, if that is not known or has changed. Waits for the answer, at most `limit`:
-    /// for the worker, not for callers.
-    pub fn refresh_info(&self, limit: Duration) {
+    /// for the worker, not for callers. Returns whether it was told anew.
+    pub fn refresh_info(&self, limit: Duration) -> bool {
         if !self.knowledge.lock().wants_answer(Instant::now()) {
-            return;
+            return false;
         }
         let answer = self.http.get("/info", limit.min(self.limit));
         let mut knowledge = self.knowledge.lock();
         match answer {
             Ok(answer) => match (answer.status(), AgentInfo::parse(answer.body())) {
-                (200, Some(info)) => knowledge.learn(info, answer.header("Datadog-Agent-State")),
+                (200, Some(info)) => {
+                    knowledge.learn(info, answer.header("Datadog-Agent-State"));
+                    return true;
+                }
                 (404, _) => {
-                    knowledge.learn(AgentInfo::default(), answer.header("Datadog-Agent-State"))
+                    knowledge.learn(AgentInfo::default(), answer.header("Datadog-Agent-State"));
+                    return true;
                 }
                 _ => knowledge.no_answer(Instant::now()),
             },
             Err(_) => knowledge.no_answer(Instant::now()),
         }
+        false
     }
 
     pub(crate) fn http(&self) -> &HttpClient {

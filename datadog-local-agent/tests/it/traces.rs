@@ -441,6 +441,19 @@ fn answers_carry_the_agents_headers_and_the_rates() {
 }
 
 #[test]
+fn v03_takes_the_same_and_answers_without_rates() {
+    let agent = LocalAgent::start().unwrap();
+    let body = one_chunk(&[span(1, 0, &[])]);
+    let mut client = client::unix(&agent);
+    let answer = client.send("PUT /v0.3/traces", &TRACE_HEADERS, &body);
+    assert_eq!((answer.status, answer.text()), (200, "OK\n".to_owned()));
+    assert_eq!(agent.spans().len(), 1);
+    let broken = client.send("POST /v0.3/traces", &TRACE_HEADERS, &body[1..]);
+    assert_eq!(broken.status, 400);
+    assert_eq!((agent.spans().len(), agent.refusals().len()), (1, 1));
+}
+
+#[test]
 fn info_tells_what_the_agent_serves() {
     let agent = LocalAgent::start().unwrap();
     let mut client = client::unix(&agent);

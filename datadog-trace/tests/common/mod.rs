@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use datadog_config::{DDConfig, DDConfigBuilder};
-use datadog_local_agent::Span;
+use datadog_local_agent::{LocalAgent, Received, Span};
 use datadog_trace::Tracer;
 use datadog_transport::{Health, Standalone};
 
@@ -41,4 +41,15 @@ pub(crate) fn assert_balanced(health: &Health) {
         total.delivered + total.dropped.total() + total.buffered,
         "{health}"
     );
+}
+
+/// The paths of all requests that brought traces.
+pub(crate) fn trace_paths(agent: &LocalAgent) -> Vec<String> {
+    let paths = agent.requests().into_iter().map(|request| request.path);
+    paths.filter(|path| path != "/info").collect()
+}
+
+pub(crate) fn wait_for_info(agent: &LocalAgent) {
+    let asked = |got: &Received| got.requests().iter().any(|request| request.path == "/info");
+    agent.wait_for(LIMIT, asked).unwrap();
 }

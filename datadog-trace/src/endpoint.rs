@@ -1,0 +1,65 @@
+//! The version of the traces endpoint that the agent knows.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use datadog_transport::{Account, AgentClient, Answer, Payload, SendError};
+
+/// Answers with sampling rates.
+const V04: &str = "/v0.4/traces";
+
+/// Takes the same MessagePack, and answers without rates (datadog-agent: `pkg/trace/api/api.go`).
+const V03: &str = "/v0.3/traces";
+
+/// Posts traces to v0.4, or to v0.3 where the agent is too old for that.
+pub(crate) struct TracesEndpoint {
+    agent: Arc<AgentClient>,
+    account: Arc<Account>,
+    path: &'static str,
+}
+
+impl TracesEndpoint {
+    pub(crate) fn new(agent: Arc<AgentClient>, account: Arc<Account>) -> Self {
+        Self {
+            agent,
+            account,
+            path: V04,
+        }
+    }
+
+    /// The time limit of one request.
+    pub(crate) fn limit(&self) -> Duration {
+        self.agent.limit()
+    }
+
+    /// Asks the agent what it can do, if that may have changed, and goes back to v0.4 where it says that it knows it.
+    pub(crate) fn refresh(&mut self) {
+        let told = self.agent.refresh_info(self.agent.limit());
+        if told && self.agent.info().endpoints.iter().any(|path| path == V04) {
+            self.path = V04;
+        }
+    }
+
+    /// Posts a payload within `limit`. Where the agent does not know the path, the other one is tried at once, and kept
+    /// unless it is unknown too.
+    pub(crate) fn post(&mut self, payload: &Payload, limit: Duration) -> Result<Answer, SendError> {
+        let start = Instant::now();
+        let answer = self.agent.post(self.path, payload, limit)?;
+        let left = limit.saturating_sub(start.elapsed());
+        if !is_unknown(&answer) || left.is_zero() {
+            return Ok(answer);
+        }
+        let unknown = self.path;
+        self.path = if unknown == V04 { V03 } else { V04 };
+        self.account.request(true);
+        let answer = self.agent.post(self.path, payload, left)?;
+        if is_unknown(&answer) {
+            self.path = unknown;
+        }
+        Ok(answer)
+    }
+}
+
+fn is_unknown(answer: &Answer) -> bool {
+    matches!(answer.status(), 404 | 415)
+}
