@@ -41,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) trace_agent: Chosen<AgentUrl>,
     pub(crate) dogstatsd: Chosen<DogStatsDUrl>,
     pub(crate) logs_intake: Option<IntakeUrl>,
+    pub(crate) profiles_intake: Option<IntakeUrl>,
     pub(crate) problems: Vec<Problem>,
 }
 
@@ -156,6 +157,12 @@ impl DDConfig {
         self.0.logs_intake.as_ref()
     }
 
+    /// Base URL of the profiles intake, without the path `/api/v2/profile`: the configured one, else that of the site if there
+    /// is an API key. `None` where [`profiling_agentless`](Self::profiling_agentless) is off.
+    pub fn profiles_intake_url(&self) -> Option<&IntakeUrl> {
+        self.0.profiles_intake.as_ref()
+    }
+
     /// How much the client logs about itself; `DD_TRACE_DEBUG` means at least `debug`.
     pub fn log_level(&self) -> LogLevel {
         let Settings {
@@ -203,14 +210,11 @@ impl DDConfig {
     /// Every option and derived fact with its value and origin, secrets left out.
     pub fn describe(&self) -> Description {
         let inner = &*self.0;
-        let logs_intake = inner.logs_intake.as_ref().map(ToString::to_string);
         let mut rows = vec![
             chosen("trace_agent", &inner.trace_agent),
             chosen("dogstatsd", &inner.dogstatsd),
-            fact(
-                "logs_intake",
-                &Fact::found(logs_intake, "the logs URL, or the site and an API key"),
-            ),
+            intake("logs_intake", inner.logs_intake.as_ref()),
+            intake("profiles_intake", inner.profiles_intake.as_ref()),
             fact("service", &inner.service),
             fact("env", &inner.env),
             fact("version", &inner.version),
@@ -240,6 +244,14 @@ fn chosen(name: &'static str, chosen: &Chosen<impl fmt::Display>) -> Row {
         origin: Origin::Calculated,
         place: chosen.reason.clone(),
     }
+}
+
+fn intake(name: &'static str, url: Option<&IntakeUrl>) -> Row {
+    let url = url.map(ToString::to_string);
+    fact(
+        name,
+        &Fact::found(url, "the intake's URL, or the site and an API key"),
+    )
 }
 
 fn fact(name: &'static str, fact: &Fact) -> Row {

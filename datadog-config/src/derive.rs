@@ -72,7 +72,16 @@ pub(crate) fn derive(mut settings: Settings, host: &Host, mut problems: Vec<Prob
         runtime_id: RuntimeId::new(),
         trace_agent: discover::trace_agent(&settings, &host.sockets),
         dogstatsd: discover::dogstatsd(&settings, &host.sockets),
-        logs_intake: logs_intake(&settings),
+        logs_intake: intake(
+            &settings,
+            &settings.logs_direct_submission_url,
+            "http-intake.logs",
+        ),
+        profiles_intake: settings
+            .profiling_agentless
+            .value
+            .then(|| intake(&settings, &settings.profiling_url, "intake.profile"))
+            .flatten(),
         service,
         problems,
         settings,
@@ -150,20 +159,17 @@ fn plain_tags(tags: &[(String, String)]) -> Vec<(String, String)> {
         .collect()
 }
 
-fn logs_intake(settings: &Settings) -> Option<IntakeUrl> {
+/// The URL that is set, else that of the site's host with this name, if there is an API key to send.
+fn intake(settings: &Settings, url: &Setting<Option<IntakeUrl>>, name: &str) -> Option<IntakeUrl> {
     let of_site = || {
         let site = &settings.datadog_site.value;
         settings
             .api_key
             .value
             .as_ref()
-            .map(|_| IntakeUrl::https(format!("http-intake.logs.{site}")))
+            .map(|_| IntakeUrl::https(format!("{name}.{site}")))
     };
-    settings
-        .logs_direct_submission_url
-        .value
-        .clone()
-        .or_else(of_site)
+    url.value.clone().or_else(of_site)
 }
 
 /// Takes the rules from the file, if there is one and the rules themselves are not set.

@@ -45,6 +45,8 @@ macro_rules! option_table {
             metrics_port: Port = "DD_DOGSTATSD_PORT", Metrics;
             /// Base URL of the logs intake, without the path `/api/v2/logs`. Default: the site's intake, if there is an API key.
             logs_direct_submission_url: Intake = "DD_LOGS_DIRECT_SUBMISSION_URL", Logs;
+            /// Base URL of the profiles intake, without the path `/api/v2/profile`. Default: the site's intake, if there is an API key. Used with `DD_PROFILING_AGENTLESS`.
+            profiling_url: Intake = "DD_PROFILING_URL", Profiles;
             /// What the Datadog admission controller knows of this container.
             external_env: Text = "DD_EXTERNAL_ENV", General;
             /// Whether the tags of the process (name and directory of the executable, working directory) are sent.
@@ -134,6 +136,8 @@ macro_rules! option_table {
             profiling_upload_period: Seconds = "DD_PROFILING_UPLOAD_PERIOD" | "DD_PROFILING_UPLOAD_INTERVAL", Profiles, default "60";
             /// Time for one upload of a profile.
             profiling_upload_timeout: Seconds = "DD_PROFILING_UPLOAD_TIMEOUT", Profiles, default "10";
+            /// Whether profiles go straight to the profiles intake, with the API key, instead of to the Agent.
+            profiling_agentless: Flag = "DD_PROFILING_AGENTLESS", Profiles, default "false";
             /// Tags of profiles, beside those of everything.
             profiling_tags: Tags = "DD_PROFILING_TAGS", Profiles;
             /// Whether attacks are detected. Without effect so far.

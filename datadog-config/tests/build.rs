@@ -266,6 +266,31 @@ fn the_logs_intake_is_the_configured_one_or_the_sites() {
 }
 
 #[test]
+fn the_profiles_intake_is_used_only_without_an_agent() {
+    let intake = |builder: DDConfigBuilder| {
+        builder
+            .build()
+            .unwrap()
+            .profiles_intake_url()
+            .map(ToString::to_string)
+    };
+    let agentless = ("DD_PROFILING_AGENTLESS", "true");
+    let url = ("DD_PROFILING_URL", "http://127.0.0.1:9/x/");
+    let key = "0".repeat(32);
+    assert_eq!(intake(hermetic(&[url]).api_key(key.clone())), None);
+    assert_eq!(intake(hermetic(&[agentless])), None);
+    let of_site = hermetic(&[agentless]).datadog_site("us5").api_key(key);
+    assert_eq!(
+        intake(of_site).as_deref(),
+        Some("https://intake.profile.us5.datadoghq.com:443")
+    );
+    assert_eq!(
+        intake(hermetic(&[agentless, url])).as_deref(),
+        Some("http://127.0.0.1:9/x")
+    );
+}
+
+#[test]
 fn header_formats_of_their_own_beat_the_common_ones() {
     let variables = [
         ("DD_TRACE_PROPAGATION_STYLE", "b3"),

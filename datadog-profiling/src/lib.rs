@@ -29,7 +29,8 @@
 //! With `profiling_enabled(true)` in the config, or `DD_PROFILING_ENABLED=true` in the environment, the program is
 //! sampled from the start. A profile is uploaded to the agent every
 //! [`profiling_upload_period`](datadog_config::DDConfig::profiling_upload_period), at each flush and at the
-//! shutdown; one in which nothing was sampled is not. Its samples carry the thread's name; its tags name the
+//! shutdown, or without an agent to the intake, where
+//! [`profiling_agentless`](datadog_config::DDConfig::profiling_agentless) says so; one in which nothing was sampled is not. Its samples carry the thread's name; its tags name the
 //! service, the process and the `runtime-id` that the tracer's spans carry too.
 //!
 //! # How it works
@@ -76,6 +77,7 @@ mod encode;
 mod pprof_sampler;
 mod profiler;
 mod protobuf;
+mod receiver;
 mod sample;
 mod sink;
 mod symbol;

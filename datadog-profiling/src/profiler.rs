@@ -7,6 +7,7 @@ use datadog_config::DDConfig;
 use datadog_transport::{SignalKind, Standalone, TransportBuilder, TransportError, Waker};
 
 use crate::pprof_sampler::PprofSampler;
+use crate::receiver::Receiver;
 use crate::sample::Sampler;
 use crate::sink::ProfileSink;
 
@@ -42,11 +43,12 @@ impl Profiler {
         Standalone::start(config, Self::join)
     }
 
-    /// Adds the profiles signal to a client that is being put together.
+    /// Adds the profiles signal to a client that is being put together. Where profiles are to go to the intake, but there
+    /// is neither an API key nor a URL of an intake, they are counted as dropped.
     ///
     /// # Errors
     ///
-    /// [`TransportError::TlsMissing`] for an `https` agent without the feature `tls`.
+    /// [`TransportError::TlsMissing`] for an `https` agent or intake without the feature `tls`.
     pub fn join(transport: &mut TransportBuilder) -> Result<Self, TransportError> {
         Self::join_with(transport, Box::new(PprofSampler::default()))
     }
@@ -56,10 +58,16 @@ impl Profiler {
         sampler: Box<dyn Sampler>,
     ) -> Result<Self, TransportError> {
         let config = transport.config().clone();
-        let agent = transport.agent()?;
+        let receiver = Receiver::of(transport)?;
         let profiler = transport.add(SignalKind::Profiles, |seat| {
             let switch = Arc::new(Switch::default());
-            let sink = ProfileSink::new(&config, agent, seat.account, Arc::clone(&switch), sampler);
+            let sink = ProfileSink::new(
+                &config,
+                receiver,
+                seat.account,
+                Arc::clone(&switch),
+                sampler,
+            );
             let waker = seat.waker;
             (sink, Self { switch, waker })
         });

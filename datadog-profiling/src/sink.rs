@@ -5,19 +5,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use datadog_config::DDConfig;
-use datadog_transport::{Account, AgentClient, DropReason, Occasion, Outbox, Pass, Signal};
+use datadog_transport::{Account, DropReason, Occasion, Outbox, Pass, Signal};
 
 use crate::encode::encode;
 use crate::profiler::Switch;
+use crate::receiver::Receiver;
 use crate::sample::{Profile, Sampler, Samples};
 use crate::symbol::Symbols;
-use crate::upload::{PATH, Uploads};
+use crate::upload::Uploads;
 
-/// The most bytes of uploads that wait for the agent. One has some 10 to 500 KB.
+/// The most bytes of uploads that wait for the receiver. One has some 10 to 500 KB.
 const OUTBOX_BYTES: usize = 8 << 20;
 
 pub(crate) struct ProfileSink {
-    agent: Arc<AgentClient>,
+    /// `None` where there is nowhere to send to.
+    receiver: Option<Receiver>,
     account: Arc<Account>,
     switch: Arc<Switch>,
     sampler: Box<dyn Sampler>,
@@ -35,14 +37,14 @@ pub(crate) struct ProfileSink {
 impl ProfileSink {
     pub(crate) fn new(
         config: &DDConfig,
-        agent: Arc<AgentClient>,
+        receiver: Option<Receiver>,
         account: Arc<Account>,
         switch: Arc<Switch>,
         sampler: Box<dyn Sampler>,
     ) -> Self {
         let period = config.profiling_upload_period();
         Self {
-            agent,
+            receiver,
             account: Arc::clone(&account),
             switch,
             sampler,
@@ -120,9 +122,12 @@ impl ProfileSink {
     }
 
     fn upload(&mut self, profile: &Profile) {
+        self.account.accept(1);
+        if self.receiver.is_none() {
+            return self.account.drop_items(DropReason::NoReceiver, 1);
+        }
         let pprof = encode(profile, &mut self.symbols);
         let payload = self.uploads.next(profile, &pprof);
-        self.account.accept(1);
         match payload {
             Ok(payload) => self.outbox.push(payload),
             Err(error) => {
@@ -155,12 +160,12 @@ impl Signal for ProfileSink {
         if period_over {
             self.close_period();
         }
-        let agent = &self.agent;
-        let again = self
-            .outbox
-            .deliver(pass, self.upload_limit, |payload, limit| {
-                agent.post(PATH, payload, limit)
-            });
+        let again = self.receiver.as_ref().and_then(|receiver| {
+            self.outbox
+                .deliver(pass, self.upload_limit, |payload, limit| {
+                    receiver.post(payload, limit)
+                })
+        });
         // A wake-up by the switch must not put off the end of the period.
         Some(again.map_or(self.period_end, |again| again.min(self.period_end)))
     }
@@ -399,5 +404,42 @@ mod tests {
         let health = health(&profiler);
         assert_eq!((health.accepted, health.delivered), (3, 2));
         assert!(health.retries > 0);
+    }
+
+    /// Where nothing would listen for an agent.
+    fn agentless() -> datadog_config::DDConfigBuilder {
+        config("http://127.0.0.1:9")
+            .profiling_agentless(true)
+            .profiling_enabled(true)
+    }
+
+    #[test]
+    fn the_intake_refuses_a_wrong_key() {
+        let intake = LocalAgent::builder()
+            .api_key("f".repeat(32))
+            .start()
+            .unwrap();
+        let config = agentless()
+            .profiling_url(intake.url())
+            .api_key("0".repeat(32))
+            .build()
+            .unwrap();
+        let profiler = start(&config, Fake::default());
+        let report = profiler.flush(SOON);
+        assert_eq!(report.dropped.get(DropReason::Refused(403)), 1, "{report}");
+        assert_eq!(
+            (health(&profiler).delivered, intake.refusals().len()),
+            (0, 1)
+        );
+        assert_eq!(intake.profiles().len(), 0);
+    }
+
+    #[test]
+    fn without_an_agent_and_a_key_there_is_no_receiver() {
+        let profiler = start(&agentless().build().unwrap(), Fake::default());
+        let report = profiler.flush(SOON);
+        assert_eq!(report.dropped.get(DropReason::NoReceiver), 1, "{report}");
+        let health = health(&profiler);
+        assert_eq!((health.requests, health.buffered), (0, 0));
     }
 }

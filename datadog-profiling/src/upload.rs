@@ -12,9 +12,6 @@ use serde_json::json;
 use crate::sample::Profile;
 use crate::timestamp::utc;
 
-/// Where the agent takes profiles (datadog-agent: `pkg/trace/api/endpoints.go`).
-pub(crate) const PATH: &str = "/profiling/v1/input";
-
 /// The name of the attachment, as libdatadog has it.
 const ATTACHMENT: &str = "profile.pprof";
 

@@ -115,8 +115,8 @@ fn share(pprof: &Pprof, function: &str) -> f64 {
     with as f64 / all as f64
 }
 
-fn names_the_hot_function(agent: &LocalAgent, url: String) {
-    let profiler = start(&config(url));
+fn names_the_hot_function(agent: &LocalAgent, config: &DDConfig) {
+    let profiler = start(config);
     let worker = thread::Builder::new().name("hot-worker".to_owned());
     worker
         .spawn(|| work(Duration::from_millis(1500)))
@@ -163,7 +163,7 @@ fn names_the_hot_function(agent: &LocalAgent, url: String) {
 fn the_hot_function_arrives_over_tcp() {
     let _turn = turn();
     let agent = LocalAgent::start().unwrap();
-    names_the_hot_function(&agent, agent.url());
+    names_the_hot_function(&agent, &config(agent.url()));
 }
 
 #[test]
@@ -171,7 +171,31 @@ fn the_hot_function_arrives_over_a_unix_socket() {
     let _turn = turn();
     let agent = LocalAgent::start().unwrap();
     let socket = agent.trace_socket().display();
-    names_the_hot_function(&agent, format!("unix://{socket}"));
+    names_the_hot_function(&agent, &config(format!("unix://{socket}")));
+}
+
+#[test]
+fn the_hot_function_arrives_at_the_intake_without_an_agent() {
+    let _turn = turn();
+    let key = "0".repeat(32);
+    let intake = LocalAgent::builder().api_key(&*key).start().unwrap();
+    let config = DDConfig::builder()
+        .environment([("", "")])
+        .service("shop")
+        // Nothing listens there.
+        .agent_url("http://127.0.0.1:9")
+        .profiling_agentless(true)
+        .profiling_url(intake.url())
+        .api_key(key)
+        .build()
+        .unwrap();
+    names_the_hot_function(&intake, &config);
+    let uploads = intake.requests();
+    assert!(
+        uploads
+            .iter()
+            .all(|upload| upload.path == "/api/v2/profile")
+    );
 }
 
 #[test]
