@@ -115,7 +115,7 @@ pub struct FlushReport {
     pub bytes: u64,
     /// Requests or datagrams sent.
     pub requests: u64,
-    /// Whether the flush ran to its end before its time limit.
+    /// Whether the flush ran to its end: before its time limit, and before the client was shut down.
     pub complete: bool,
 }
 
@@ -484,11 +484,7 @@ impl fmt::Display for FlushReport {
             self.bytes,
             self.dropped,
             self.buffered,
-            if self.complete {
-                ""
-            } else {
-                ", time limit reached"
-            }
+            if self.complete { "" } else { ", incomplete" }
         )
     }
 }

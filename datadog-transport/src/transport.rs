@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Sender, bounded};
@@ -40,7 +40,9 @@ pub struct Transport {
     sender: Sender<Control>,
     accounts: BTreeMap<SignalKind, Arc<Account>>,
     brake: Arc<Brake>,
+    /// `None` after it ended.
     worker: Mutex<Option<JoinHandle<()>>>,
+    worker_id: ThreadId,
     birthplace: Birthplace,
     shutdown_timeout: Duration,
 }
@@ -143,6 +145,7 @@ impl TransportBuilder {
             sender: self.sender,
             accounts,
             brake,
+            worker_id: worker.thread().id(),
             worker: Mutex::new(Some(worker)),
             birthplace: Birthplace::here(),
             shutdown_timeout: self.config.shutdown_timeout(),
@@ -164,24 +167,29 @@ impl Transport {
 
     /// Delivers what is buffered, drops and counts what can't be delivered within `timeout`, and ends the worker. A
     /// request that hangs since before may take a quarter of `timeout`; then it is ended, and tried once more.
-    /// Later calls find nothing to do, and so do those in a forked child, whose parent has the worker.
+    /// Calls from other threads meanwhile wait for this one; later ones find nothing to do, and so do those in a forked child, whose parent has the worker.
     pub fn shutdown(&self, timeout: Duration) -> FlushReport {
         if !self.birthplace.is_here() {
             return FlushReport::default();
         }
         let before = self.health_of(None);
-        let Some(worker) = self.worker.lock().take() else {
-            return self.health_of(None).since(&before, true);
-        };
         let timeout = timeout.min(LONGEST_WAIT);
         let deadline = Instant::now() + timeout;
         let (done, finished) = bounded(1);
+        if self.is_on_worker() {
+            let _ = self.sender.try_send(Control::Shutdown { deadline, done });
+            return self.health_of(None).since(&before, false);
+        }
+        // Whoever comes while another thread shuts down waits for it.
+        let Some(mut worker) = self.worker.try_lock_until(deadline) else {
+            return self.health_of(None).since(&before, false);
+        };
+        let Some(handle) = worker.take() else {
+            return self.health_of(None).since(&before, true);
+        };
         let _ = self
             .sender
             .send_deadline(Control::Shutdown { deadline, done }, deadline);
-        if worker.thread().id() == thread::current().id() {
-            return self.health_of(None).since(&before, false);
-        }
         let mut complete = finished.recv_timeout(timeout / 4).is_ok();
         if !complete {
             self.brake.stop_earlier_work();
@@ -191,8 +199,10 @@ impl Transport {
             self.brake.stop();
             complete = finished.recv_timeout(INTERRUPTED_GRACE).is_ok();
         }
-        if complete {
-            let _ = worker.join();
+        if complete || handle.is_finished() {
+            complete = handle.join().is_ok();
+        } else {
+            *worker = Some(handle);
         }
         self.health_of(None).since(&before, complete)
     }
@@ -211,27 +221,29 @@ impl Transport {
             return FlushReport::default();
         }
         let before = self.health_of(kind);
-        let on_the_worker = self
-            .worker
-            .lock()
-            .as_ref()
-            .is_none_or(|worker| worker.thread().id() == thread::current().id());
-        let complete = !on_the_worker && {
-            let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
+        let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
+        let complete = !self.is_on_worker() && {
             let (done, finished) = bounded(1);
-            self.sender
-                .send_deadline(
-                    Control::Flush {
-                        kind,
-                        deadline,
-                        done,
-                    },
-                    deadline,
-                )
-                .is_ok()
+            let order = Control::Flush {
+                kind,
+                deadline,
+                done,
+            };
+            self.is_running(deadline)
+                && self.sender.send_deadline(order, deadline).is_ok()
                 && finished.recv_deadline(deadline).is_ok()
         };
         self.health_of(kind).since(&before, complete)
+    }
+
+    /// Whether there is a worker; one that is being shut down is waited for.
+    fn is_running(&self, deadline: Instant) -> bool {
+        let worker = self.worker.try_lock_until(deadline);
+        worker.is_some_and(|worker| worker.is_some())
+    }
+
+    fn is_on_worker(&self) -> bool {
+        thread::current().id() == self.worker_id
     }
 
     fn health_of(&self, kind: Option<SignalKind>) -> SignalHealth {

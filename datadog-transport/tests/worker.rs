@@ -261,6 +261,26 @@ fn a_hanging_request_does_not_keep_a_shutdown_beyond_its_limit() {
 }
 
 #[test]
+fn whoever_shuts_down_meanwhile_waits_for_the_end() {
+    let agent = LocalAgent::start().unwrap();
+    let (transport, queue) = poster(&agent.url());
+    agent.fail(Fault::Delay(Duration::from_millis(300)));
+    queue.push((), 1, 1);
+    std::thread::scope(|scope| {
+        let calls = [(); 4].map(|()| {
+            scope.spawn(|| {
+                let report = transport.shutdown(Duration::from_secs(20));
+                (report.complete, transport.health().total().delivered)
+            })
+        });
+        for call in calls {
+            assert_eq!(call.join().unwrap(), (true, 1));
+        }
+    });
+    assert!(!transport.flush(Duration::from_secs(20)).complete);
+}
+
+#[test]
 fn any_time_limit_will_do() {
     let agent = LocalAgent::start().unwrap();
     let (transport, queue) = poster(&agent.url());
