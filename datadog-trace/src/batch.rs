@@ -180,7 +180,7 @@ mod tests {
         let (mut one, mut other) = (Batch::default(), Batch::default());
         let mut first = span(3, &[("a", "x"), ("b", "yy")]);
         one.push(&mut first);
-        assert!(!first.tags.contains("a") && first.tags.capacity() > 0);
+        assert!(!first.tags.has("a") && first.tags.capacity() > 0);
         other.push(&mut span(2, &[]));
         other.push(&mut span(1, &[("c", "zzz")]));
         one.append(&mut other);

@@ -72,6 +72,11 @@ impl Encoder {
         }
     }
 
+    /// Sees to it that times are those of the wall clock.
+    pub(crate) fn renew_clock(&mut self) {
+        self.clock.renew();
+    }
+
     /// Appends one chunk, its local root first.
     pub(crate) fn add(&self, filling: &mut Filling, chunk: &mut Chunk) {
         if filling.body.is_empty() {

@@ -16,6 +16,9 @@ use crate::trace::Trace;
 const FREE_SPANS: usize = 64;
 const FREE_BYTES: usize = 4_096;
 
+/// Finished spans of an open trace go on when they occupy so many bytes, few as they may be.
+const FLUSH_BYTES: usize = 1 << 20;
+
 thread_local! {
     static LOCAL: RefCell<Local> = const { RefCell::new(Local::new()) };
 }
@@ -130,7 +133,8 @@ pub(crate) fn finish(segment: SegmentId, mut data: Box<SpanData>) {
         if of_trace.open == 0 {
             return local.close(segment);
         }
-        let many = of_trace.finished.len() >= of_trace.trace.tracer.flush_spans;
+        let many = of_trace.finished.len() >= of_trace.trace.tracer.flush_spans
+            || of_trace.finished.bytes() >= FLUSH_BYTES;
         many.then(|| {
             let trace = Arc::clone(&of_trace.trace);
             let next = trace.tracer.pool.take();

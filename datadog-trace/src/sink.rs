@@ -63,6 +63,7 @@ impl Signal for TraceSink {
         if pass.occasion == Occasion::Due {
             self.endpoint.refresh();
         }
+        self.encoder.renew_clock();
         // One payload at a time, so that a fast producer finds room in the queue while the agent is busy.
         loop {
             let payload = self.next_payload();

@@ -5,11 +5,19 @@ use std::borrow::Cow;
 /// A tag's key. Static ones are kept as pointers.
 pub(crate) type Key = Cow<'static, str>;
 
+/// The most tags of one span: more would take longer to look through than they are worth.
+const MOST_TAGS: usize = 1000;
+
+/// So many bytes may be lost to texts that were replaced before the others are moved together.
+const MOST_DEAD: usize = 4096;
+
 /// Text and number tags. Spans have few: a scan beats a map. All texts share one buffer, so that a span that is used
 /// again takes no memory for them.
 #[derive(Debug, Default)]
 pub(crate) struct Tags {
     buffer: String,
+    /// Bytes of the buffer that no text stands at any more.
+    dead: usize,
     texts: Vec<(Key, Place)>,
     numbers: Vec<(Key, f64)>,
 }
@@ -25,8 +33,11 @@ struct Place {
 pub(crate) type Range = (u32, u32);
 
 impl Tags {
-    /// Sets a text; a number of the same key goes.
+    /// Sets a text; a number of the same key goes. A new key beyond the most that a span may have is left out.
     pub(crate) fn set_text(&mut self, key: Key, text: &str) {
+        if self.is_full() && !self.has(&key) {
+            return;
+        }
         if !self.numbers.is_empty() {
             self.numbers.retain(|(known, _)| *known != key);
         }
@@ -37,13 +48,49 @@ impl Tags {
             end: self.buffer.len(),
         };
         match self.texts.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, known)) => *known = place,
+            Some((_, known)) => {
+                self.dead += known.end - known.start;
+                *known = place;
+                if self.dead > MOST_DEAD && self.dead > self.buffer.len() / 2 {
+                    self.compact();
+                }
+            }
             None => self.texts.push((key, place)),
         }
     }
 
-    /// Sets a number; a text of the same key goes.
+    /// Moves the texts together, for a span whose tags change all the time.
+    fn compact(&mut self) {
+        let mut buffer = String::with_capacity(self.buffer.len() - self.dead);
+        for (_, place) in &mut self.texts {
+            let start = buffer.len();
+            buffer.push_str(self.buffer.get(place.start..place.end).unwrap_or_default());
+            *place = Place {
+                start,
+                end: buffer.len(),
+            };
+        }
+        self.buffer = buffer;
+        self.dead = 0;
+    }
+
+    fn is_full(&self) -> bool {
+        self.texts.len() + self.numbers.len() >= MOST_TAGS
+    }
+
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.texts.iter().any(|(known, _)| known == key)
+            || self.numbers.iter().any(|(known, _)| known == key)
+    }
+
+    /// Sets a number; a text of the same key goes. What is no finite number becomes a text, as no receiver takes it.
     pub(crate) fn set_number(&mut self, key: Key, number: f64) {
+        if !number.is_finite() {
+            return self.set_text(key, &number.to_string());
+        }
+        if self.is_full() && !self.has(&key) {
+            return;
+        }
         if !self.texts.is_empty() {
             self.texts.retain(|(known, _)| *known != key);
         }
@@ -65,12 +112,6 @@ impl Tags {
         Some(*number)
     }
 
-    #[cfg(test)]
-    pub(crate) fn contains(&self, key: &str) -> bool {
-        self.texts.iter().any(|(known, _)| known == key)
-            || self.numbers.iter().any(|(known, _)| known == key)
-    }
-
     /// Takes the tags of another span, and keeps them apart from those that are here. Where they stand: the ranges
     /// for [`texts_at`](Self::texts_at) and [`numbers_at`](Self::numbers_at).
     pub(crate) fn append(&mut self, other: &mut Self) -> (Range, Range) {
@@ -87,6 +128,7 @@ impl Tags {
         }
         self.numbers.append(&mut other.numbers);
         other.buffer.clear();
+        other.dead = 0;
         let texts = (before.0, self.texts.len() as u32);
         (texts, (before.1, self.numbers.len() as u32))
     }
@@ -110,6 +152,7 @@ impl Tags {
     /// Forgets the tags but keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.buffer.clear();
+        self.dead = 0;
         self.texts.clear();
         self.numbers.clear();
     }
@@ -151,10 +194,35 @@ mod tests {
         assert_eq!((tags.text("a"), tags.number("a")), (None, Some(3.0)));
         tags.set_text("a".into(), "four");
         assert_eq!((tags.text("a"), tags.number("a")), (Some("four"), None));
-        assert!(tags.contains("b") && !tags.contains("c"));
+        assert!(tags.has("b") && !tags.has("c"));
         let memory = tags.capacity();
         tags.clear();
         assert_eq!((tags.bytes(), tags.capacity()), (0, memory));
-        assert!(!tags.contains("b"));
+        assert!(!tags.has("b"));
+    }
+
+    #[test]
+    fn a_tag_that_changes_all_the_time_does_not_grow() {
+        let mut tags = Tags::default();
+        tags.set_text("fixed".into(), "stays");
+        for number in 0..100_000 {
+            tags.set_text("progress".into(), &format!("{number} of many"));
+        }
+        assert!(tags.bytes() < 4 * MOST_DEAD, "{}", tags.bytes());
+        assert_eq!(tags.text("progress"), Some("99999 of many"));
+        assert_eq!(tags.text("fixed"), Some("stays"));
+    }
+
+    #[test]
+    fn what_is_no_number_is_a_text_and_there_is_a_most() {
+        let mut tags = Tags::default();
+        tags.set_number("ratio".into(), f64::NAN);
+        assert_eq!(tags.text("ratio"), Some("NaN"));
+        for number in 0..2 * MOST_TAGS {
+            tags.set_number(format!("key{number}").into(), 1.0);
+        }
+        tags.set_text("ratio".into(), "known");
+        assert_eq!(tags.texts.len() + tags.numbers.len(), MOST_TAGS);
+        assert_eq!(tags.text("ratio"), Some("known"));
     }
 }

@@ -396,6 +396,36 @@ fn a_payload_that_the_agent_finds_too_large_is_halved() {
 }
 
 #[test]
+fn a_number_that_is_none_costs_no_other_span() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    for ratio in [f64::NAN, f64::INFINITY, 0.5] {
+        tracer.traced("divide", |span| {
+            span.set_tag("ratio", ratio);
+        });
+    }
+    assert_eq!(tracer.flush(LIMIT).delivered, 3, "{:?}", agent.refusals());
+    assert_eq!(agent.spans()[0].meta["ratio"], "NaN");
+}
+
+#[test]
+fn large_spans_of_an_open_trace_are_sent_before_its_end() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let root = tracer.trace("root");
+    for _ in 0..50 {
+        tracer.traced("child", |span| {
+            span.set_tag("payload", "x".repeat(100_000));
+        });
+        tracer.flush(LIMIT);
+    }
+    assert!(tracer.health().total().delivered > 30);
+    drop(root);
+    tracer.flush(LIMIT);
+    assert_eq!(tracer.health().total().delivered, 51);
+}
+
+#[test]
 fn a_flood_stays_within_its_memory_and_is_counted() {
     let agent = LocalAgent::start().unwrap();
     let tracer = start(config(&agent.url()));

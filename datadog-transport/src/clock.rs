@@ -2,8 +2,11 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A monotonic clock anchored once to the wall clock, so that times taken in one process never run backwards
-/// and a duration is exact whatever happens to the wall clock meanwhile.
+/// How long an anchor holds.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// A monotonic clock anchored to the wall clock, so that a duration is exact whatever happens to the wall clock
+/// meanwhile.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     anchor: Instant,
@@ -21,9 +24,22 @@ impl Clock {
         }
     }
 
+    /// Anchors the clock anew once a minute, as a machine that slept or whose wall clock was set makes the old anchor
+    /// wrong.
+    pub fn renew(&mut self) {
+        if self.anchor.elapsed() >= PERIOD {
+            *self = Self::new();
+        }
+    }
+
     /// The time of `at`, in nanoseconds since the Unix epoch.
     pub fn unix_nanos(&self, at: Instant) -> u64 {
-        let since_epoch = self.anchor_unix + at.saturating_duration_since(self.anchor);
+        let since_epoch = match at.checked_duration_since(self.anchor) {
+            Some(later) => self.anchor_unix + later,
+            None => self
+                .anchor_unix
+                .saturating_sub(self.anchor.duration_since(at)),
+        };
         u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
     }
 }
@@ -46,6 +62,11 @@ mod tests {
         assert_eq!(
             clock.unix_nanos(later) - clock.unix_nanos(start),
             1_500_000_000
+        );
+        let earlier = start - Duration::from_secs(5);
+        assert_eq!(
+            clock.unix_nanos(start) - clock.unix_nanos(earlier),
+            5_000_000_000
         );
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
