@@ -18,6 +18,9 @@ pub(crate) const MAX_ENTRY: usize = 1_000_000;
 /// While an entry is larger than this, it takes no more attributes: it has to be cut anyway.
 const MAX_DRAFT: usize = 4 * MAX_ENTRY;
 
+/// The most attributes of an entry: more would take longer to look through than they are worth.
+const MAX_ATTRIBUTES: usize = 1000;
+
 /// A larger buffer is not kept for the next entry.
 const MAX_KEPT: usize = 64 * 1024;
 
@@ -90,7 +93,7 @@ impl Draft {
     /// Adds an attribute, without what `redaction` hides. One of the same key is replaced; a reserved key gets a
     /// prefix.
     pub(crate) fn attribute(&mut self, key: &str, value: &Value<'_>, redaction: &Redaction) {
-        if self.json.len() > MAX_DRAFT {
+        if self.json.len() > MAX_DRAFT || self.fields.len() > MAX_ATTRIBUTES {
             return;
         }
         let write = |json: &mut Vec<u8>| {

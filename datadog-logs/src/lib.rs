@@ -85,3 +85,7 @@ pub use logger::Logger;
 pub use logs::Logs;
 pub use record::Record;
 pub use value::Value;
+
+// What a program that uses this crate alone has to name.
+pub use datadog_config::{ConfigError, DDConfig, DDConfigBuilder};
+pub use datadog_transport::{FlushReport, Health, Standalone, TransportError};

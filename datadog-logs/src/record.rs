@@ -46,7 +46,8 @@ impl Record {
 
     /// Adds an attribute. A later one of the same key replaces the earlier; a key that Datadog reserves (`message`,
     /// `status`, `timestamp`, `service`, `hostname`, `ddsource`, `ddtags`, `dd` and `dd.…`) gets the prefix
-    /// `custom.`. Of a key that `DD_LOGS_REDACTED_KEYS` names only `[redacted]` is sent. Texts are cut and attributes left out where the record would be larger than 1 MB.
+    /// `custom.`. Of a key that `DD_LOGS_REDACTED_KEYS` names only `[redacted]` is sent. Texts are cut and
+    /// attributes left out where the record would be larger than 1 MB, and so are attributes beyond 1,000.
     pub fn with<'v>(mut self, key: &str, value: impl Into<Value<'v>>) -> Self {
         self.set(key, value);
         self

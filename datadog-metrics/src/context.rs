@@ -15,6 +15,9 @@ use crate::slot::Slot;
 /// The most members of one set between two flushes.
 const MOST_MEMBERS: usize = 8192;
 
+/// The longest member of a set: with name and tags it has to fit into a datagram.
+const MOST_MEMBER_BYTES: usize = 1000;
+
 /// What a context's values mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
@@ -189,7 +192,7 @@ impl Context {
         let state = &mut *state;
         if let Some(times) = state.owed.members.get_mut(member) {
             *times += 1;
-        } else if member.is_empty() {
+        } else if member.is_empty() || member.len() > MOST_MEMBER_BYTES {
             state.invalid += 1;
             return;
         } else if state.owed.members.len() >= MOST_MEMBERS {

@@ -59,3 +59,7 @@ pub use handle::{Counter, Distribution, Gauge, Histogram, Timing};
 pub use metrics::Metrics;
 pub use tags::{Tag, Tags};
 pub use timer::Timer;
+
+// What a program that uses this crate alone has to name.
+pub use datadog_config::{ConfigError, DDConfig, DDConfigBuilder};
+pub use datadog_transport::{FlushReport, Health, Standalone, TransportError};

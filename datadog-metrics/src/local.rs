@@ -15,6 +15,9 @@ use crate::metrics::Metrics;
 /// The most contexts that a thread remembers. A thread that uses more forgets them all and starts again.
 const MOST_KNOWN: usize = 16_384;
 
+/// The most bytes of names and tags that one thread remembers.
+const MOST_KNOWN_BYTES: usize = 4 << 20;
+
 thread_local! {
     static LOCAL: RefCell<Local> = const { RefCell::new(Local::new()) };
 }
@@ -25,6 +28,8 @@ struct Local {
     /// Those used last, by where the caller's texts are in memory: a guess that is checked, and that saves the hash
     /// of texts that are where they were, as literals are.
     recent: [Option<Rc<Known>>; RECENT],
+    /// The names and tags in the table. What was evicted still counts, until the table is emptied.
+    known_bytes: usize,
     /// [`Metrics::evictions`] when the table was last cleaned.
     evictions: u64,
     /// By [`Slot::index`](crate::slot::Slot::index), for handles.
@@ -113,6 +118,7 @@ impl Local {
         Self {
             known: HashTable::new(),
             recent: [const { None }; RECENT],
+            known_bytes: 0,
             evictions: 0,
             cells: Vec::new(),
         }
@@ -149,6 +155,7 @@ impl Local {
         }
         let known = Rc::new(learn(metrics, kind, name, tags, hash));
         self.clean(metrics.evictions());
+        self.known_bytes += known.key.len();
         self.known
             .insert_unique(hash, Rc::clone(&known), |known| known.hash);
         known
@@ -161,8 +168,9 @@ impl Local {
             self.known.retain(|known| !known.cell.is_retired());
             self.recent = [const { None }; RECENT];
         }
-        if self.known.len() >= MOST_KNOWN {
+        if self.known.len() >= MOST_KNOWN || self.known_bytes >= MOST_KNOWN_BYTES {
             self.known.clear();
+            self.known_bytes = 0;
             self.recent = [const { None }; RECENT];
         }
     }

@@ -85,3 +85,7 @@ mod timestamp;
 mod upload;
 
 pub use profiler::Profiler;
+
+// What a program that uses this crate alone has to name.
+pub use datadog_config::{ConfigError, DDConfig, DDConfigBuilder};
+pub use datadog_transport::{FlushReport, Health, Standalone, TransportError};

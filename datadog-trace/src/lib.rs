@@ -67,3 +67,7 @@ pub use propagate::{Extract, Inject};
 pub use span::Span;
 pub use tag::TagValue;
 pub use tracer::Tracer;
+
+// What a program that uses this crate alone has to name.
+pub use datadog_config::{ConfigError, DDConfig, DDConfigBuilder};
+pub use datadog_transport::{FlushReport, Health, Standalone, TransportError};

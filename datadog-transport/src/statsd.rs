@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
@@ -20,6 +20,9 @@ const UNIX_DATAGRAM_BYTES: usize = 8192;
 /// How long one datagram may wait for room in a Unix socket's buffer (datadog-go: `statsd/options.go`).
 const WRITE_LIMIT: Duration = Duration::from_millis(100);
 
+/// How long the address of a host's name is believed.
+const REMEMBER: Duration = Duration::from_secs(60);
+
 /// A socket to a DogStatsD server. It connects when it is first used, and again after an error.
 #[derive(Debug)]
 pub struct StatsdSocket {
@@ -27,6 +30,8 @@ pub struct StatsdSocket {
     connection: Option<Connection>,
     /// Device and inode of the socket file that the connection was made to.
     file: Option<(u64, u64)>,
+    /// When the connection was made.
+    since: Option<Instant>,
 }
 
 /// Why a datagram was not taken.
@@ -57,6 +62,7 @@ impl StatsdSocket {
             url: url.clone(),
             connection: None,
             file: None,
+            since: None,
         }
     }
 
@@ -69,9 +75,18 @@ impl StatsdSocket {
     ///
     /// An agent that restarts replaces its socket file, and what is sent to the old one may vanish without an error
     /// (datadog-agent: `comp/dogstatsd/listeners/uds_common.go`). To be called before each burst of datagrams.
+    ///
+    /// Over UDP nobody tells that a server moved: there, a host's name is looked up again every minute.
     pub fn forget_replaced(&mut self) {
         if self.connection.is_some() && self.file_now() != self.file {
             self.connection = None;
+        }
+        if let DogStatsDUrl::Udp { host, .. } = &self.url
+            && host.parse::<IpAddr>().is_err()
+            && self.since.is_some_and(|since| since.elapsed() >= REMEMBER)
+            && let Ok(fresh) = connect(&self.url)
+        {
+            self.connected(fresh);
         }
     }
 
@@ -106,7 +121,10 @@ impl StatsdSocket {
         }
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            none => none.insert(connect(&self.url)?),
+            None => {
+                let fresh = connect(&self.url)?;
+                self.connected(fresh)
+            }
         };
         let result = connection.send(datagram);
         // A stream that took half of a frame can't be used any more; a full datagram socket is still good.
@@ -116,6 +134,11 @@ impl StatsdSocket {
             self.connection = None;
         }
         result
+    }
+
+    fn connected(&mut self, connection: Connection) -> &mut Connection {
+        self.since = Some(Instant::now());
+        self.connection.insert(connection)
     }
 
     fn file_now(&self) -> Option<(u64, u64)> {

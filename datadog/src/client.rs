@@ -44,12 +44,13 @@ impl DDClient {
             inner: Arc::new(Inner {
                 #[cfg(feature = "metrics")]
                 metrics: datadog_metrics::Metrics::join(&mut transport)?,
-                #[cfg(feature = "logs")]
-                logs: datadog_logs::Logs::join(&mut transport)?,
                 #[cfg(feature = "tracing")]
                 tracer: datadog_trace::Tracer::join(&mut transport)?,
                 #[cfg(feature = "profiling")]
                 profiler: datadog_profiling::Profiler::join(&mut transport)?,
+                // Last, because standard output is the one receiver that the worker can't limit in time.
+                #[cfg(feature = "logs")]
+                logs: datadog_logs::Logs::join(&mut transport)?,
                 transport: transport.start()?,
                 config,
             }),
@@ -62,7 +63,7 @@ impl DDClient {
     }
 
     /// Sends everything that is buffered, and waits for it, at most `timeout`. What a receiver does not take
-    /// stays buffered and is tried again later.
+    /// stays buffered and is tried again later. Spans of a trace that is still open are no part of it.
     pub fn flush(&self, timeout: Duration) -> FlushReport {
         self.inner.transport.flush(timeout)
     }
@@ -73,7 +74,8 @@ impl DDClient {
         self.inner.transport.shutdown(timeout)
     }
 
-    /// What became of every item so far: accepted = delivered + dropped + buffered. Prints as a table.
+    /// What became of every item so far: accepted = delivered + dropped + buffered. Prints as a table. A span is
+    /// accepted when its trace, or a part of that, goes to the worker.
     pub fn health(&self) -> Health {
         self.inner.transport.health()
     }

@@ -11,7 +11,7 @@ use crate::DDClient;
 
 /// Metrics by name and tags. Tags are pairs or `key:value` texts, and `()` for none: see [`Tags`].
 impl DDClient {
-    /// Adds `value` to a count.
+    /// Adds `value` to a count. Without a name, it is that of the active span with `.count` after it.
     #[inline]
     pub fn count(&self, name: &str, value: i64, tags: impl Tags) {
         self.metrics().count(name, value, tags);
@@ -108,7 +108,14 @@ impl DDClient {
 }
 
 impl DDClient {
-    /// The metrics alone: for [`Metrics::namespaced`], for values of a certain time, and for the macros.
+    /// The metrics alone: for [`Metrics::namespaced`], for values of a certain time, and for the macros, which keep a
+    /// handle for the place they stand at:
+    ///
+    /// ```
+    /// # let config = datadog::DDConfig::builder().environment([("", "")]).build().unwrap();
+    /// # let client = datadog::DDClient::new(config).unwrap();
+    /// datadog::metrics::count!(client.metrics(), "page.views", 1, "route" => "/cart");
+    /// ```
     #[inline]
     pub fn metrics(&self) -> &Metrics {
         &self.inner.metrics
