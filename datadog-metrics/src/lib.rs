@@ -33,7 +33,8 @@
 //! A submitted value goes into a cell of its thread, without a lock, a shared counter or an allocation. Every 2 seconds
 //! the worker reads the cells of all threads, writes one line for each context (kind, name and tags), and
 //! packs the lines into datagrams. What the server's socket does not take stays owed: the next line contains it.
-//! Every 10 seconds it adds the official clients' metrics about the client itself, `datadog.dogstatsd.client.*`.
+//! Every 10 seconds it adds the official clients' metrics about the client itself, `datadog.dogstatsd.client.*`, and where the
+//! same client has traces, `datadog.tracer.*` from their account.
 
 mod call_site;
 mod cell;
@@ -52,6 +53,7 @@ mod slot;
 mod tags;
 mod telemetry;
 mod timer;
+mod tracer_health;
 
 pub use call_site::CallSite;
 pub use event::{AlertType, Event, Priority, ServiceCheck, Status};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use datadog_config::DDConfig;
-use datadog_transport::{Account, DropReason, Queue, Seat};
+use datadog_transport::{Account, Accounts, DropReason, Queue, Seat};
 
 use crate::encode::Template;
 use crate::registry::{Limits, Registry};
@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) template: Template,
     pub(crate) account: Arc<Account>,
+    /// Those of all signals of the client.
+    pub(crate) accounts: Accounts,
     /// Lines that are not summed up: events, service checks, values of a certain time.
     pub(crate) lines: Queue<String>,
     pub(crate) tally: Tally,
@@ -30,12 +32,18 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(config: &DDConfig, seat: Seat) -> Arc<Self> {
-        let Seat { account, waker, .. } = seat;
+        let Seat {
+            account,
+            accounts,
+            waker,
+            ..
+        } = seat;
         let shared = Arc::new(Self {
             registry: Registry::new(Limits::default(), Arc::clone(&account)),
             template: Template::new(config),
             lines: Queue::new(QUEUE_BYTES, Arc::clone(&account), waker),
             account,
+            accounts,
             tally: Tally::default(),
             closed: AtomicBool::new(false),
         });

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datadog_config::DDConfig;
-use datadog_transport::{DropReason, Occasion, Pass, Signal, StatsdError, StatsdSocket};
+use datadog_transport::{
+    DropReason, Occasion, Pass, Signal, SignalKind, StatsdError, StatsdSocket,
+};
 
 use crate::context::{Context, Kind};
 use crate::encode;
 use crate::owed::Owed;
 use crate::shared::{LONGEST_LINE, Shared};
 use crate::telemetry::{News, Tally, Telemetry};
+use crate::tracer_health;
 
 /// Divides the 10 seconds that the agent sums up (datadog-go: `statsd/options.go`).
 const PERIOD: Duration = Duration::from_secs(2);
@@ -77,7 +80,11 @@ impl MetricsSink {
             return Ok(());
         }
         let dropped = self.shared.account.snapshot().dropped.total();
-        let news = self.telemetry.news(&self.shared.tally, dropped);
+        let traces = self.shared.accounts.signal(SignalKind::Traces);
+        let news = self.telemetry.news(
+            &self.shared.tally.figures(dropped),
+            &traces.map_or_else(Vec::new, |traces| tracer_health::figures(&traces)),
+        );
         let limit = self.socket.datagram_bytes();
         let mut rest = news.as_slice();
         while !rest.is_empty() {

@@ -1,6 +1,6 @@
 //! What the client says about itself, as the official clients do (datadog-go: `statsd/telemetry.go`).
 
-use std::fmt::Write;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -21,9 +21,6 @@ const KINDS: [(Kind, &str); 6] = [
     (Kind::Set, "set"),
 ];
 
-/// How many metrics there are: 7 of all values, and 2 of each kind.
-const METRICS: usize = 7 + 2 * KINDS.len();
-
 /// Counts since the start, which callers and the worker add to.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -41,18 +38,28 @@ pub(crate) struct Tally {
 #[derive(Debug)]
 pub(crate) struct Telemetry {
     due: Instant,
-    /// The end of its lines.
+    /// The end of the lines about metrics.
     tail: String,
-    /// By the order of [`Tally::metrics`].
-    told: [u64; METRICS],
+    /// The end of the lines about traces.
+    tracer_tail: String,
+    /// Counts by name and tag.
+    told: HashMap<(&'static str, String), u64>,
 }
 
-/// One metric about the client.
+/// One metric about the client: its count since the start.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Figure {
+    name: &'static str,
+    /// A tag of its own with a comma behind it, or nothing.
+    tag: String,
+    count: u64,
+}
+
+/// A figure that changed.
 #[derive(Debug)]
 pub(crate) struct News {
     pub(crate) line: String,
-    at: usize,
-    count: u64,
+    figure: Figure,
 }
 
 impl Tally {
@@ -60,30 +67,61 @@ impl Tally {
         counter.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Every metric: its name behind `datadog.dogstatsd.client.`, the kind it is about, and its count.
-    fn metrics(&self, dropped: u64) -> [(&'static str, &'static str, u64); METRICS] {
+    /// Every figure, where `dropped` values were dropped since the start.
+    pub(crate) fn figures(&self, dropped: u64) -> Vec<Figure> {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let sum = |counters: &[AtomicU64]| counters.iter().map(read).sum();
         let of_all = [
-            ("metrics", "", sum(&self.values)),
-            ("events", "", read(&self.events)),
-            ("service_checks", "", read(&self.service_checks)),
-            ("metric_dropped_on_receive", "", dropped),
-            ("packets_sent", "", read(&self.packets_sent)),
-            ("bytes_sent", "", read(&self.bytes_sent)),
-            ("aggregated_context", "", sum(&self.contexts)),
+            ("datadog.dogstatsd.client.metrics", sum(&self.values)),
+            ("datadog.dogstatsd.client.events", read(&self.events)),
+            (
+                "datadog.dogstatsd.client.service_checks",
+                read(&self.service_checks),
+            ),
+            (
+                "datadog.dogstatsd.client.metric_dropped_on_receive",
+                dropped,
+            ),
+            (
+                "datadog.dogstatsd.client.packets_sent",
+                read(&self.packets_sent),
+            ),
+            (
+                "datadog.dogstatsd.client.bytes_sent",
+                read(&self.bytes_sent),
+            ),
+            (
+                "datadog.dogstatsd.client.aggregated_context",
+                sum(&self.contexts),
+            ),
         ];
-        std::array::from_fn(|at| match at.checked_sub(of_all.len()) {
-            None => of_all[at],
-            Some(at) => {
-                let (kind, name) = KINDS[at / 2];
-                let (metric, counters) = match at % 2 {
-                    0 => ("metrics_by_type", &self.values),
-                    _ => ("aggregated_context_by_type", &self.contexts),
-                };
-                (metric, name, read(&counters[kind as usize]))
-            }
-        })
+        let of_all = of_all
+            .into_iter()
+            .map(|(name, count)| Figure::new(name, "", count));
+        let by_type = [
+            ("datadog.dogstatsd.client.metrics_by_type", &self.values),
+            (
+                "datadog.dogstatsd.client.aggregated_context_by_type",
+                &self.contexts,
+            ),
+        ];
+        let of_kinds = KINDS.into_iter().flat_map(|(kind, name)| {
+            let tag = format!("metrics_type:{name},");
+            by_type.map(|(metric, counters)| {
+                Figure::new(metric, tag.as_str(), read(&counters[kind as usize]))
+            })
+        });
+        of_all.chain(of_kinds).collect()
+    }
+}
+
+impl Figure {
+    pub(crate) fn new(name: &'static str, tag: impl Into<String>, count: u64) -> Self {
+        Self {
+            name,
+            tag: tag.into(),
+            count,
+        }
     }
 }
 
@@ -94,15 +132,19 @@ impl Telemetry {
             DogStatsDUrl::UnixStream(_) => "uds-stream",
             _ => "uds",
         };
+        let version = env!("CARGO_PKG_VERSION");
         let tail = template.tail(&[
             ("client", "rust"),
-            ("client_version", env!("CARGO_PKG_VERSION")),
+            ("client_version", version),
             ("client_transport", transport),
         ]);
+        // As dd-trace-go: `ddtrace/tracer/option.go`, `statsTags`.
+        let tracer_tail = template.tail(&[("lang", "rust"), ("tracer_version", version)]);
         Self {
             due: Instant::now() + PERIOD,
             tail,
-            told: [0; METRICS],
+            tracer_tail,
+            told: HashMap::new(),
         }
     }
 
@@ -110,38 +152,35 @@ impl Telemetry {
         now >= self.due
     }
 
-    /// What happened since it was told last. `dropped` is the number of values dropped since the start.
-    pub(crate) fn news(&self, tally: &Tally, dropped: u64) -> Vec<News> {
-        let metrics = tally.metrics(dropped).into_iter().enumerate();
-        let news = metrics.map(|(at, (name, kind, count))| News {
-            line: self.line(name, kind, count - self.told[at]),
-            at,
-            count,
-        });
-        news.filter(|news| news.count > self.told[news.at])
+    /// What happened since it was told last: of the metrics, and of the tracer.
+    pub(crate) fn news(&self, metrics: &[Figure], tracer: &[Figure]) -> Vec<News> {
+        let metrics = metrics.iter().map(|figure| (figure, &self.tail));
+        let tracer = tracer.iter().map(|figure| (figure, &self.tracer_tail));
+        metrics
+            .chain(tracer)
+            .filter_map(|(figure, tail)| {
+                let Figure { name, tag, count } = figure;
+                let told = self.told.get(&(*name, tag.clone())).copied();
+                let new = count.saturating_sub(told.unwrap_or(0));
+                // Behind the tail's `|#`.
+                let (start, tags) = tail.split_at(2);
+                (new > 0).then(|| News {
+                    line: format!("{name}:{new}|c{start}{tag}{tags}"),
+                    figure: figure.clone(),
+                })
+            })
             .collect()
     }
 
     /// News that the server took.
     pub(crate) fn told(&mut self, news: &News) {
-        self.told[news.at] = news.count;
+        let Figure { name, tag, count } = &news.figure;
+        self.told.insert((*name, tag.clone()), *count);
     }
 
     /// Starts the next period.
     pub(crate) fn rest(&mut self, now: Instant) {
         self.due = now + PERIOD;
-    }
-
-    fn line(&self, name: &str, kind: &str, count: u64) -> String {
-        let mut line = format!("datadog.dogstatsd.client.{name}:{count}|c");
-        if kind.is_empty() {
-            line.push_str(&self.tail);
-        } else {
-            // Behind the tail's `|#`.
-            let (start, tags) = self.tail.split_at(2);
-            let _ = write!(line, "{start}metrics_type:{kind},{tags}");
-        }
-        line
     }
 }
 
@@ -164,7 +203,7 @@ mod tests {
         assert!(telemetry.is_due(Instant::now() + PERIOD));
 
         let lines = |telemetry: &Telemetry, tally: &Tally| -> String {
-            let news = telemetry.news(tally, 2);
+            let news = telemetry.news(&tally.figures(2), &[]);
             news.into_iter().map(|news| news.line).collect()
         };
         let tally = Tally::default();
@@ -183,7 +222,7 @@ mod tests {
         assert_eq!(lines(&telemetry, &tally), expected);
         assert_eq!(lines(&telemetry, &tally), expected);
 
-        let taken = telemetry.news(&tally, 2);
+        let taken = telemetry.news(&tally.figures(2), &[]);
         taken[1..].iter().for_each(|news| telemetry.told(news));
         Tally::add(&tally.values[Kind::Gauge as usize], 1);
         let expected = format!(
@@ -191,5 +230,15 @@ mod tests {
              datadog.dogstatsd.client.metrics_by_type:1|c|#metrics_type:gauge,{tags}\n"
         );
         assert_eq!(lines(&telemetry, &tally), expected);
+
+        let flushed = [Figure::new("datadog.tracer.flush_bytes", "", 7)];
+        let news = telemetry.news(&[], &flushed);
+        let expected = format!(
+            "datadog.tracer.flush_bytes:7|c|#service:shop,lang:rust,tracer_version:{}\n",
+            env!("CARGO_PKG_VERSION")
+        );
+        assert_eq!(news[0].line, expected);
+        telemetry.told(&news[0]);
+        assert!(telemetry.news(&[], &flushed).is_empty());
     }
 }

@@ -4,8 +4,8 @@ mod serialize;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -135,6 +135,12 @@ pub struct Account {
     refresh: OnceLock<Refresh>,
 }
 
+/// The accounts of all signals of a client, for a signal that tells about the others. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Accounts {
+    all: Arc<OnceLock<BTreeMap<SignalKind, Arc<Account>>>>,
+}
+
 struct Refresh(Box<dyn Fn() + Send + Sync>);
 
 impl fmt::Debug for Refresh {
@@ -258,6 +264,24 @@ impl Account {
         } else {
             self.rare.try_lock()
         }
+    }
+}
+
+impl Accounts {
+    /// The account of one signal as it stands; `None` where the client does not have it, or has not started yet.
+    pub fn signal(&self, kind: SignalKind) -> Option<SignalHealth> {
+        Some(self.all.get()?.get(&kind)?.snapshot())
+    }
+
+    /// The accounts of all signals.
+    pub(crate) fn health(&self) -> Health {
+        let all = self.all.get().into_iter().flatten();
+        Health::new(all.map(|(kind, account)| (*kind, account.snapshot())))
+    }
+
+    /// Tells which accounts there are. Once only.
+    pub(crate) fn set(&self, accounts: BTreeMap<SignalKind, Arc<Account>>) {
+        let _ = self.all.set(accounts);
     }
 }
 

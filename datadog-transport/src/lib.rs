@@ -41,7 +41,7 @@ pub use error::TransportError;
 pub use error_report::{ErrorReport, ErrorStack};
 pub use fork::Birthplace;
 pub use health::{
-    Account, DropReason, Drops, FlushReport, Health, LastError, SignalHealth, SignalKind,
+    Account, Accounts, DropReason, Drops, FlushReport, Health, LastError, SignalHealth, SignalKind,
 };
 pub use http::{Answer, Headers, SendError};
 pub use info::AgentInfo;

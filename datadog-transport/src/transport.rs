@@ -1,6 +1,5 @@
 //! A started client's transport: the handle to its worker.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle, ThreadId};
@@ -14,8 +13,8 @@ use crate::fork::Birthplace;
 use crate::http::HttpClient;
 use crate::worker::{self, Brake, Control, Controls, Driven};
 use crate::{
-    Account, AgentClient, FlushReport, Health, IntakeClient, Signal, SignalHealth, SignalKind,
-    TransportError, Waker,
+    Account, Accounts, AgentClient, FlushReport, Health, IntakeClient, Signal, SignalHealth,
+    SignalKind, TransportError, Waker,
 };
 
 /// A longer time limit is the same as this one: a clock can't add every duration.
@@ -32,13 +31,14 @@ pub struct TransportBuilder {
     agent: Option<Arc<AgentClient>>,
     http: Vec<HttpClient>,
     signals: Vec<Driven>,
+    accounts: Accounts,
 }
 
 /// The transport of a running client: flush, shutdown and health. Dropping it shuts it down within
 /// [`DDConfig::shutdown_timeout`].
 pub struct Transport {
     sender: Sender<Control>,
-    accounts: BTreeMap<SignalKind, Arc<Account>>,
+    accounts: Accounts,
     brake: Arc<Brake>,
     /// `None` after it ended.
     worker: Mutex<Option<JoinHandle<()>>>,
@@ -55,6 +55,8 @@ pub struct Seat {
     pub account: Arc<Account>,
     /// Wakes the worker for this signal.
     pub waker: Waker,
+    /// The accounts of all signals of the client.
+    pub accounts: Accounts,
 }
 
 impl TransportBuilder {
@@ -68,6 +70,7 @@ impl TransportBuilder {
             agent: None,
             http: Vec::new(),
             signals: Vec::new(),
+            accounts: Accounts::default(),
         }
     }
 
@@ -114,6 +117,7 @@ impl TransportBuilder {
         let (signal, handle) = make(Seat {
             account: Arc::clone(&account),
             waker: waker.clone(),
+            accounts: self.accounts.clone(),
         });
         self.signals
             .push(Driven::new(kind, Box::new(signal), account, waker));
@@ -129,8 +133,8 @@ impl TransportBuilder {
         let accounts = self
             .signals
             .iter()
-            .map(|driven| (driven.kind, Arc::clone(&driven.account)))
-            .collect();
+            .map(|driven| (driven.kind, Arc::clone(&driven.account)));
+        self.accounts.set(accounts.collect());
         for problem in self.config.problems() {
             log::warn!(target: "datadog", "{problem}");
         }
@@ -143,7 +147,7 @@ impl TransportBuilder {
             .map_err(TransportError::Thread)?;
         Ok(Transport {
             sender: self.sender,
-            accounts,
+            accounts: self.accounts,
             brake,
             worker_id: worker.thread().id(),
             worker: Mutex::new(Some(worker)),
@@ -209,11 +213,7 @@ impl Transport {
 
     /// The account of every signal.
     pub fn health(&self) -> Health {
-        Health::new(
-            self.accounts
-                .iter()
-                .map(|(kind, account)| (*kind, account.snapshot())),
-        )
+        self.accounts.health()
     }
 
     fn flush_and_wait(&self, kind: Option<SignalKind>, timeout: Duration) -> FlushReport {
@@ -269,7 +269,7 @@ impl fmt::Debug for TransportBuilder {
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transport")
-            .field("signals", &self.accounts.keys())
+            .field("accounts", &self.accounts)
             .finish_non_exhaustive()
     }
 }

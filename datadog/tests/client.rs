@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use datadog::{DDClient, DDConfig, DDConfigBuilder, DropReason, SignalKind};
-use datadog_local_agent::LocalAgent;
+use datadog_local_agent::{Endpoint, Fault, LocalAgent, Received};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -297,4 +297,42 @@ fn bad_values_from_code_are_errors_and_those_of_the_environment_are_problems() {
         "{problems:?}"
     );
     assert_eq!(config.trace_agent().to_string(), "http://localhost:8126");
+}
+
+#[test]
+fn the_tracers_account_comes_as_metrics() {
+    let agent = LocalAgent::start().unwrap();
+    let client = start(over_sockets(&agent));
+    agent.fail_next(1, Endpoint::Traces, Fault::Status(400));
+    for spans in [3, 20] {
+        (0..spans).for_each(|_| client.trace("work").finish());
+        client.flush(LIMIT);
+    }
+    let traces = client.health().signal(SignalKind::Traces);
+    let refused = traces.dropped.get(DropReason::Refused(400));
+    assert_eq!((traces.delivered + refused, traces.buffered), (23, 0));
+    assert!(traces.delivered > 0 && refused > 0, "{}", client.health());
+
+    let figures = [
+        ("datadog.tracer.spans_finished", traces.accepted),
+        ("datadog.tracer.flush.spans.total", traces.delivered),
+        ("datadog.tracer.flush_bytes", traces.bytes),
+        ("datadog.tracer.api.requests.total", traces.requests),
+        ("datadog.tracer.queue.dropped.spans", refused),
+    ];
+    let told = |got: &Received| {
+        let mut figures = figures.iter();
+        figures.all(|(name, figure)| got.metric_sum(name) == *figure as f64)
+    };
+    agent.wait_for(LIMIT, told).unwrap();
+    for (name, _) in figures {
+        let tags = ["lang:rust", "service:shop", "env:test"];
+        let metrics = agent.metrics_named(name);
+        let tagged = |tag| metrics.iter().all(|metric| metric.has_tag(tag));
+        assert!(tags.into_iter().all(tagged), "{metrics:?}");
+    }
+    let dropped = agent.metrics_named("datadog.tracer.queue.dropped.spans");
+    assert!(dropped[0].has_tag("reason:refused_with_400"), "{dropped:?}");
+    assert_eq!(agent.refusals(), []);
+    assert_balanced(&client);
 }
