@@ -43,6 +43,8 @@ macro_rules! option_table {
             dogstatsd_host: Host = "DD_DOGSTATSD_HOST", Metrics;
             /// The port of DogStatsD. Default: 8125.
             metrics_port: Port = "DD_DOGSTATSD_PORT", Metrics;
+            /// Base URL of the metrics intake, without the paths `/api/v2/series` and `/api/v1/distribution_points`. Default: the site's API, if there is an API key. Used with `DD_METRICS_AGENTLESS`.
+            metrics_url: Intake = "DD_METRICS_URL", Metrics;
             /// Base URL of the logs intake, without the path `/api/v2/logs`. Default: the site's intake, if there is an API key.
             logs_direct_submission_url: Intake = "DD_LOGS_DIRECT_SUBMISSION_URL", Logs;
             /// Base URL of the profiles intake, without the path `/api/v2/profile`. Default: the site's intake, if there is an API key. Used with `DD_PROFILING_AGENTLESS`.
@@ -128,6 +130,8 @@ macro_rules! option_table {
             logs_buffer_bytes: Count = "DD_LOGS_BUFFER_SIZE_BYTES", Logs, default "25165824";
             /// Whether logs carry the ids of the active span.
             logs_injection: Flag = "DD_LOGS_INJECTION", Logs, default "true";
+            /// Whether metrics go straight to the metrics intake, with the API key, instead of to DogStatsD. Events and service checks are dropped then.
+            metrics_agentless: Flag = "DD_METRICS_AGENTLESS", Metrics, default "false";
             /// Whether metrics of the process itself are sent.
             runtime_metrics_enabled: Flag = "DD_RUNTIME_METRICS_ENABLED", Metrics, default "false", otel "OTEL_METRICS_EXPORTER";
             /// Whether profiles are made and sent.
