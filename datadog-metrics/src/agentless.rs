@@ -9,10 +9,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use datadog_config::DDConfig;
 use datadog_transport::{
-    DropReason, Headers, IntakeClient, Occasion, Outbox, Part, Pass, Payload, Signal,
-    TransportBuilder, TransportError,
+    DropReason, IntakeClient, Occasion, Pass, Signal, TransportBuilder, TransportError,
 };
 
+use crate::bodies::Bodies;
 use crate::context::{Context, Kind};
 use crate::encode::{float, unix_seconds, write_float};
 use crate::owed::Owed;
@@ -24,13 +24,6 @@ const DISTRIBUTIONS_PATH: &str = "/api/v1/distribution_points";
 /// The interval that the agent sums up, too.
 const INTERVAL: u64 = 10;
 const PERIOD: Duration = Duration::from_secs(INTERVAL);
-
-/// The most bytes of one request as sent (public API reference, "Submit metrics"). Bodies keep it before they are
-/// compressed, and so keep the limit of 5,242,880 bytes unpacked as well.
-const MAX_BYTES: usize = 512_000;
-
-/// The most bytes of requests of one kind that wait for the intake.
-const OUTBOX_BYTES: usize = 8 << 20;
 
 /// The most tags that Datadog keeps of one metric.
 const MAX_TAGS: usize = 100;
@@ -73,10 +66,7 @@ impl AgentlessSink {
         intake: Option<IntakeClient>,
         shared: Arc<Shared>,
     ) -> Self {
-        let bodies = || Bodies {
-            list: JsonList::default(),
-            outbox: Outbox::new(OUTBOX_BYTES, Arc::clone(&shared.account)),
-        };
+        let bodies = || Bodies::new(Arc::clone(&shared.account));
         Self {
             intake,
             host: config.hostname().unwrap_or_default().to_owned(),
@@ -214,18 +204,13 @@ impl AgentlessSink {
     fn deliver(&mut self, pass: &Pass) -> Option<Instant> {
         let intake = self.intake.as_ref()?;
         let limit = intake.limit();
-        self.series.close_list();
-        self.distributions.close_list();
-        let series = self.series.outbox.deliver(pass, limit, |payload, limit| {
+        let series = self.series.deliver(pass, limit, |payload, limit| {
             intake.post_compressed(SERIES_PATH, payload, limit)
         });
         // This path takes no gzip.
-        let distributions = self
-            .distributions
-            .outbox
-            .deliver(pass, limit, |payload, limit| {
-                intake.post(DISTRIBUTIONS_PATH, payload, limit)
-            });
+        let distributions = self.distributions.deliver(pass, limit, |payload, limit| {
+            intake.post(DISTRIBUTIONS_PATH, payload, limit)
+        });
         series.into_iter().chain(distributions).min()
     }
 }
@@ -252,8 +237,8 @@ impl Signal for AgentlessSink {
     fn close(&mut self) {
         self.shared.close();
         self.shared.count();
-        self.series.outbox.close();
-        self.distributions.outbox.close();
+        self.series.close();
+        self.distributions.close();
     }
 }
 
@@ -281,68 +266,6 @@ impl Seconds {
             next
         })
     }
-}
-
-/// Requests of one path: the one that is being written, and those that wait.
-#[derive(Debug)]
-struct Bodies {
-    list: JsonList,
-    outbox: Outbox,
-}
-
-impl Bodies {
-    fn push(&mut self, entry: &str, items: u64) {
-        if !self.list.has_room(entry.len()) {
-            self.close_list();
-        }
-        self.list.push(entry.as_bytes(), items);
-    }
-
-    fn close_list(&mut self) {
-        let list = std::mem::take(&mut self.list);
-        if !list.entries.is_empty() {
-            self.outbox.push(list.close());
-        }
-    }
-}
-
-const START: &[u8] = br#"{"series":["#;
-const END: &[u8] = b"]}";
-
-/// A request body that is being written.
-#[derive(Debug, Default)]
-struct JsonList {
-    body: Vec<u8>,
-    entries: Vec<Part>,
-}
-
-impl JsonList {
-    fn has_room(&self, entry: usize) -> bool {
-        self.entries.is_empty() || self.body.len() + 1 + entry + END.len() <= MAX_BYTES
-    }
-
-    fn push(&mut self, entry: &[u8], items: u64) {
-        let before = if self.entries.is_empty() { START } else { b"," };
-        self.body.extend_from_slice(before);
-        let start = self.body.len();
-        self.body.extend_from_slice(entry);
-        let bytes = start..self.body.len();
-        self.entries.push(Part { bytes, items });
-    }
-
-    fn close(mut self) -> Payload {
-        self.body.extend_from_slice(END);
-        let headers: Headers = vec![("Content-Type", "application/json".to_owned())];
-        Payload::list(self.body, headers, self.entries, frame)
-    }
-}
-
-fn frame(entries: &[(&[u8], u64)]) -> Payload {
-    let mut list = JsonList::default();
-    for (entry, items) in entries {
-        list.push(entry, *items);
-    }
-    list.close()
 }
 
 /// A count or gauge of a certain time.
@@ -483,17 +406,6 @@ mod tests {
         assert_eq!(seconds.next(5000, Occasion::Flush), None);
         assert_eq!(seconds.next(5001, Occasion::Flush), Some(5001 + AHEAD));
         assert_eq!(seconds.next(4000, Occasion::Flush), Some(4000), "set back");
-    }
-
-    #[test]
-    fn a_body_is_filled_to_the_last_byte() {
-        let mut list = JsonList::default();
-        list.push(b"1", 1);
-        let room = MAX_BYTES - START.len() - 1 - END.len() - 1;
-        assert!(list.has_room(room));
-        assert!(!list.has_room(room + 1));
-        list.push(&vec![b'2'; room], 1);
-        assert_eq!(list.close().bytes(), MAX_BYTES);
     }
 
     #[test]

@@ -57,6 +57,7 @@
 //! - The metrics about the client itself are not sent.
 
 mod agentless;
+mod bodies;
 mod call_site;
 mod cell;
 mod context;
