@@ -41,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) trace_agent: Chosen<AgentUrl>,
     pub(crate) dogstatsd: Chosen<DogStatsDUrl>,
     pub(crate) logs_intake: Option<IntakeUrl>,
+    pub(crate) metrics_intake: Option<IntakeUrl>,
     pub(crate) profiles_intake: Option<IntakeUrl>,
     pub(crate) problems: Vec<Problem>,
 }
@@ -157,6 +158,12 @@ impl DDConfig {
         self.0.logs_intake.as_ref()
     }
 
+    /// Base URL of the metrics intake, without the paths `/api/v2/series` and `/api/v1/distribution_points`: the configured one,
+    /// else that of the site if there is an API key. `None` where [`metrics_agentless`](Self::metrics_agentless) is off.
+    pub fn metrics_intake_url(&self) -> Option<&IntakeUrl> {
+        self.0.metrics_intake.as_ref()
+    }
+
     /// Base URL of the profiles intake, without the path `/api/v2/profile`: the configured one, else that of the site if there
     /// is an API key. `None` where [`profiling_agentless`](Self::profiling_agentless) is off.
     pub fn profiles_intake_url(&self) -> Option<&IntakeUrl> {
@@ -214,6 +221,7 @@ impl DDConfig {
             chosen("trace_agent", &inner.trace_agent),
             chosen("dogstatsd", &inner.dogstatsd),
             intake("logs_intake", inner.logs_intake.as_ref()),
+            intake("metrics_intake", inner.metrics_intake.as_ref()),
             intake("profiles_intake", inner.profiles_intake.as_ref()),
             fact("service", &inner.service),
             fact("env", &inner.env),

@@ -77,6 +77,11 @@ pub(crate) fn derive(mut settings: Settings, host: &Host, mut problems: Vec<Prob
             &settings.logs_direct_submission_url,
             "http-intake.logs",
         ),
+        metrics_intake: settings
+            .metrics_agentless
+            .value
+            .then(|| intake(&settings, &settings.metrics_url, "api"))
+            .flatten(),
         profiles_intake: settings
             .profiling_agentless
             .value

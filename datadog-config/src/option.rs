@@ -43,13 +43,15 @@ macro_rules! option_table {
             dogstatsd_host: Host = "DD_DOGSTATSD_HOST", Metrics;
             /// The port of DogStatsD. Default: 8125.
             metrics_port: Port = "DD_DOGSTATSD_PORT", Metrics;
+            /// Base URL of the metrics intake, without the paths `/api/v2/series` and `/api/v1/distribution_points`. Default: the site's API, if there is an API key. Used with `DD_METRICS_AGENTLESS`.
+            metrics_url: Intake = "DD_METRICS_URL", Metrics;
             /// Base URL of the logs intake, without the path `/api/v2/logs`. Default: the site's intake, if there is an API key.
             logs_direct_submission_url: Intake = "DD_LOGS_DIRECT_SUBMISSION_URL", Logs;
             /// Base URL of the profiles intake, without the path `/api/v2/profile`. Default: the site's intake, if there is an API key. Used with `DD_PROFILING_AGENTLESS`.
             profiling_url: Intake = "DD_PROFILING_URL", Profiles;
             /// What the Datadog admission controller knows of this container.
             external_env: Text = "DD_EXTERNAL_ENV", General;
-            /// Whether the tags of the process (name and directory of the executable, working directory) are sent.
+            /// Whether the tags of the process (name and directory of the executable, working directory) are sent. Without effect so far.
             process_tags_enabled: Flag = "DD_EXPERIMENTAL_PROPAGATE_PROCESS_TAGS_ENABLED", General, default "true";
             /// Whether the client logs as much as it can about itself. Without effect so far.
             debug: Flag = "DD_TRACE_DEBUG", General, default "false", otel "OTEL_LOG_LEVEL";
@@ -115,7 +117,7 @@ macro_rules! option_table {
             stats_computation_enabled: Flag = "DD_TRACE_STATS_COMPUTATION_ENABLED" | "DD_TRACE_COMPUTE_STATS", Traces, default "true";
             /// Longest `x-datadog-tags` header that is read or written, in bytes.
             x_datadog_tags_max_length: TagsLength = "DD_TRACE_X_DATADOG_TAGS_MAX_LENGTH", Traces, default "512";
-            /// Where logs go: to the logs intake, or as lines of JSON to the standard output, a file or the Agent's log port.
+            /// Where logs go: to the logs intake, or as lines of JSON to the standard output, a file or the Agent's log port. Whoever reads the standard output must keep up: the worker waits for it.
             logs_output: Output = "DD_LOGS_OUTPUT", Logs, default "intake";
             /// Attributes of logs whose values are not sent: the last parts of their keys. Case, `_` and `-` make no difference.
             logs_redacted_keys: List = "DD_LOGS_REDACTED_KEYS", Logs,
@@ -128,6 +130,8 @@ macro_rules! option_table {
             logs_buffer_bytes: Count = "DD_LOGS_BUFFER_SIZE_BYTES", Logs, default "25165824";
             /// Whether logs carry the ids of the active span.
             logs_injection: Flag = "DD_LOGS_INJECTION", Logs, default "true";
+            /// Whether metrics go straight to the metrics intake, with the API key, instead of to DogStatsD. Events and service checks are dropped then.
+            metrics_agentless: Flag = "DD_METRICS_AGENTLESS", Metrics, default "false";
             /// Whether metrics of the process itself are sent. Without effect so far.
             runtime_metrics_enabled: Flag = "DD_RUNTIME_METRICS_ENABLED", Metrics, default "false", otel "OTEL_METRICS_EXPORTER";
             /// Whether profiles are made and sent.

@@ -291,6 +291,31 @@ fn the_profiles_intake_is_used_only_without_an_agent() {
 }
 
 #[test]
+fn the_metrics_intake_is_used_only_without_an_agent() {
+    let intake = |builder: DDConfigBuilder| {
+        builder
+            .build()
+            .unwrap()
+            .metrics_intake_url()
+            .map(ToString::to_string)
+    };
+    let agentless = ("DD_METRICS_AGENTLESS", "true");
+    let url = ("DD_METRICS_URL", "http://127.0.0.1:9/x/");
+    let key = "0".repeat(32);
+    assert_eq!(intake(hermetic(&[url]).api_key(key.clone())), None);
+    assert_eq!(intake(hermetic(&[agentless])), None);
+    let of_site = hermetic(&[agentless]).datadog_site("us5").api_key(key);
+    assert_eq!(
+        intake(of_site).as_deref(),
+        Some("https://api.us5.datadoghq.com:443")
+    );
+    assert_eq!(
+        intake(hermetic(&[agentless, url])).as_deref(),
+        Some("http://127.0.0.1:9/x")
+    );
+}
+
+#[test]
 fn header_formats_of_their_own_beat_the_common_ones() {
     let variables = [
         ("DD_TRACE_PROPAGATION_STYLE", "b3"),

@@ -97,7 +97,7 @@ impl Kind {
         }
     }
 
-    fn has_samples(self) -> bool {
+    pub(crate) fn has_samples(self) -> bool {
         matches!(self, Self::Histogram | Self::Distribution | Self::Timing)
     }
 }
@@ -284,15 +284,12 @@ impl Context {
     }
 
     /// Takes back what the socket did not take.
-    pub(crate) fn give_back(&self, owed: Owed) {
+    pub(crate) fn give_back(&self, mut owed: Owed) {
         let mut state = self.state.lock();
-        state.owed.items += owed.items;
-        state.owed.sum = state.owed.sum.wrapping_add(owed.sum);
-        for (member, times) in owed.members {
-            *state.owed.members.entry(member).or_default() += times;
-        }
+        let samples = std::mem::take(&mut owed.samples);
+        state.owed.absorb(owed);
         if self.kind.has_samples() {
-            state.owed.samples.merge(owed.samples, &self.home.budget);
+            state.owed.samples.merge(samples, &self.home.budget);
         }
     }
 

@@ -36,9 +36,11 @@ impl Template {
         template.add_tag("service", config.service());
         template.add_tag("env", config.env().unwrap_or_default());
         template.add_tag("version", config.version().unwrap_or_default());
-        // The tag by which the agent finds the pod (datadog-go: `statsd/statsd.go`).
-        let pod = config.internal_entity_id().unwrap_or_default();
-        template.add_tag("dd.internal.entity_id", pod);
+        if !config.metrics_agentless() {
+            // The tag by which the agent finds the pod (datadog-go: `statsd/statsd.go`).
+            let pod = config.internal_entity_id().unwrap_or_default();
+            template.add_tag("dd.internal.entity_id", pod);
+        }
         for (key, value) in config.tags() {
             let value = (!value.is_empty()).then_some(value.as_str());
             template.tags.extend(clean_tag(key, value));
@@ -268,7 +270,7 @@ pub(crate) fn float(value: f64) -> String {
 }
 
 /// The shortest form that reads back as the same number, with an exponent where that is shorter by far.
-fn write_float(line: &mut String, value: f64) {
+pub(crate) fn write_float(line: &mut String, value: f64) {
     let _ = write!(line, "{value:?}");
     if line.ends_with(".0") {
         line.truncate(line.len() - 2);

@@ -35,7 +35,30 @@
 //! packs the lines into datagrams. What the server's socket does not take stays owed: the next line contains it.
 //! Every 10 seconds it adds the official clients' metrics about the client itself, `datadog.dogstatsd.client.*`, and where the
 //! same client has traces, `datadog.tracer.*` from their account.
+//!
+//! # Without an agent
+//!
+//! With [`metrics_agentless`](datadog_config::DDConfig::metrics_agentless), or `DD_METRICS_AGENTLESS=true` in the
+//! environment, the worker posts the same contexts to the API of the site every 10 seconds, with the API key:
+//!
+//! | kind | arrives as |
+//! |---|---|
+//! | count | a count of 10 seconds |
+//! | gauge | a gauge |
+//! | set | a gauge: how many different members there were since the last post |
+//! | distribution, histogram, timing, `measure` | a distribution of the same name; timings in milliseconds |
+//! | `count_at`, `gauge_at` | a count of one second, a gauge |
+//! | event, service check | is dropped, as `NoReceiver` |
+//!
+//! - Of more than 1,024 values of one context between two posts, an even choice of 1,024 arrives. The API has no sample
+//!   rate, so the rest counts as dropped, as `Sampled`, and the distribution's count and sum are lower by their part.
+//! - Datadog keeps one point for each name, tags, host and second. The client never sends two; but two processes with
+//!   equal names, tags and host overwrite each other, so give each a tag of its own.
+//! - A context with more than 100 tags, the most that Datadog keeps, is dropped as `Invalid`.
+//! - The metrics about the client itself are not sent.
 
+mod agentless;
+mod bodies;
 mod call_site;
 mod cell;
 mod context;

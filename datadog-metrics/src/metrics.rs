@@ -9,6 +9,7 @@ use datadog_transport::{
 };
 use hashbrown::DefaultHashBuilder;
 
+use crate::agentless::{self, AgentlessSink};
 use crate::context::{Context, Home, Kind, Value};
 use crate::event::{Event, ServiceCheck};
 use crate::handle::{Counter, Distribution, Gauge, Histogram, Timing};
@@ -45,17 +46,27 @@ impl Metrics {
         Standalone::start(config, Self::join)
     }
 
-    /// Adds the metrics signal to a client that is being put together.
+    /// Adds the metrics signal to a client that is being put together. Where metrics are to go to the intake, but there is
+    /// neither an API key nor a URL of an intake, they are counted as dropped.
     ///
     /// # Errors
     ///
-    /// None today.
+    /// [`TransportError::TlsMissing`] for an `https` intake without the feature `tls`.
     pub fn join(transport: &mut TransportBuilder) -> Result<Self, TransportError> {
         let config = transport.config().clone();
-        let shared = transport.add(SignalKind::Metrics, |seat| {
-            let shared = Shared::new(&config, seat);
-            (MetricsSink::new(&config, Arc::clone(&shared)), shared)
-        });
+        let shared = if config.metrics_agentless() {
+            let intake = agentless::intake(transport)?;
+            transport.add(SignalKind::Metrics, |seat| {
+                let shared = Shared::new(&config, seat);
+                let sink = AgentlessSink::new(&config, intake, Arc::clone(&shared));
+                (sink, shared)
+            })
+        } else {
+            transport.add(SignalKind::Metrics, |seat| {
+                let shared = Shared::new(&config, seat);
+                (MetricsSink::new(&config, Arc::clone(&shared)), shared)
+            })
+        };
         Ok(Self {
             scope: shared.new_scope(),
             shared,

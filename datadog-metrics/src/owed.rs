@@ -28,6 +28,15 @@ impl Owed {
         }
     }
 
+    /// Adds what another context of the same kind without samples owes.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        self.items += other.items;
+        self.sum = self.sum.wrapping_add(other.sum);
+        for (member, times) in other.members {
+            *self.members.entry(member).or_default() += times;
+        }
+    }
+
     /// Splits off the first samples, with their share of the values.
     pub(crate) fn split_first_samples(&mut self, count: usize) -> Self {
         let samples = self.samples.split_first(count);

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use datadog_config::DDConfig;
 use datadog_transport::{Account, Accounts, DropReason, Queue, Seat};
 
+use crate::context::Context;
 use crate::encode::Template;
+use crate::owed::Owed;
 use crate::registry::{Limits, Registry};
 use crate::telemetry::Tally;
 
@@ -69,6 +71,23 @@ impl Shared {
         };
         self.account.accept(1);
         self.account.drop_items(refused, 1);
+    }
+
+    /// Takes what is owed out of one context after the other. What is not taken stays owed.
+    pub(crate) fn owed(&self) -> impl Iterator<Item = (Arc<Context>, Owed)> {
+        self.registry.all().into_iter().filter_map(|context| {
+            let (new, owed) = context.take();
+            Tally::add(&self.tally.values[context.kind as usize], new);
+            let owed = owed?;
+            Tally::add(&self.tally.contexts[context.kind as usize], 1);
+            Some((context, owed))
+        })
+    }
+
+    /// Counts values that were owed as dropped.
+    pub(crate) fn give_up(&self, reason: DropReason, items: u64) {
+        self.account.queued(-(items as i64));
+        self.account.drop_items(reason, items);
     }
 
     /// A number that no other client or namespace of the process has.

@@ -56,16 +56,12 @@ impl MetricsSink {
     /// Sends everything owed, as far as the server takes it. The rest stays owed.
     fn send_all(&mut self, pass: &Pass) -> Result<(), Stopped> {
         self.socket.forget_replaced();
-        for context in self.shared.registry.all() {
-            let (new, owed) = context.take();
-            Tally::add(&self.shared.tally.values[context.kind as usize], new);
-            if let Some(owed) = owed {
-                Tally::add(&self.shared.tally.contexts[context.kind as usize], 1);
-                self.add(&context, owed, pass)?;
-                if Instant::now() >= pass.deadline {
-                    self.send(pass)?;
-                    return Err(Stopped);
-                }
+        let shared = Arc::clone(&self.shared);
+        for (context, owed) in shared.owed() {
+            self.add(&context, owed, pass)?;
+            if Instant::now() >= pass.deadline {
+                self.send(pass)?;
+                return Err(Stopped);
             }
         }
         self.send(pass)?;
@@ -133,7 +129,7 @@ impl MetricsSink {
                 }
             };
             if line.len() > LONGEST_LINE {
-                self.give_up(DropReason::TooLarge, part.items);
+                self.shared.give_up(DropReason::TooLarge, part.items);
                 continue;
             }
             if self.datagram.lines.len() + line.len() > limit
@@ -166,7 +162,7 @@ impl MetricsSink {
             }
             Err(StatsdError::TooLarge) => {
                 let items = owed.map(|(_, owed)| owed.items).sum();
-                self.give_up(DropReason::TooLarge, items);
+                self.shared.give_up(DropReason::TooLarge, items);
                 Ok(())
             }
             Err(_) => {
@@ -237,11 +233,6 @@ impl MetricsSink {
                 return Err(error);
             }
         }
-    }
-
-    fn give_up(&self, reason: DropReason, items: u64) {
-        self.shared.account.queued(-(items as i64));
-        self.shared.account.drop_items(reason, items);
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod agent;
+mod agentless;
 mod delivery;
 mod model;
 mod strings;
