@@ -12,6 +12,7 @@
 //! The way of the data: callers push into a [`Queue`]; the worker lets each signal encode what waits there into
 //! [`Payload`]s; an [`Outbox`] sends them, keeps what may still be delivered, and counts what is given up.
 
+mod account;
 mod agent;
 mod clock;
 pub mod context;
@@ -35,14 +36,13 @@ mod transport;
 mod unix;
 mod worker;
 
+pub use account::{Account, Accounts};
 pub use agent::AgentClient;
 pub use clock::Clock;
 pub use error::TransportError;
 pub use error_report::{ErrorReport, ErrorStack};
 pub use fork::Birthplace;
-pub use health::{
-    Account, Accounts, DropReason, Drops, FlushReport, Health, LastError, SignalHealth, SignalKind,
-};
+pub use health::{DropReason, Drops, FlushReport, Health, LastError, SignalHealth, SignalKind};
 pub use http::{Answer, Headers, SendError};
 pub use info::AgentInfo;
 pub use intake::IntakeClient;
