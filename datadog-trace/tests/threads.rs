@@ -15,7 +15,7 @@ use std::time::Duration;
 use common::{LIMIT, assert_balanced, config, named, start};
 use datadog_local_agent::{LocalAgent, Span as Received};
 use datadog_trace::FutureExt;
-use datadog_transport::{DropReason, context};
+use datadog_transport::context;
 use parking_lot::Mutex;
 
 fn parent<'a>(spans: &'a [Received], name: &str) -> Option<&'a str> {
@@ -342,8 +342,9 @@ fn finished_spans_of_unfinished_traces_have_a_bound() {
         tracer
             .trace_from(&context, "child")
             .set_tag("payload", "x".repeat(100_000));
+        // So that the queue, which has a bound of its own, does not fill up on a busy machine.
+        tracer.flush(LIMIT);
     }
-    tracer.flush(LIMIT);
     let sent = tracer.health().total().delivered;
     assert!(
         (50..180).contains(&sent),
@@ -351,10 +352,11 @@ fn finished_spans_of_unfinished_traces_have_a_bound() {
     );
     drop(roots);
     tracer.flush(LIMIT);
-    let health = tracer.health().total();
-    // A worker that gets little of the processor may leave the queue full, which is counted.
-    let full = health.dropped.get(DropReason::QueueFull);
-    assert_eq!((health.delivered + full, health.buffered), (300, 0));
+    assert_eq!(
+        tracer.health().total().delivered,
+        300,
+        "nothing is lost by it"
+    );
     assert_balanced(&tracer.health());
 }
 

@@ -40,7 +40,9 @@ impl Payload {
     }
 
     /// A body that is a list, and can be halved: `frame` makes a body of some of its `parts`.
-    pub fn list(body: Vec<u8>, headers: Headers, parts: Vec<Part>, frame: Frame) -> Self {
+    pub fn list(mut body: Vec<u8>, headers: Headers, parts: Vec<Part>, frame: Frame) -> Self {
+        // A body that grew while it was written may have twice the memory it needs, which would count as used.
+        body.shrink_to_fit();
         let items = parts.iter().map(|part| part.items).sum();
         Self {
             body,
