@@ -69,6 +69,8 @@ mod local;
 mod metrics;
 mod owed;
 mod registry;
+#[cfg(feature = "runtime-metrics")]
+mod runtime;
 mod samples;
 mod shared;
 mod sink;
@@ -82,6 +84,8 @@ pub use call_site::CallSite;
 pub use event::{AlertType, Event, Priority, ServiceCheck, Status};
 pub use handle::{Counter, Distribution, Gauge, Histogram, Timing};
 pub use metrics::Metrics;
+#[cfg(feature = "runtime-metrics")]
+pub use runtime::RuntimeMetrics;
 pub use tags::{Tag, Tags};
 pub use timer::Timer;
 

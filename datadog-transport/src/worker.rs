@@ -161,7 +161,9 @@ pub(crate) fn run(
             .filter(|driven| driven.due <= now)
             .for_each(Driven::run_due);
         let signals_due = signals.iter().map(|driven| driven.due);
-        let due = signals_due.chain(chores.iter().map(|chore| chore.due)).min();
+        let due = signals_due
+            .chain(chores.iter().map(|chore| chore.due))
+            .min();
         let control = match due {
             Some(due) => controls.recv_deadline(due),
             None => controls.recv().map_err(|_| RecvTimeoutError::Disconnected),

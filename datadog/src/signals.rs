@@ -6,5 +6,9 @@ mod logs;
 mod metrics;
 #[cfg(feature = "profiling")]
 mod profiling;
+#[cfg(feature = "runtime-metrics")]
+mod runtime_metrics;
+#[cfg(feature = "runtime-metrics-tokio")]
+mod tokio;
 #[cfg(feature = "tracing")]
 mod tracing;

@@ -6,7 +6,14 @@ use std::time::{Duration, Instant};
 use crate::{Outcome, style, test, workspace};
 
 /// The features of the facade; each has to work without the others.
-const SIGNALS: [&str; 4] = ["metrics", "logs", "tracing", "profiling"];
+const SIGNALS: [&str; 6] = [
+    "metrics",
+    "logs",
+    "tracing",
+    "profiling",
+    "runtime-metrics",
+    "runtime-metrics-tokio",
+];
 
 pub(crate) fn run() -> Outcome {
     let steps = steps();
