@@ -68,6 +68,8 @@ mod handle;
 mod local;
 mod metrics;
 mod owed;
+#[cfg(feature = "metrics-rs")]
+mod recorder;
 mod registry;
 #[cfg(feature = "runtime-metrics")]
 mod runtime;
@@ -84,6 +86,8 @@ pub use call_site::CallSite;
 pub use event::{AlertType, Event, Priority, ServiceCheck, Status};
 pub use handle::{Counter, Distribution, Gauge, Histogram, Timing};
 pub use metrics::Metrics;
+#[cfg(feature = "metrics-rs")]
+pub use recorder::MetricsRecorder;
 #[cfg(feature = "runtime-metrics")]
 pub use runtime::RuntimeMetrics;
 pub use tags::{Tag, Tags};

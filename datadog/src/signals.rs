@@ -4,6 +4,8 @@
 mod logs;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(feature = "metrics-rs")]
+mod metrics_rs;
 #[cfg(feature = "profiling")]
 mod profiling;
 #[cfg(feature = "runtime-metrics")]

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use crate::{Outcome, style, test, workspace};
 
 /// The features of the facade; each has to work without the others.
-const SIGNALS: [&str; 6] = [
+const SIGNALS: [&str; 7] = [
     "metrics",
     "logs",
     "tracing",
     "profiling",
+    "metrics-rs",
     "runtime-metrics",
     "runtime-metrics-tokio",
 ];
