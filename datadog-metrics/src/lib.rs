@@ -62,6 +62,8 @@ mod bodies;
 mod call_site;
 mod cell;
 mod context;
+#[cfg(feature = "dogstatsd-compat")]
+pub mod dogstatsd_compat;
 mod encode;
 mod event;
 mod handle;

@@ -11,6 +11,8 @@ pub use datadog_logs::{self as logs, DDLogHandler, Level, Logger, Record, Value}
 pub use datadog_metrics::MetricsRecorder;
 #[cfg(feature = "runtime-metrics")]
 pub use datadog_metrics::RuntimeMetrics;
+#[cfg(feature = "dogstatsd-compat")]
+pub use datadog_metrics::dogstatsd_compat;
 #[cfg(feature = "metrics")]
 pub use datadog_metrics::{
     self as metrics, Counter, Distribution, Event, Gauge, Histogram, ServiceCheck, Tags, Timer,

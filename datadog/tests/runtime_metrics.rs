@@ -1,10 +1,5 @@
 //! The client tells how its process and a tokio runtime in it are, where the config asks for it.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that unwraps fails with the reason"
-)]
-
 use std::time::Duration;
 
 use datadog::{DDClient, DDConfig};

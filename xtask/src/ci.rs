@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use crate::{Outcome, style, test, workspace};
 
 /// The features of the facade; each has to work without the others.
-const SIGNALS: [&str; 7] = [
+const SIGNALS: [&str; 8] = [
     "metrics",
     "logs",
     "tracing",
     "profiling",
+    "dogstatsd-compat",
     "metrics-rs",
     "runtime-metrics",
     "runtime-metrics-tokio",
