@@ -274,7 +274,7 @@ impl fmt::Debug for Transport {
     }
 }
 
-/// `RUSTFLAGS="--cfg datadog_loom" cargo test -p datadog-transport --lib --release model`
+/// `cargo xtask verify loom`
 #[cfg(all(test, datadog_loom))]
 mod model {
     use loom::thread::spawn;
