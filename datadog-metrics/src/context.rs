@@ -153,19 +153,27 @@ impl Context {
     pub(crate) fn write(&self, cell: &Cell, value: Value) {
         match value {
             Value::Count(value) => cell.add(value),
-            Value::Gauge(value) => {
-                self.set_last(value);
-                cell.hit();
-            }
+            Value::Gauge(value) => self.set(cell, value),
             Value::GaugeChange(change) => {
                 self.change_last(change);
                 cell.hit();
             }
-            Value::Sample(value) => {
-                if cell.sample(value) {
-                    self.make_room(cell);
-                }
-            }
+            Value::Sample(value) => self.sample(cell, value),
+        }
+    }
+
+    /// Sets a gauge.
+    #[inline(always)]
+    pub(crate) fn set(&self, cell: &Cell, value: f64) {
+        self.set_last(value);
+        cell.hit();
+    }
+
+    /// Adds a sample.
+    #[inline(always)]
+    pub(crate) fn sample(&self, cell: &Cell, value: f64) {
+        if cell.sample(value) {
+            self.make_room(cell);
         }
     }
 
@@ -239,8 +247,7 @@ impl Context {
     #[cold]
     fn make_room(&self, cell: &Cell) {
         let mut state = self.state.lock();
-        let samples = &mut state.owed.samples;
-        cell.fold(cell.hits(), |value| samples.push(value, &self.home.budget));
+        cell.fold(cell.hits(), &mut state.owed.samples, &self.home.budget);
     }
 }
 
@@ -347,9 +354,7 @@ impl State {
             let is_alive = Arc::get_mut(&mut counted.cell).is_none();
             let hits = counted.cell.hits();
             let sum = counted.cell.sum();
-            counted
-                .cell
-                .fold(hits, |value| owed.samples.push(value, budget));
+            counted.cell.fold(hits, &mut owed.samples, budget);
             owed.sum = owed.sum.wrapping_add(sum.wrapping_sub(counted.sum) as i64);
             new += hits - counted.hits;
             counted.hits = hits;

@@ -20,6 +20,8 @@ const MOST_KNOWN_BYTES: usize = 4 << 20;
 
 thread_local! {
     static LOCAL: RefCell<Local> = const { RefCell::new(Local::new()) };
+    /// By [`Slot::index`](crate::slot::Slot::index), for handles.
+    static CELLS: RefCell<Vec<Option<Owned>>> = const { RefCell::new(Vec::new()) };
 }
 
 struct Local {
@@ -32,8 +34,6 @@ struct Local {
     known_bytes: usize,
     /// [`Metrics::evictions`] when the table was last cleaned.
     evictions: u64,
-    /// By [`Slot::index`](crate::slot::Slot::index), for handles.
-    cells: Vec<Option<Owned>>,
 }
 
 struct Known {
@@ -95,17 +95,45 @@ pub(crate) fn find(metrics: &Metrics, kind: Kind, name: &str, tags: &impl Tags) 
         .unwrap_or_else(|| metrics.look_up(kind, name, tags))
 }
 
-/// Submits a value to a context, whose slot is `index` and `serial`.
+/// Does `work` on the thread's cell of the context whose slot is `index` and `serial`. Returns whether it has one.
 #[inline(always)]
-pub(crate) fn write(context: &Context, index: usize, serial: u64, value: Value) {
-    let done = LOCAL.try_with(|local| {
-        let Ok(mut local) = local.try_borrow_mut() else {
+pub(crate) fn on_cell(index: usize, serial: u64, work: impl FnOnce(&Cell)) -> bool {
+    let done = CELLS.try_with(|cells| {
+        // Taken already where an allocator submits metrics itself.
+        if let Ok(cells) = cells.try_borrow()
+            && let Some(Some(owned)) = cells.get(index)
+            && owned.serial == serial
+        {
+            work(&owned.cell);
+            return true;
+        }
+        false
+    });
+    matches!(done, Ok(true))
+}
+
+/// Submits the thread's first value to a context, through a cell made for it if that can be.
+pub(crate) fn write(context: &Context, value: Value) {
+    let done = CELLS.try_with(|cells| {
+        let Ok(mut cells) = cells.try_borrow_mut() else {
             return false;
         };
-        match local.cells.get(index) {
-            Some(Some(owned)) if owned.serial == serial => context.write(&owned.cell, value),
-            _ => local.own(context, value),
+        let slot = context.slot();
+        if cells.len() <= slot.index {
+            cells.resize_with(slot.index + 1, || None);
         }
+        let cell = match &cells[slot.index] {
+            Some(owned) if owned.serial == slot.serial => &owned.cell,
+            _ => {
+                &cells[slot.index]
+                    .insert(Owned {
+                        serial: slot.serial,
+                        cell: context.new_cell(),
+                    })
+                    .cell
+            }
+        };
+        context.write(cell, value);
         true
     });
     if !matches!(done, Ok(true)) {
@@ -120,7 +148,6 @@ impl Local {
             recent: [const { None }; RECENT],
             known_bytes: 0,
             evictions: 0,
-            cells: Vec::new(),
         }
     }
 
@@ -173,21 +200,6 @@ impl Local {
             self.known_bytes = 0;
             self.recent = [const { None }; RECENT];
         }
-    }
-
-    /// Makes the thread's cell for a handle, and writes the value.
-    #[cold]
-    fn own(&mut self, context: &Context, value: Value) {
-        let slot = context.slot();
-        if self.cells.len() <= slot.index {
-            self.cells.resize_with(slot.index + 1, || None);
-        }
-        let cell = context.new_cell();
-        context.write(&cell, value);
-        self.cells[slot.index] = Some(Owned {
-            serial: slot.serial,
-            cell,
-        });
     }
 }
 
