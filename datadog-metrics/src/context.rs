@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use crate::cell::Cell;
 use crate::owed::Owed;
+use crate::rate::Rate;
 use crate::samples::Budget;
 use crate::slot::Slot;
 
@@ -41,6 +42,8 @@ pub(crate) enum Value {
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) kind: Kind,
+    /// That of the values submitted, as the caller made the choice.
+    pub(crate) rate: Rate,
     /// Values of this context are counted as dropped: it stands for contexts that can't be.
     discard: Option<DropReason>,
     /// The line up to the value.
@@ -104,9 +107,10 @@ impl Kind {
 
 /// What callers do.
 impl Context {
-    pub(crate) fn new(kind: Kind, head: &str, tail: &str, home: &Home) -> Self {
+    pub(crate) fn new(kind: Kind, rate: Rate, head: &str, tail: &str, home: &Home) -> Self {
         Self {
             kind,
+            rate,
             discard: None,
             head: head.into(),
             tail: tail.into(),
@@ -129,7 +133,7 @@ impl Context {
     pub(crate) fn discarding(reason: DropReason, home: &Home) -> Self {
         Self {
             discard: Some(reason),
-            ..Self::new(Kind::Count, "", "", home)
+            ..Self::new(Kind::Count, Rate::ALL, "", "", home)
         }
     }
 
@@ -375,7 +379,7 @@ mod tests {
             budget: Budget::new(1000),
             birthplace: Birthplace::here(),
         };
-        Context::new(kind, "a:", "\n", &home)
+        Context::new(kind, Rate::ALL, "a:", "\n", &home)
     }
 
     #[test]

@@ -6,5 +6,6 @@ mod agent;
 mod agentless;
 mod delivery;
 mod model;
+mod sampled;
 mod strings;
 mod values;
