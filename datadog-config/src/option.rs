@@ -132,7 +132,7 @@ macro_rules! option_table {
             logs_injection: Flag = "DD_LOGS_INJECTION", Logs, default "true";
             /// Whether metrics go straight to the metrics intake, with the API key, instead of to DogStatsD. Events and service checks are dropped then.
             metrics_agentless: Flag = "DD_METRICS_AGENTLESS", Metrics, default "false";
-            /// Whether metrics of the process itself are sent. Without effect so far.
+            /// Whether metrics of the process itself are sent every 10 seconds: CPU, memory, threads, files (feature `runtime-metrics`).
             runtime_metrics_enabled: Flag = "DD_RUNTIME_METRICS_ENABLED", Metrics, default "false", otel "OTEL_METRICS_EXPORTER";
             /// Whether profiles are made and sent.
             profiling_enabled: Flag = "DD_PROFILING_ENABLED", Profiles, default "false";

@@ -6,7 +6,16 @@ use std::time::{Duration, Instant};
 use crate::{Outcome, style, test, verify, workspace};
 
 /// The features of the facade; each has to work without the others.
-const SIGNALS: [&str; 4] = ["metrics", "logs", "tracing", "profiling"];
+const SIGNALS: [&str; 8] = [
+    "metrics",
+    "logs",
+    "tracing",
+    "profiling",
+    "dogstatsd-compat",
+    "metrics-rs",
+    "runtime-metrics",
+    "runtime-metrics-tokio",
+];
 
 pub(crate) fn run() -> Outcome {
     let steps = steps();
