@@ -9,4 +9,5 @@ mod profiles;
 mod program;
 mod report;
 mod smoke;
+mod stats;
 mod traces;
