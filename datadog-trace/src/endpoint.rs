@@ -35,9 +35,9 @@ impl TracesEndpoint {
     }
 
     /// Asks the agent what it can do, if that may have changed, and goes back to v0.4 where it says that it knows it.
-    /// What it says, if that is new.
-    pub(crate) fn refresh(&mut self) -> Option<AgentInfo> {
-        if !self.agent.refresh_info(self.agent.limit()) {
+    /// What it says, if that is new. Waits for the answer, at most `limit`.
+    pub(crate) fn refresh(&mut self, limit: Duration) -> Option<AgentInfo> {
+        if limit.is_zero() || !self.agent.refresh_info(limit) {
             return None;
         }
         let info = self.agent.info();

@@ -56,6 +56,13 @@ impl TraceSink {
         }
     }
 
+    /// Asks the agent what it can do, if that may have changed.
+    fn refresh(&mut self, limit: Duration) {
+        if let Some(info) = self.endpoint.refresh(limit) {
+            self.stats.learn(&info);
+        }
+    }
+
     /// Encodes what waits and posts it. Returns when to try again, if something is left.
     fn send_traces(&mut self, pass: &Pass) -> Option<Instant> {
         // One payload at a time, so that a fast producer finds room in the queue while the agent is busy.
@@ -135,16 +142,19 @@ impl Signal for TraceSink {
     }
 
     fn run(&mut self, pass: &Pass) -> Option<Instant> {
-        // Not while somebody waits: what is buffered goes first.
-        if pass.occasion == Occasion::Due
-            && let Some(info) = self.endpoint.refresh()
-        {
-            self.stats.learn(&info);
+        if pass.occasion == Occasion::Due {
+            self.refresh(self.endpoint.limit());
         }
         self.encoder.renew_clock();
         let traces = self.send_traces(pass);
         let stats = self.send_stats(pass);
-        traces.into_iter().chain(stats).min()
+        let again = traces.into_iter().chain(stats).min();
+        // While somebody waits, what is buffered goes first. Not only when it is due, as a program that flushes all the
+        // time keeps it from that.
+        if pass.occasion == Occasion::Flush && again.is_none() {
+            self.refresh(pass.deadline.saturating_duration_since(Instant::now()));
+        }
+        again
     }
 
     fn close(&mut self) {

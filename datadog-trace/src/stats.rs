@@ -227,3 +227,86 @@ fn bucket(buckets: &mut Vec<Bucket>, start: u64, obfuscated: bool) -> &mut Bucke
 fn aligned(time: u64) -> u64 {
     time - time % BUCKET_NS
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Batch;
+    use crate::sample::Decision;
+    use crate::span_data::SpanData;
+
+    fn stats() -> (Stats, Encoder) {
+        let config = DDConfig::builder().environment([("", "")]);
+        let config = config.service("web").build().unwrap();
+        let mut stats = Stats::new(&config);
+        stats.rules = Rules::new(&AgentInfo::default());
+        (stats, Encoder::new(&config))
+    }
+
+    /// A chunk with one span that ended then.
+    fn chunk(end_ns: u64) -> Chunk {
+        let mut span = SpanData {
+            span_id: 1,
+            top_level: true,
+            ..SpanData::default()
+        };
+        span.extras().start_ns = Some(end_ns - 1);
+        span.extras().end_ns = Some(end_ns);
+        let mut spans = Batch::default();
+        spans.push(&mut span);
+        Chunk {
+            trace_id: 1,
+            upstream: None,
+            decision: Decision::default(),
+            spans,
+        }
+    }
+
+    #[test]
+    fn buckets_wait_for_late_spans_and_go_once() {
+        let (mut stats, encoder) = stats();
+        let second = 1_000_000_000;
+        let start = aligned(encoder.now()) - 10 * BUCKET_NS;
+        for end in [1, 9, 11, 19, 21].map(|seconds| start + seconds * second) {
+            assert_eq!(stats.take(&encoder, &mut chunk(end)), None);
+        }
+        let starts = |stats: &Stats| -> Vec<u64> {
+            let mut starts: Vec<u64> = stats.buckets.iter().map(|bucket| bucket.start).collect();
+            starts.sort_unstable();
+            starts.iter().map(|time| (time - start) / second).collect()
+        };
+        assert_eq!(starts(&stats), [0, 10, 20]);
+        assert!(stats.flush(start + 19 * second, false).is_empty());
+        assert_eq!(stats.flush(start + 20 * second, false).len(), 1);
+        assert_eq!(starts(&stats), [10, 20]);
+        // Too late for its own bucket: it counts in the oldest that is still here.
+        stats.take(&encoder, &mut chunk(start + 2 * second));
+        assert_eq!(starts(&stats), [10, 20]);
+        assert_eq!(
+            stats.flush(start + 21 * second, true).len(),
+            1,
+            "both in one"
+        );
+        assert!(stats.flush(start + 22 * second, true).is_empty());
+        stats.take(&encoder, &mut chunk(start + 11 * second));
+        assert_eq!(starts(&stats), [20]);
+    }
+
+    #[test]
+    fn many_groups_are_sent_in_parts() {
+        let (mut stats, encoder) = stats();
+        let now = encoder.now();
+        for number in 0..4_500 {
+            let mut chunk = chunk(now);
+            let name = format!("operation {number}");
+            chunk
+                .spans
+                .spans_mut()
+                .for_each(|span| span.name = name.clone().into());
+            stats.take(&encoder, &mut chunk);
+        }
+        // 1024 of them by their resources, which are the names; the others by their names.
+        assert_eq!(stats.buckets[0].groups().len(), 4_500);
+        assert_eq!(stats.flush(now, true).len(), 2);
+    }
+}
