@@ -48,9 +48,9 @@ enum Node {
     Empty,
     Take(Set),
     At(Anchor),
-    Sequence(Vec<Node>),
-    Either(Vec<Node>),
-    Repeat(Box<Node>, u32, Option<u32>),
+    Sequence(Vec<Self>),
+    Either(Vec<Self>),
+    Repeat(Box<Self>, u32, Option<u32>),
 }
 
 impl Pattern {

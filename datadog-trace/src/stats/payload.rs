@@ -23,6 +23,12 @@ pub(crate) struct Payloads {
     sequence: u64,
 }
 
+/// Groups of one bucket.
+struct Part<'a> {
+    start: u64,
+    groups: Vec<(&'a [u8], &'a Group)>,
+}
+
 impl Payloads {
     pub(crate) fn new(config: &DDConfig) -> Self {
         let owned = |text: Option<&str>| text.unwrap_or_default().to_owned();
@@ -45,7 +51,7 @@ impl Payloads {
 
     /// Payloads with all groups of these buckets, which are all obfuscated, by the rules of this version, or all not.
     pub(crate) fn write(&mut self, buckets: &[Bucket], obfuscation: Option<u64>) -> Vec<Payload> {
-        let mut parts: Vec<(&Bucket, Vec<(&[u8], &Group)>)> = Vec::new();
+        let mut parts: Vec<Part<'_>> = Vec::new();
         let mut payloads = Vec::new();
         let mut room = MOST_GROUPS;
         for bucket in buckets {
@@ -53,7 +59,10 @@ impl Payloads {
             while groups.peek().is_some() {
                 let some: Vec<_> = groups.by_ref().take(room).collect();
                 room -= some.len();
-                parts.push((bucket, some));
+                parts.push(Part {
+                    start: bucket.start,
+                    groups: some,
+                });
                 if room == 0 {
                     payloads.push(self.payload(&parts, obfuscation));
                     parts.clear();
@@ -67,11 +76,7 @@ impl Payloads {
         payloads
     }
 
-    fn payload(
-        &mut self,
-        parts: &[(&Bucket, Vec<(&[u8], &Group)>)],
-        obfuscation: Option<u64>,
-    ) -> Payload {
+    fn payload(&mut self, parts: &[Part<'_>], obfuscation: Option<u64>) -> Payload {
         self.sequence += 1;
         let mut body = Vec::new();
         msgpack::map(&mut body, self.fields.len() + 3);
@@ -85,9 +90,7 @@ impl Payloads {
         msgpack::uint(&mut body, self.sequence);
         msgpack::str(&mut body, "Stats");
         msgpack::array(&mut body, parts.len());
-        for (bucket, groups) in parts {
-            write_bucket(&mut body, bucket.start, groups);
-        }
+        parts.iter().for_each(|part| part.write(&mut body));
         let mut headers = vec![("Content-Type", "application/msgpack".to_owned())];
         if let Some(version) = obfuscation {
             headers.push(("Datadog-Obfuscation-Version", version.to_string()));
@@ -97,13 +100,17 @@ impl Payloads {
     }
 }
 
-fn write_bucket(out: &mut Vec<u8>, start: u64, groups: &[(&[u8], &Group)]) {
-    msgpack::map(out, 3);
-    msgpack::str(out, "Start");
-    msgpack::uint(out, start);
-    msgpack::str(out, "Duration");
-    msgpack::uint(out, BUCKET_NS);
-    msgpack::str(out, "Stats");
-    msgpack::array(out, groups.len());
-    groups.iter().for_each(|(key, group)| group.write(key, out));
+impl Part<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        msgpack::map(out, 3);
+        msgpack::str(out, "Start");
+        msgpack::uint(out, self.start);
+        msgpack::str(out, "Duration");
+        msgpack::uint(out, BUCKET_NS);
+        msgpack::str(out, "Stats");
+        msgpack::array(out, self.groups.len());
+        self.groups
+            .iter()
+            .for_each(|(key, group)| group.write(key, out));
+    }
 }
