@@ -85,7 +85,7 @@ impl DDLogHandler {
         let mut entry = self
             .logs
             .write(Level::from(record.level()), |json| {
-                encode::display(json, *record.args());
+                encode::display(json, *record.args(), self.logs.redaction());
             })
             .with("logger.name", target);
         if let Some(module) = record.module_path().filter(|module| *module != target) {
