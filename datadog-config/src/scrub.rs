@@ -112,7 +112,7 @@ mod without_feature {
     }
 }
 
-#[cfg(all(test, feature = "scrubbing"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::sampling::parse_rules;
