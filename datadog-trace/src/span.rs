@@ -316,11 +316,25 @@ impl Span {
     pub fn set_error<E: Error + ?Sized>(&mut self, error: &E) -> &mut Self {
         if self.open.is_some() {
             let report = ErrorReport::of(error);
-            self.mark_failed(&report.kind, &report.message);
+            self.set_failure(&report.kind, &report.message);
             if let Some(stack) = report.stack {
                 self.edit(|data| data.extras().error_stack = Some(stack));
             }
         }
+        self
+    }
+
+    /// Marks the span as failed where there is no error value: with the kind of the error and what happened, each left
+    /// out if it is empty.
+    pub fn set_failure(&mut self, kind: &str, message: &str) -> &mut Self {
+        self.edit(|data| {
+            data.error = true;
+            for (key, text) in [("error.type", kind), ("error.message", message)] {
+                if !text.is_empty() {
+                    data.tags.set_text(key.into(), text);
+                }
+            }
+        });
         self
     }
 
@@ -462,20 +476,12 @@ impl Span {
             trace.decide_by_user(priority);
         }
     }
-
-    fn mark_failed(&mut self, kind: &str, message: &str) {
-        self.edit(|data| {
-            data.error = true;
-            data.tags.set_text("error.type".into(), kind);
-            data.tags.set_text("error.message".into(), message);
-        });
-    }
 }
 
 impl Drop for Span {
     fn drop(&mut self) {
         if self.open.is_some() && std::thread::panicking() {
-            self.mark_failed("panic", "the thread panicked inside this span");
+            self.set_failure("panic", "the thread panicked inside this span");
         }
         let Some(open) = self.open.take() else { return };
         let end = Instant::now();
