@@ -282,7 +282,7 @@ impl fmt::Debug for Transport {
     }
 }
 
-/// `RUSTFLAGS="--cfg datadog_loom" cargo test -p datadog-transport --lib --release model`
+/// `cargo xtask verify loom`
 #[cfg(all(test, datadog_loom))]
 mod model {
     use loom::thread::spawn;
@@ -331,11 +331,11 @@ mod model {
         (Arc::new(builder.start().unwrap()), queue)
     }
 
-    /// Tries the orders with up to two switches away from a thread that could go on.
+    /// Tries the orders with up to three switches away from a thread that could go on.
     fn try_orders(model: impl Fn(&DDConfig) + Send + Sync + 'static) {
         let config = DDConfig::builder().environment([("", "")]).build().unwrap();
         let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = Some(2);
+        builder.preemption_bound = Some(3);
         builder.check(move || model(&config));
     }
 

@@ -2,6 +2,8 @@
 
 mod client;
 mod signals;
+#[cfg(feature = "tracing-subscriber")]
+mod subscriber;
 
 pub use client::DDClient;
 pub use datadog_config::{self as config, ConfigError, DDConfig, DDConfigBuilder};
@@ -22,9 +24,11 @@ pub use datadog_metrics::{
 pub use datadog_profiling as profiling;
 #[cfg(feature = "tracing")]
 pub use datadog_trace::{
-    self as tracing, DetachedSpan, Extract, FutureExt, Inject, Span, SpanContext, SpanKind,
+    self as tracing, DetachedSpan, Extract, FutureExt, Inject, Parent, Span, SpanContext, SpanKind,
     TagValue,
 };
 pub use datadog_transport::{
     DropReason, Drops, FlushReport, Health, LastError, SignalHealth, SignalKind, TransportError,
 };
+#[cfg(feature = "tracing-subscriber")]
+pub use subscriber::DDTracingLayer;
