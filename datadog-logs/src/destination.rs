@@ -5,9 +5,12 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use datadog_config::LogsOutput;
+
+use crate::stdout::Stdout;
 
 /// The largest datagram that the agent reads whole, unless it is told otherwise
 /// (datadog-agent: `pkg/config/setup/config.go`, `logs_config.frame_size`).
@@ -19,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(1);
 /// A receiver of lines.
 #[derive(Debug)]
 pub(crate) enum Destination {
-    Stdout,
+    Stdout(Stdout),
     File {
         path: PathBuf,
         file: Option<File>,
@@ -49,7 +52,7 @@ impl Destination {
     /// The destination of an output that takes lines.
     pub(crate) fn of(output: &LogsOutput) -> Option<Self> {
         match output {
-            LogsOutput::Stdout => Some(Self::Stdout),
+            LogsOutput::Stdout => Some(Self::Stdout(Stdout::default())),
             LogsOutput::File(path) => Some(Self::File {
                 path: path.clone(),
                 file: None,
@@ -71,7 +74,7 @@ impl Destination {
     /// Opens what is not open yet, and a file anew that was moved away. Whether the reader is a new one.
     pub(crate) fn open(&mut self, deadline: Instant) -> io::Result<bool> {
         match self {
-            Self::Stdout => Ok(false),
+            Self::Stdout(stdout) => stdout.open().map(|()| false),
             Self::File { path, file } => {
                 if file.as_ref().is_some_and(|file| is_at(file, path)) {
                     return Ok(false);
@@ -99,7 +102,7 @@ impl Destination {
     /// Writes some of `lines`, until `deadline`. After an error a connection has to be opened again.
     pub(crate) fn write(&mut self, lines: &[u8], deadline: Instant) -> io::Result<Written> {
         let outcome = match self {
-            Self::Stdout => io::stdout().write(lines).map(Written::Sent),
+            Self::Stdout(stdout) => wait(deadline, || stdout.write(lines)).map(Written::Sent),
             Self::File { file, .. } => file
                 .as_mut()
                 .ok_or_else(closed)?
@@ -133,7 +136,7 @@ impl Destination {
     /// Passes on what the process itself still holds.
     pub(crate) fn flush(&self) -> io::Result<()> {
         match self {
-            Self::Stdout => io::stdout().flush(),
+            Self::Stdout(stdout) => stdout.flush(),
             _ => Ok(()),
         }
     }
@@ -143,7 +146,7 @@ impl Destination {
             Self::Tcp { stream, .. } => *stream = None,
             Self::Udp { socket, .. } => *socket = None,
             // What was written of a line stays there, so the rest has to follow it.
-            Self::Stdout | Self::File { .. } => {}
+            Self::Stdout(_) | Self::File { .. } => {}
         }
     }
 }
@@ -151,10 +154,23 @@ impl Destination {
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stdout => f.write_str("the standard output"),
+            Self::Stdout(_) => f.write_str("the standard output"),
             Self::File { path, .. } => write!(f, "{}", path.display()),
             Self::Tcp { host, port, .. } => write!(f, "tcp://{host}:{port}"),
             Self::Udp { host, port, .. } => write!(f, "udp://{host}:{port}"),
+        }
+    }
+}
+
+/// Writes again and again until there is room, within the limit of one call.
+fn wait(deadline: Instant, mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    let end = Instant::now() + left(deadline);
+    loop {
+        match write() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < end => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            outcome => return outcome,
         }
     }
 }
