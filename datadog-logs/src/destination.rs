@@ -3,12 +3,13 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::net::{Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use datadog_config::LogsOutput;
+use datadog_transport::LookUp;
 
 use crate::stdout::Stdout;
 
@@ -30,11 +31,13 @@ pub(crate) enum Destination {
     Tcp {
         host: String,
         port: u16,
+        look_up: LookUp,
         stream: Option<TcpStream>,
     },
     Udp {
         host: String,
         port: u16,
+        look_up: LookUp,
         socket: Option<UdpSocket>,
     },
 }
@@ -60,11 +63,13 @@ impl Destination {
             LogsOutput::Tcp { host, port } => Some(Self::Tcp {
                 host: host.clone(),
                 port: *port,
+                look_up: LookUp::of(host, *port),
                 stream: None,
             }),
             LogsOutput::Udp { host, port } => Some(Self::Udp {
                 host: host.clone(),
                 port: *port,
+                look_up: LookUp::of(host, *port),
                 socket: None,
             }),
             _ => None,
@@ -88,12 +93,16 @@ impl Destination {
             | Self::Udp {
                 socket: Some(_), ..
             } => Ok(false),
-            Self::Tcp { host, port, stream } => {
-                *stream = Some(connect(&addresses(host, *port)?, deadline)?);
+            Self::Tcp {
+                look_up, stream, ..
+            } => {
+                *stream = Some(connect(&look_up.addresses(left(deadline))?, deadline)?);
                 Ok(true)
             }
-            Self::Udp { host, port, socket } => {
-                *socket = Some(bind(&addresses(host, *port)?)?);
+            Self::Udp {
+                look_up, socket, ..
+            } => {
+                *socket = Some(bind(&look_up.addresses(left(deadline))?)?);
                 Ok(true)
             }
         }
@@ -187,14 +196,6 @@ fn send_line(socket: &UdpSocket, lines: &[u8]) -> io::Result<Written> {
     }
     socket.send(line)?;
     Ok(Written::Sent(taken))
-}
-
-fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
-    if addresses.is_empty() {
-        return Err(ErrorKind::NotFound.into());
-    }
-    Ok(addresses)
 }
 
 fn connect(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStream> {
