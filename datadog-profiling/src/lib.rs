@@ -73,17 +73,24 @@
 //! - Naming functions can't be cut short: the first flush or shutdown of a program with large debug information
 //!   can take seconds on the worker, and then report that it did not complete.
 
+mod allocation;
+mod callers;
+mod counted;
 mod encode;
+mod owner;
+mod panics;
 mod pprof_sampler;
 mod profiler;
 mod protobuf;
 mod receiver;
+mod recordings;
 mod sample;
 mod sink;
 mod symbol;
 mod timestamp;
 mod upload;
 
+pub use allocation::{AllocationFigures, ProfiledAllocator, allocation_figures};
 pub use profiler::Profiler;
 
 // What a program that uses this crate alone has to name.
