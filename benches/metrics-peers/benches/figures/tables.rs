@@ -65,8 +65,8 @@ fn burst() {
 
 fn exit_and_restart() {
     println!(
-        "\nLost over a Unix datagram socket: of {} counts before the client is dropped and `main` is left, and of {} while the agent is away \
-        and as many when it is back:\n",
+        "\nLost over a Unix datagram socket, calls that failed included: of {} counts before the client is dropped and \
+         `main` is left; of {} counts while the agent is away and as many when it is back:\n",
         thousands(EXIT),
         thousands(RESTART)
     );
