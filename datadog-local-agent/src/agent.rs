@@ -18,6 +18,7 @@ use crate::received::{Received, WaitError};
 use crate::report::Report;
 use crate::request::{Refusal, Request};
 use crate::sockets::{Places, Sockets, StartError};
+use crate::stats::{StatsGroup, StatsPayload};
 use crate::thread::{Command, Shared, Thread};
 use crate::trace::{Span, TraceChunk};
 
@@ -90,6 +91,18 @@ impl LocalAgent {
     /// The spans of all accepted trace chunks.
     pub fn spans(&self) -> Vec<Span> {
         self.shared.store.read(|got| got.spans().cloned().collect())
+    }
+
+    /// Accepted trace statistics.
+    pub fn stats(&self) -> Vec<StatsPayload> {
+        self.shared.store.read(|got| got.stats().to_vec())
+    }
+
+    /// The groups of all accepted trace statistics.
+    pub fn stats_groups(&self) -> Vec<StatsGroup> {
+        self.shared
+            .store
+            .read(|got| got.stats_groups().cloned().collect())
     }
 
     /// Accepted log entries.
@@ -253,6 +266,19 @@ impl LocalAgent {
     }
 }
 
+/// What it says of itself.
+impl LocalAgent {
+    /// Sets fields of `/info`, such as `client_drop_p0s`, beside or instead of its own. Clients that read it before notice
+    /// by the header `Datadog-Agent-State` of the next answer.
+    pub fn set_info<K: Into<String>>(
+        &self,
+        fields: impl IntoIterator<Item = (K, serde_json::Value)>,
+    ) {
+        let fields = fields.into_iter().map(|(key, value)| (key.into(), value));
+        self.shared.settings.info.lock().extend(fields);
+    }
+}
+
 /// Sets up a [`LocalAgent`].
 #[derive(Clone, Debug)]
 #[must_use]
@@ -345,6 +371,7 @@ impl Builder {
             api_key: self.api_key,
             rate_by_service: Mutex::new(self.rate_by_service),
             statsd_port: places.dogstatsd.port(),
+            info: Mutex::default(),
         };
         let shared = Arc::new(Shared::new(settings, places));
         let thread = Thread::start(Arc::clone(&shared), sockets)?;

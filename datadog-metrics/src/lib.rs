@@ -63,6 +63,8 @@ mod bodies;
 mod call_site;
 mod cell;
 mod context;
+#[cfg(feature = "dogstatsd-compat")]
+pub mod dogstatsd_compat;
 mod encode;
 mod event;
 mod handle;
@@ -70,7 +72,11 @@ mod local;
 mod metrics;
 mod owed;
 mod rate;
+#[cfg(feature = "metrics-rs")]
+mod recorder;
 mod registry;
+#[cfg(feature = "runtime-metrics")]
+mod runtime;
 mod sampled;
 mod samples;
 mod shared;
@@ -85,6 +91,10 @@ pub use call_site::CallSite;
 pub use event::{AlertType, Event, Priority, ServiceCheck, Status};
 pub use handle::{Counter, Distribution, Gauge, Histogram, Timing};
 pub use metrics::Metrics;
+#[cfg(feature = "metrics-rs")]
+pub use recorder::MetricsRecorder;
+#[cfg(feature = "runtime-metrics")]
+pub use runtime::RuntimeMetrics;
 pub use sampled::Sampled;
 pub use tags::{Tag, Tags};
 pub use timer::Timer;
