@@ -17,8 +17,8 @@ pub use datadog_metrics::RuntimeMetrics;
 pub use datadog_metrics::dogstatsd_compat;
 #[cfg(feature = "metrics")]
 pub use datadog_metrics::{
-    self as metrics, Counter, Distribution, Event, Gauge, Histogram, ServiceCheck, Tags, Timer,
-    Timing,
+    self as metrics, Counter, Distribution, Event, Gauge, Histogram, Sampled, ServiceCheck, Tags,
+    Timer, Timing,
 };
 #[cfg(feature = "profiling")]
 pub use datadog_profiling as profiling;
