@@ -113,8 +113,16 @@ macro_rules! option_table {
             partial_flush_min_spans: Count = "DD_TRACE_PARTIAL_FLUSH_MIN_SPANS", Traces, default "300";
             /// Most memory for finished spans, in bytes: a third of it until they are encoded, the rest until the Agent takes them.
             tracing_buffer_bytes: Count = "DD_TRACE_WRITER_BUFFER_SIZE_BYTES", Traces, default "31457280";
-            /// Whether trace statistics are computed here, before sampling. Without effect so far.
+            /// Whether trace statistics are computed here, before sampling, where the Agent takes them. Traces that are not kept are then not sent.
             stats_computation_enabled: Flag = "DD_TRACE_STATS_COMPUTATION_ENABLED" | "DD_TRACE_COMPUTE_STATS", Traces, default "true";
+            /// How many different groups of spans have statistics of their own in 10 seconds; the others share one.
+            stats_cardinality_limit: Count = "DD_TRACE_STATS_CARDINALITY_LIMIT", Traces, default "7000";
+            /// How many different resources statistics tell apart in 10 seconds.
+            stats_resource_cardinality_limit: Count = "DD_TRACE_STATS_RESOURCE_CARDINALITY_LIMIT", Traces, default "1024";
+            /// How many different HTTP endpoints statistics tell apart in 10 seconds.
+            stats_http_endpoint_cardinality_limit: Count = "DD_TRACE_STATS_HTTP_ENDPOINT_CARDINALITY_LIMIT", Traces, default "512";
+            /// How many different peers statistics tell apart in 10 seconds.
+            stats_peer_tags_cardinality_limit: Count = "DD_TRACE_STATS_PEER_TAGS_CARDINALITY_LIMIT", Traces, default "512";
             /// Longest `x-datadog-tags` header that is read or written, in bytes.
             x_datadog_tags_max_length: TagsLength = "DD_TRACE_X_DATADOG_TAGS_MAX_LENGTH", Traces, default "512";
             /// Where logs go: to the logs intake, or as lines of JSON to the standard output, a file or the Agent's log port. Whoever reads the standard output must keep up: the worker waits for it.
@@ -134,7 +142,7 @@ macro_rules! option_table {
             logs_injection: Flag = "DD_LOGS_INJECTION", Logs, default "true";
             /// Whether metrics go straight to the metrics intake, with the API key, instead of to DogStatsD. Events and service checks are dropped then.
             metrics_agentless: Flag = "DD_METRICS_AGENTLESS", Metrics, default "false";
-            /// Whether metrics of the process itself are sent. Without effect so far.
+            /// Whether metrics of the process itself are sent every 10 seconds: CPU, memory, threads, files (feature `runtime-metrics`).
             runtime_metrics_enabled: Flag = "DD_RUNTIME_METRICS_ENABLED", Metrics, default "false", otel "OTEL_METRICS_EXPORTER";
             /// Whether profiles are made and sent.
             profiling_enabled: Flag = "DD_PROFILING_ENABLED", Profiles, default "false";

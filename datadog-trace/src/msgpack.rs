@@ -63,6 +63,10 @@ pub(crate) fn float(out: &mut Vec<u8>, number: f64) {
     head(out, 0xcb, &number.to_be_bytes());
 }
 
+pub(crate) fn bool(out: &mut Vec<u8>, truth: bool) {
+    out.push(if truth { 0xc3 } else { 0xc2 });
+}
+
 fn head(out: &mut Vec<u8>, marker: u8, rest: &[u8]) {
     out.push(marker);
     out.extend_from_slice(rest);
@@ -133,6 +137,9 @@ mod tests {
                 (0..len).for_each(|_| [1, 2].into_iter().for_each(|n| uint(out, n)));
             });
             assert_eq!((value.as_map().unwrap().len(), size), (len, head + 2 * len));
+        }
+        for truth in [false, true] {
+            assert_eq!(read(|out| bool(out, truth)), (Value::from(truth), 1));
         }
         assert_eq!(read(|out| float(out, -1.5)).0, Value::from(-1.5));
         assert_eq!(read(|out| array32(out, 0)), (Value::Array(Vec::new()), 5));

@@ -44,7 +44,7 @@ pub use error_report::{ErrorReport, ErrorStack};
 pub use fork::Birthplace;
 pub use health::{DropReason, Drops, FlushReport, Health, LastError, SignalHealth, SignalKind};
 pub use http::{Answer, Headers, SendError};
-pub use info::AgentInfo;
+pub use info::{AgentInfo, TagFilters};
 pub use intake::IntakeClient;
 pub use outbox::Outbox;
 pub use payload::{Frame, Part, Payload};

@@ -9,6 +9,12 @@ pub use client::DDClient;
 pub use datadog_config::{self as config, ConfigError, DDConfig, DDConfigBuilder};
 #[cfg(feature = "logs")]
 pub use datadog_logs::{self as logs, DDLogHandler, Level, Logger, Record, Value};
+#[cfg(feature = "metrics-rs")]
+pub use datadog_metrics::MetricsRecorder;
+#[cfg(feature = "runtime-metrics")]
+pub use datadog_metrics::RuntimeMetrics;
+#[cfg(feature = "dogstatsd-compat")]
+pub use datadog_metrics::dogstatsd_compat;
 #[cfg(feature = "metrics")]
 pub use datadog_metrics::{
     self as metrics, Counter, Distribution, Event, Gauge, Histogram, ServiceCheck, Tags, Timer,

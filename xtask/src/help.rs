@@ -13,14 +13,18 @@ Tasks of this workspace: cargo xtask TASK
   faults       run the client under every fault, and put what became of its items into
                docs/reliability.md; with --long, 20 restarts of the agent in a minute
   options      write docs/configuration.md from the table of options
-  bench [CRATE] [ARGS]
-               run the benches of all crates, or of one such as `trace`, and show the
-               results in one table; ARGS go to criterion
+  bench [NAME] [ARGS]
+               run the benches of one of metrics, logs, trace …, or of all, beside its peers,
+               and put the results into docs/benchmarks.md; ARGS go to criterion
   fuzz [SECONDS] [TARGET]
                run each fuzz target, or one, for 60 s or as long as you say (needs a C++
                compiler)
+  verify [TOOL]
+               what threads could do to each other, undefined behaviour and data races: loom
+               (models of the queue, of flush and of shutdown), miri, tsan (both need the
+               nightly toolchain)
   ci           what has to pass before a merge: format, lints, docs, each feature alone,
-               and `test`
+               the models of loom, and `test`
   help         this list
 
 Plain `cargo test` works too, needs no Python, and says which tests it left out.
