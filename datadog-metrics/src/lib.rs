@@ -75,7 +75,6 @@ mod rate;
 #[cfg(feature = "metrics-rs")]
 mod recorder;
 mod registry;
-mod registry;
 #[cfg(feature = "runtime-metrics")]
 mod runtime;
 mod sampled;
