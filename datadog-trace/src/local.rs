@@ -141,7 +141,7 @@ pub(crate) fn finish_detached(trace: &Arc<Trace>, mut data: Box<SpanData>) {
         let ready = match known.find(|segment| Arc::ptr_eq(&segment.trace, trace)) {
             // With the others of this thread.
             Some(of_trace) => {
-                of_trace.finished.push(&mut data);
+                of_trace.push(&mut data);
                 of_trace.part()
             }
             None => {
@@ -170,7 +170,7 @@ pub(crate) fn finish(segment: SegmentId, mut data: Box<SpanData>) {
     let ready = with(|local| {
         local.leave(data.span_id);
         let of_trace = local.segments.get_mut(segment)?.as_mut()?;
-        of_trace.finished.push(&mut data);
+        of_trace.push(&mut data);
         keep(&mut local.free, data);
         of_trace.open -= 1;
         if of_trace.open == 0 {
@@ -280,6 +280,7 @@ enum Ready {
 impl Ready {
     fn go(self) {
         match self {
+            Self::All(trace, spans) if spans.is_empty() => trace.leave(),
             Self::All(trace, spans) => trace.release(spans),
             Self::Part(trace, spans) => trace.flush(spans),
         }
@@ -287,6 +288,15 @@ impl Ready {
 }
 
 impl Segment {
+    /// Takes a finished span. Only now memory is needed: many segments never see one.
+    #[inline]
+    fn push(&mut self, data: &mut SpanData) {
+        if self.finished.capacity() == 0 {
+            self.finished = self.trace.tracer.pool.take();
+        }
+        self.finished.push(data);
+    }
+
     /// What is finished, if that is much.
     #[inline]
     fn part(&mut self) -> Option<Ready> {
@@ -294,8 +304,7 @@ impl Segment {
             || self.finished.bytes() >= FLUSH_BYTES;
         many.then(|| {
             let trace = Arc::clone(&self.trace);
-            let next = trace.tracer.pool.take();
-            Ready::Part(trace, std::mem::replace(&mut self.finished, next))
+            Ready::Part(trace, std::mem::take(&mut self.finished))
         })
     }
 }
@@ -326,7 +335,7 @@ impl Local {
         let segment = Some(Segment {
             trace: Arc::clone(trace),
             open: 1,
-            finished: trace.tracer.pool.take(),
+            finished: Batch::default(),
         });
         match self.segments.iter().position(Option::is_none) {
             Some(id) => {

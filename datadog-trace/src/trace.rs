@@ -170,6 +170,8 @@ impl Trace {
             std::mem::swap(&mut state.finished, &mut spans);
         } else {
             state.finished.append(&mut spans);
+        }
+        if spans.capacity() > 0 {
             self.tracer.pool.put(spans);
         }
         if !stays {
