@@ -6,11 +6,12 @@ mod extras;
 use std::process;
 
 use datadog_config::DDConfig;
-use datadog_transport::{Clock, Part, Payload};
+use datadog_transport::{Part, Payload};
 
 use crate::batch::{Finished, FinishedSpan};
 use crate::msgpack;
 use crate::span_data::Extras;
+use crate::ticks::TickClock;
 use crate::trace::Chunk;
 use crate::tracer::span_tags;
 
@@ -36,7 +37,7 @@ const SINGLE_SPAN_RULE: f64 = 8.0;
 /// What the spans of this client carry without being told.
 #[derive(Debug)]
 pub(crate) struct Encoder {
-    clock: Clock,
+    clock: TickClock,
     service: String,
     version: Option<String>,
     /// On every span: the configured tags, with `env`.
@@ -64,7 +65,7 @@ impl Encoder {
             chunk_tags.push(("_dd.hostname", hostname.to_owned()));
         }
         Self {
-            clock: Clock::new(),
+            clock: TickClock::new(),
             service: config.service().to_owned(),
             version: config.version().map(str::to_owned),
             span_tags: span_tags(config),
@@ -72,7 +73,7 @@ impl Encoder {
         }
     }
 
-    /// Sees to it that times are those of the wall clock.
+    /// Sees to it that times are those of the system's clocks.
     pub(crate) fn renew_clock(&mut self) {
         self.clock.renew();
     }
@@ -135,11 +136,11 @@ impl Encoder {
 
     /// Start and duration in nanoseconds. Times that the program set beat the clock.
     fn times(&self, span: &Finished) -> (u64, u64) {
-        let clock_start = self.clock.unix_nanos(span.start);
+        let (clock_start, duration) = self.clock.times(span.start, span.end);
         let set = |time: fn(&Extras) -> Option<u64>| span.extras.as_deref().and_then(time);
         let start = set(|extras| extras.start_ns).unwrap_or(clock_start);
-        let end = set(|extras| extras.end_ns)
-            .unwrap_or_else(|| clock_start.saturating_add(span.duration_ns));
+        let end =
+            set(|extras| extras.end_ns).unwrap_or_else(|| clock_start.saturating_add(duration));
         (start.max(1), end.saturating_sub(start))
     }
 

@@ -55,6 +55,7 @@ mod span;
 mod span_data;
 mod tag;
 mod tags;
+mod ticks;
 mod trace;
 mod tracer;
 

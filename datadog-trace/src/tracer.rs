@@ -75,9 +75,13 @@ impl Tracer {
 
     /// Starts a span, the child of the span that is active on this thread, or else the first of a new trace. It
     /// is active until it is finished or dropped.
+    #[inline]
     pub fn trace(&self, name: impl Into<Cow<'static, str>>) -> Span {
         match &self.shared {
-            Some(shared) => Span::start(shared, name.into()),
+            Some(shared) => match name.into() {
+                Cow::Borrowed(name) => Span::start(shared, name),
+                Cow::Owned(name) => Span::start(shared, "").named(name),
+            },
             None => Span::off(),
         }
     }

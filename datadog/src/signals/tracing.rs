@@ -10,6 +10,7 @@ use crate::DDClient;
 impl DDClient {
     /// Starts a span, the child of the span that is active on this thread, or else the first of a new trace. It
     /// is active until it is finished or dropped; logs written meanwhile carry its ids.
+    #[inline]
     pub fn trace(&self, name: impl Into<Cow<'static, str>>) -> Span {
         self.inner.tracer.trace(name)
     }
