@@ -182,7 +182,7 @@ impl Encoder {
             add("_dd.p.tid", &format!("{high_id:016x}"));
         }
         for (key, value) in chunk.propagated_tags() {
-            add(&key, &value);
+            add(key, value);
         }
         if let Some(upstream) = &chunk.upstream {
             if let Some(origin) = &upstream.origin {
@@ -211,10 +211,12 @@ impl Encoder {
 
 impl Chunk {
     /// The tags `_dd.p.*` of the trace, but `_dd.p.tid`.
-    pub(crate) fn propagated_tags(&self) -> Vec<(String, String)> {
-        let upstream = self.upstream.as_deref();
-        self.decision
-            .propagated_tags(upstream.map_or(&[], |upstream| &upstream.tags))
+    pub(crate) fn propagated_tags(&self) -> impl Iterator<Item = (&str, &str)> {
+        let upstream = self.upstream.iter().flat_map(|upstream| &upstream.tags);
+        upstream
+            .map(|(key, value)| (&**key, &**value))
+            .filter(|(key, _)| !self.decision.replaces(key))
+            .chain(self.decision.tags())
     }
 }
 

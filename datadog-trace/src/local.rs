@@ -244,6 +244,16 @@ pub(crate) fn active(tracer: usize) -> Option<(Active, Arc<Trace>)> {
     .flatten()
 }
 
+/// The id of the innermost open span of `tracer` on this thread, and its trace.
+pub(crate) fn active_trace(tracer: usize) -> Option<(u64, Arc<Trace>)> {
+    with(|local| {
+        let active = local.active.iter().rfind(|open| open.tracer == tracer)?;
+        let segment = local.segments.get(active.segment)?.as_ref()?;
+        Some((active.span_id, Arc::clone(&segment.trace)))
+    })
+    .flatten()
+}
+
 /// The name of the span that is active on this thread.
 pub(crate) fn active_name() -> Option<String> {
     with(|local| Some(local.active.last()?.name.to_string())).flatten()

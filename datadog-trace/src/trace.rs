@@ -121,13 +121,14 @@ impl Trace {
         self.state.lock().decision.by_user(priority);
     }
 
-    /// The decision, made now at the latest, and the baggage.
-    pub(crate) fn decide(&self) -> (Decision, Vec<(String, String)>) {
+    /// Shows the decision, made now at the latest, and the baggage: what other processes are told. `show` holds the
+    /// trace's lock: it must call nothing of the program's.
+    pub(crate) fn told<T>(&self, show: impl FnOnce(&Decision, &[(String, String)]) -> T) -> T {
         let state = &mut *self.state.lock();
         if let Some(root) = &state.root {
             self.tracer.sampler.decide(&mut state.decision, root);
         }
-        (state.decision.clone(), state.baggage.clone())
+        show(&state.decision, &state.baggage)
     }
 
     pub(crate) fn set_baggage(&self, key: String, value: String) {

@@ -107,8 +107,13 @@ impl Tracer {
     /// [`DDConfig::propagation_style_inject`]. This decides whether the trace is kept. Without an active span,
     /// nothing is written.
     pub fn inject(&self, headers: &mut impl Inject) {
-        if let Some(active) = self.active() {
-            active.inject(headers);
+        let active = self
+            .shared
+            .as_ref()
+            .map(Shared::id)
+            .and_then(local::active_trace);
+        if let Some((span_id, trace)) = active {
+            trace.inject(span_id, headers);
         }
     }
 
