@@ -6,7 +6,7 @@ mod extras;
 use std::process;
 
 use datadog_config::DDConfig;
-use datadog_transport::{Part, Payload};
+use datadog_transport::{AgentInfo, Part, Payload};
 
 use crate::batch::{Finished, FinishedSpan};
 use crate::msgpack;
@@ -44,6 +44,8 @@ pub(crate) struct Encoder {
     span_tags: Vec<(String, String)>,
     /// On the first span of each chunk.
     chunk_tags: Vec<(&'static str, String)>,
+    /// Whether the agent takes events as they are.
+    native_events: bool,
 }
 
 /// A payload that is being filled.
@@ -70,7 +72,13 @@ impl Encoder {
             version: config.version().map(str::to_owned),
             span_tags: span_tags(config),
             chunk_tags,
+            native_events: false,
         }
+    }
+
+    /// Learns what the agent takes.
+    pub(crate) fn learn(&mut self, agent: &AgentInfo) {
+        self.native_events = agent.span_events;
     }
 
     /// Sees to it that times are those of the system's clocks.
@@ -106,7 +114,9 @@ impl Encoder {
     ) {
         let span = tagged.span;
         let extras = span.extras.as_deref();
-        let fields = 11 + usize::from(span.span_type.is_some()) + extras.map_or(0, extras::fields);
+        let fields = 11
+            + usize::from(span.span_type.is_some())
+            + extras.map_or(0, |extras| extras::fields(extras, self.native_events));
         msgpack::map(out, fields);
         let (start, duration) = self.times(span);
         text(out, "service", self.service_of(span));
@@ -130,7 +140,7 @@ impl Encoder {
         self::metrics(&mut metrics, tagged, first_of);
         metrics.end();
         if let Some(extras) = extras {
-            extras::write(out, extras);
+            extras::write(out, extras, self.native_events);
         }
     }
 
@@ -169,7 +179,7 @@ impl Encoder {
             if let Some(stack) = &extras.error_stack {
                 add("error.stack", &stack.to_string());
             }
-            if let Some(events) = extras::events(extras) {
+            if let Some(events) = extras::events_tag(extras).filter(|_| !self.native_events) {
                 add("events", &events);
             }
         }
@@ -349,11 +359,13 @@ fn or_nameless(name: &str) -> &str {
     if name.is_empty() { NAMELESS } else { name }
 }
 
+#[inline(always)]
 fn text(out: &mut Vec<u8>, key: &str, value: &str) {
     msgpack::str(out, key);
     msgpack::str(out, value);
 }
 
+#[inline(always)]
 fn number(out: &mut Vec<u8>, key: &str, value: u64) {
     msgpack::str(out, key);
     msgpack::uint(out, value);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datadog_transport::{Account, AgentClient, Answer, Payload, SendError};
+use datadog_transport::{Account, AgentClient, AgentInfo, Answer, Payload, SendError};
 
 /// Answers with sampling rates.
 const V04: &str = "/v0.4/traces";
@@ -33,11 +33,16 @@ impl TracesEndpoint {
     }
 
     /// Asks the agent what it can do, if that may have changed, and goes back to v0.4 where it says that it knows it.
-    pub(crate) fn refresh(&mut self) {
-        let told = self.agent.refresh_info(self.agent.limit());
-        if told && self.agent.info().endpoints.iter().any(|path| path == V04) {
+    /// Returns what it said, if it did.
+    pub(crate) fn refresh(&mut self) -> Option<AgentInfo> {
+        if !self.agent.refresh_info(self.agent.limit()) {
+            return None;
+        }
+        let info = self.agent.info();
+        if info.endpoints.iter().any(|path| path == V04) {
             self.path = V04;
         }
+        Some(info)
     }
 
     /// Posts a payload within `limit`. Where the agent does not know the path, the other one is tried at once, and kept

@@ -60,8 +60,10 @@ impl Signal for TraceSink {
 
     fn run(&mut self, pass: &Pass) -> Option<Instant> {
         // Not while somebody waits: what is buffered goes first.
-        if pass.occasion == Occasion::Due {
-            self.endpoint.refresh();
+        if pass.occasion == Occasion::Due
+            && let Some(info) = self.endpoint.refresh()
+        {
+            self.encoder.learn(&info);
         }
         self.encoder.renew_clock();
         // One payload at a time, so that a fast producer finds room in the queue while the agent is busy.
