@@ -53,7 +53,7 @@ impl<T> Queue<T> {
         if self.closed.load(Ordering::Acquire) {
             return self.account.drop_items(DropReason::Shutdown, items);
         }
-        let bytes = bytes + size_of::<Entry<T>>();
+        let bytes = Self::bytes_of(bytes);
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         if before + bytes > self.limit {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -74,6 +74,11 @@ impl<T> Queue<T> {
         if before + bytes >= self.limit / 2 {
             self.waker.wake();
         }
+    }
+
+    /// What a value that owns `bytes` bytes of the heap takes up.
+    pub(crate) const fn bytes_of(bytes: usize) -> usize {
+        bytes + size_of::<Entry<T>>()
     }
 
     /// Takes out the oldest value, with the number of items it stands for.
@@ -199,7 +204,7 @@ mod tests {
     }
 }
 
-/// `RUSTFLAGS="--cfg datadog_loom" cargo test -p datadog-transport --lib --release queue::model`
+/// `RUSTFLAGS="--cfg datadog_loom" cargo test -p datadog-transport --lib --release model`
 #[cfg(all(test, datadog_loom))]
 mod model {
     use loom::thread;

@@ -5,12 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use parking_lot::Mutex;
-
 use crate::fork::Birthplace;
 use crate::http::HttpClient;
-use crate::sync::{AtomicBool, Ordering};
+use crate::sync::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::{Account, SignalKind};
 
 /// The half of a signal that runs on the worker.

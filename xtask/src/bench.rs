@@ -1,131 +1,116 @@
-//! `cargo xtask bench`: the criterion benches, and their results in one table.
+//! `cargo xtask bench`: the benches of the signals beside their peers, and their results in `docs/benchmarks.md`.
+
+mod machine;
+mod results;
 
 use std::fmt::Write;
-use std::fs;
-use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
-use serde_json::Value;
-
+use crate::marks::Page;
 use crate::{Outcome, style, workspace};
 
-/// `args`: a crate without its `datadog-`, such as `trace`, else all; then what criterion is to get, such as `--quick`.
+/// What can be benched: the crate `datadog-NAME` and its peers in `benches/NAME-peers`, as far as they have benches.
+const NAMES: [&str; 5] = ["metrics", "logs", "trace", "profiling", "patch"];
+
+/// A bench target that measures whole programs, without criterion, and prints tables in Markdown.
+const FIGURES: &str = "figures";
+
+/// `args`: one of the names, else all; then what criterion is to get, such as `--quick`.
 pub(crate) fn run(args: &[String]) -> Outcome {
-    let (crate_name, criterion_args) = match args {
-        [name, rest @ ..] if !name.starts_with('-') => (Some(name), rest),
-        rest => (None, rest),
-    };
-    let mut cargo = workspace::cargo();
-    // Not `--benches`: that takes in the libraries, whose harness does not know criterion's arguments.
-    cargo.args(["bench", "--bench", "*"]);
-    match crate_name {
-        Some(name) => cargo.args(["--package", &format!("datadog-{name}")]),
-        None => cargo.arg("--workspace"),
-    };
-    let results = workspace::scratch()?.with_file_name("criterion");
-    let started = SystemTime::now();
-    let status = cargo.arg("--").args(criterion_args).status()?;
-    if !status.success() {
-        return Err(format!("cargo bench: {status}").into());
+    match args {
+        [name, rest @ ..] if !name.starts_with('-') => {
+            let known = NAMES.into_iter().find(|known| known == name);
+            let name = known.ok_or_else(|| format!("takes one of {}", NAMES.join(", ")))?;
+            bench(name, rest)
+        }
+        rest => NAMES
+            .into_iter()
+            .filter(|name| !targets(name).is_empty())
+            .try_for_each(|name| bench(name, rest)),
     }
-    let mut found = Vec::new();
-    collect(&results, started, &mut found)?;
-    if found.is_empty() {
-        return Err("no bench ran".into());
-    }
-    found.sort_by(|a, b| a.name.cmp(&b.name));
-    print!("\n{}", table(&found));
-    eprintln!("{} in {}", style::good("details"), results.display());
-    Ok(())
 }
 
-/// What criterion found out about one thing.
-struct Estimate {
+/// A bench target of a package.
+struct Target {
+    package: String,
     name: String,
-    /// The mean time of one round and the bounds of its 95 % confidence interval, in nanoseconds.
-    mean: f64,
-    low: f64,
-    high: f64,
 }
 
-/// Finds criterion's files (criterion.rs: `src/analysis/mod.rs`) that are not older than `since`, in any depth.
-fn collect(folder: &Path, since: SystemTime, found: &mut Vec<Estimate>) -> Outcome {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.ends_with("new") {
-            let estimates = path.join("estimates.json");
-            if fs::metadata(&estimates)?.modified()? >= since {
-                found.push(Estimate::read(&path)?);
-            }
-        } else if path.is_dir() {
-            collect(&path, since, found)?;
+fn bench(name: &str, criterion_args: &[String]) -> Outcome {
+    let targets = targets(name);
+    if targets.is_empty() {
+        return Err(format!("{name} has no benches").into());
+    }
+    let mut page = Page::read("docs/benchmarks.md")?;
+    let started = SystemTime::now();
+    let (figures, criterion): (Vec<_>, Vec<_>) =
+        targets.iter().partition(|target| target.name == FIGURES);
+    for target in criterion {
+        let status = target.cargo().arg("--").args(criterion_args).status()?;
+        if !status.success() {
+            return Err(format!("{target}: {status}").into());
         }
     }
+    let folder = workspace::scratch()?.with_file_name("criterion");
+    let mut section = section(name, criterion_args);
+    section.push_str(&results::table(&folder, started)?);
+    for target in figures {
+        eprintln!("{}", style::step(&format!("whole programs: {target}")));
+        let output = target.cargo().stderr(Stdio::inherit()).output()?;
+        if !output.status.success() {
+            return Err(format!("{target}: {}", output.status).into());
+        }
+        let _ = write!(section, "\n{}", String::from_utf8(output.stdout)?);
+    }
+    println!("\n{section}");
+    page.replace(name, &section)?;
+    println!("{} {}", style::good("xtask bench:"), page.write()?);
+    eprintln!("{} in {}", style::good("details"), folder.display());
     Ok(())
 }
 
-impl Estimate {
-    fn read(folder: &Path) -> Outcome<Self> {
-        let json = |file: &str| -> Outcome<Value> {
-            Ok(serde_json::from_slice(&fs::read(folder.join(file))?)?)
-        };
-        let (bench, estimates) = (json("benchmark.json")?, json("estimates.json")?);
-        let mean = &estimates["mean"];
-        let bounds = &mean["confidence_interval"];
-        let number = |value: &Value| value.as_f64().ok_or("criterion wrote no number");
-        Ok(Self {
-            name: bench["full_id"].as_str().unwrap_or_default().to_owned(),
-            mean: number(&mean["point_estimate"])?,
-            low: number(&bounds["lower_bound"])?,
-            high: number(&bounds["upper_bound"])?,
-        })
+/// How the section begins: the command, and where it ran.
+fn section(name: &str, criterion_args: &[String]) -> String {
+    let mut command = format!("cargo xtask bench {name}");
+    for arg in criterion_args {
+        let _ = write!(command, " {arg}");
+    }
+    format!("`{command}` on {}\n\n", machine::describe())
+}
+
+fn targets(name: &str) -> Vec<Target> {
+    let packages = [
+        (format!("datadog-{name}"), format!("datadog-{name}")),
+        (format!("{name}-peers"), format!("benches/{name}-peers")),
+    ];
+    let mut targets = Vec::new();
+    for (package, folder) in packages {
+        let benches = workspace::root().join(folder).join("benches");
+        let files = std::fs::read_dir(benches).into_iter().flatten().flatten();
+        let mut names: Vec<String> = files
+            .filter_map(|file| file.file_name().into_string().ok())
+            .filter_map(|file| Some(file.strip_suffix(".rs")?.to_owned()))
+            .collect();
+        names.sort();
+        targets.extend(names.into_iter().map(|name| Target {
+            package: package.clone(),
+            name,
+        }));
+    }
+    targets
+}
+
+impl Target {
+    fn cargo(&self) -> Command {
+        let mut cargo = workspace::cargo();
+        cargo.args(["bench", "--package", &self.package, "--bench", &self.name]);
+        cargo
     }
 }
 
-fn table(estimates: &[Estimate]) -> String {
-    let time = |nanos: f64| match nanos {
-        // A duration has no parts of a nanosecond.
-        ..1000.0 => format!("{nanos:.2}ns"),
-        _ => format!("{:.2?}", Duration::from_secs_f64(nanos / 1e9)),
-    };
-    let mut table = format!("{:<44}{:>12}{:>12}{:>12}\n", "bench", "mean", "from", "to");
-    for estimate in estimates {
-        let [mean, low, high] = [estimate.mean, estimate.low, estimate.high].map(time);
-        let _ = writeln!(table, "{:<44}{mean:>12}{low:>12}{high:>12}", estimate.name);
-    }
-    table
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_new_results_are_in_the_table() {
-        let folder = tempfile::tempdir().unwrap();
-        let result = folder.path().join("span/child/new");
-        fs::create_dir_all(&result).unwrap();
-        fs::write(
-            result.join("benchmark.json"),
-            r#"{"full_id": "span/child"}"#,
-        )
-        .unwrap();
-        let bounds = r#"{"lower_bound": 41.0, "upper_bound": 1500.0}"#;
-        let mean =
-            format!(r#"{{"mean": {{"point_estimate": 42.125, "confidence_interval": {bounds}}}}}"#);
-        fs::write(result.join("estimates.json"), mean).unwrap();
-
-        let mut found = Vec::new();
-        collect(
-            folder.path(),
-            SystemTime::now() + Duration::from_secs(60),
-            &mut found,
-        )
-        .unwrap();
-        assert!(found.is_empty());
-        collect(folder.path(), SystemTime::UNIX_EPOCH, &mut found).unwrap();
-        let table = table(&found);
-        let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
-        assert_eq!(row, ["span/child", "42.12ns", "41.00ns", "1.50µs"]);
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.package, self.name)
     }
 }

@@ -13,9 +13,9 @@ Tasks of this workspace: cargo xtask TASK
   faults       run the client under every fault, and put what became of its items into
                docs/reliability.md; with --long, 20 restarts of the agent in a minute
   options      write docs/configuration.md from the table of options
-  bench [CRATE] [ARGS]
-               run the benches of all crates, or of one such as `trace`, and show the
-               results in one table; ARGS go to criterion
+  bench [NAME] [ARGS]
+               run the benches of one of metrics, logs, trace …, or of all, beside its peers,
+               and put the results into docs/benchmarks.md; ARGS go to criterion
   fuzz [SECONDS] [TARGET]
                run each fuzz target, or one, for 60 s or as long as you say (needs a C++
                compiler)

@@ -10,6 +10,7 @@ mod demo;
 mod faults;
 mod fuzz;
 mod help;
+mod marks;
 mod options;
 mod style;
 mod test;
