@@ -203,11 +203,11 @@ pub(crate) fn unpark(spans: &mut Vec<Active>) {
 }
 
 /// Gives an open span its name, which was not known for good when it started.
-pub(crate) fn rename(span_id: u64, name: &Cow<'static, str>) {
+pub(crate) fn rename(span_id: u64, name: String) {
     with(|local| {
         let mut open = local.active.iter_mut();
         if let Some(open) = open.rfind(|open| open.span_id == span_id) {
-            open.name = name.clone();
+            open.name = Cow::Owned(name);
         }
     });
 }

@@ -70,13 +70,12 @@ impl Span {
 
     /// Gives the span its name, if that is not static.
     pub(crate) fn named(mut self, name: String) -> Self {
-        let name: Cow<'static, str> = Cow::Owned(name);
         let renamed = self.edit(|data| {
-            data.name.clone_from(&name);
+            data.name = Cow::Owned(name.clone());
             data.span_id
         });
         if let Some(span_id) = renamed {
-            local::rename(span_id, &name);
+            local::rename(span_id, name);
         }
         self
     }
