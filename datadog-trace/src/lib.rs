@@ -57,6 +57,7 @@ mod tag;
 mod tags;
 mod ticks;
 mod trace;
+mod traced;
 mod tracer;
 
 pub use context::SpanContext;
@@ -68,6 +69,14 @@ pub use propagate::{Extract, Inject};
 pub use span::Span;
 pub use tag::TagValue;
 pub use tracer::Tracer;
+
+pub use datadog_trace_macros::traced;
+
+/// For the code of [`traced`](macro@traced). No API: it may change with any version.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::traced::*;
+}
 
 // What a program that uses this crate alone has to name.
 pub use datadog_config::{ConfigError, DDConfig, DDConfigBuilder};

@@ -7,4 +7,4 @@ mod metrics;
 #[cfg(feature = "profiling")]
 mod profiling;
 #[cfg(feature = "tracing")]
-mod tracing;
+pub(crate) mod tracing;
