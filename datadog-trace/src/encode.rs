@@ -31,6 +31,9 @@ const BAGGAGE_TAGS: [(&str, &str); 3] = [
     ("account.id", "baggage.account.id"),
 ];
 
+/// Who gave the span its service.
+const SERVICE_SOURCE: &str = "_dd.svc_src";
+
 /// The sampling mechanism "single-span rule" (dd-trace-go: `internal/samplernames/samplernames.go`).
 const SINGLE_SPAN_RULE: f64 = 8.0;
 
@@ -46,6 +49,10 @@ pub(crate) struct Encoder {
     chunk_tags: Vec<(&'static str, String)>,
     /// Whether the agent takes events as they are.
     native_events: bool,
+    /// Services with the names that are sent for them.
+    mapping: Vec<(String, String)>,
+    /// The value of `_dd.tracer_kr`.
+    keep_rate: f64,
 }
 
 /// A payload that is being filled.
@@ -66,6 +73,15 @@ impl Encoder {
         {
             chunk_tags.push(("_dd.hostname", hostname.to_owned()));
         }
+        if let Some(tags) = config.process_tags() {
+            chunk_tags.push(("_dd.tags.process", tags.to_owned()));
+        }
+        if config.git_metadata_enabled() {
+            let commit = config.git_commit_sha().map(str::to_owned);
+            let repository = config.git_repository_url().map(str::to_owned);
+            chunk_tags.extend(commit.map(|commit| ("_dd.git.commit.sha", commit)));
+            chunk_tags.extend(repository.map(|url| ("_dd.git.repository_url", url)));
+        }
         Self {
             clock: TickClock::new(),
             service: config.service().to_owned(),
@@ -73,7 +89,14 @@ impl Encoder {
             span_tags: span_tags(config),
             chunk_tags,
             native_events: false,
+            mapping: config.service_mapping().to_vec(),
+            keep_rate: 1.0,
         }
+    }
+
+    /// Takes the part of the spans that were not lost of late.
+    pub(crate) fn set_keep_rate(&mut self, rate: f64) {
+        self.keep_rate = rate;
     }
 
     /// Learns what the agent takes.
@@ -137,7 +160,7 @@ impl Encoder {
         meta.end();
         msgpack::str(out, "metrics");
         let mut metrics = Pairs::start(out);
-        self::metrics(&mut metrics, tagged, first_of);
+        self.metrics(&mut metrics, tagged, first_of);
         metrics.end();
         if let Some(extras) = extras {
             extras::write(out, extras, self.native_events);
@@ -174,6 +197,7 @@ impl Encoder {
             }
         } else {
             add("_dd.base_service", &self.service);
+            add(SERVICE_SOURCE, self.service_source(span));
         }
         if let Some(extras) = span.extras.as_deref() {
             if let Some(stack) = &extras.error_stack {
@@ -212,10 +236,74 @@ impl Encoder {
         }
     }
 
+    fn metrics(&self, metrics: &mut Pairs<'_>, tagged: FinishedSpan<'_>, first_of: Option<&Chunk>) {
+        let span = tagged.span;
+        for (key, value) in tagged.numbers() {
+            metrics.number(key, value);
+        }
+        let mut add = |key: &str, value: f64| {
+            if !tagged.has_tag(key) {
+                metrics.number(key, value);
+            }
+        };
+        if span.top_level {
+            add("_dd.top_level", 1.0);
+        }
+        if let Some((rate, limit)) = span.extras.as_deref().and_then(|extras| extras.kept_alone) {
+            add("_dd.span_sampling.mechanism", SINGLE_SPAN_RULE);
+            add("_dd.span_sampling.rule_rate", rate);
+            if let Some(limit) = limit {
+                add("_dd.span_sampling.max_per_second", limit);
+            }
+        }
+        let Some(chunk) = first_of else { return };
+        let decision = &chunk.decision;
+        add("process_id", f64::from(process::id()));
+        add("_dd.tracer_kr", self.keep_rate);
+        // Undecided are only traces whose first span was lost with its thread.
+        add(
+            "_sampling_priority_v1",
+            decision.priority.map_or(1.0, f64::from),
+        );
+        if span.is_local_root {
+            let rates = [
+                ("_dd.rule_psr", decision.rule_rate),
+                ("_dd.limit_psr", decision.limit_rate),
+                ("_dd.agent_psr", decision.agent_rate),
+            ];
+            for (key, rate) in rates {
+                if let Some(rate) = rate {
+                    add(key, rate);
+                }
+            }
+        }
+    }
+
     fn service_of<'a>(&'a self, span: &'a Finished) -> &'a str {
+        let service = self.own_service_of(span);
+        self.mapped(service).unwrap_or(service)
+    }
+
+    fn own_service_of<'a>(&'a self, span: &'a Finished) -> &'a str {
         let own = span.service.as_deref();
         own.filter(|service| !service.is_empty())
             .unwrap_or(&self.service)
+    }
+
+    /// The name that is sent in place of another one.
+    fn mapped(&self, service: &str) -> Option<&str> {
+        let (_, mapped) = self.mapping.iter().find(|(from, _)| from == service)?;
+        Some(mapped)
+    }
+
+    /// Where the service of a span comes from, if it is not the configured one
+    /// (dd-trace-go: `ddtrace/tracer/span.go`, `instrumentation/instrumentation.go`).
+    fn service_source(&self, span: &Finished) -> &'static str {
+        if self.mapped(self.own_service_of(span)).is_some() {
+            "opt.mapping"
+        } else {
+            "m"
+        }
     }
 }
 
@@ -227,48 +315,6 @@ impl Chunk {
             .map(|(key, value)| (&**key, &**value))
             .filter(|(key, _)| !self.decision.replaces(key))
             .chain(self.decision.tags())
-    }
-}
-
-fn metrics(metrics: &mut Pairs<'_>, tagged: FinishedSpan<'_>, first_of: Option<&Chunk>) {
-    let span = tagged.span;
-    for (key, value) in tagged.numbers() {
-        metrics.number(key, value);
-    }
-    let mut add = |key: &str, value: f64| {
-        if !tagged.has_tag(key) {
-            metrics.number(key, value);
-        }
-    };
-    if span.top_level {
-        add("_dd.top_level", 1.0);
-    }
-    if let Some((rate, limit)) = span.extras.as_deref().and_then(|extras| extras.kept_alone) {
-        add("_dd.span_sampling.mechanism", SINGLE_SPAN_RULE);
-        add("_dd.span_sampling.rule_rate", rate);
-        if let Some(limit) = limit {
-            add("_dd.span_sampling.max_per_second", limit);
-        }
-    }
-    let Some(chunk) = first_of else { return };
-    let decision = &chunk.decision;
-    add("process_id", f64::from(process::id()));
-    // Undecided are only traces whose first span was lost with its thread.
-    add(
-        "_sampling_priority_v1",
-        decision.priority.map_or(1.0, f64::from),
-    );
-    if span.is_local_root {
-        let rates = [
-            ("_dd.rule_psr", decision.rule_rate),
-            ("_dd.limit_psr", decision.limit_rate),
-            ("_dd.agent_psr", decision.agent_rate),
-        ];
-        for (key, rate) in rates {
-            if let Some(rate) = rate {
-                add(key, rate);
-            }
-        }
     }
 }
 

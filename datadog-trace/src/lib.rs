@@ -41,7 +41,10 @@ mod detached;
 mod encode;
 mod endpoint;
 mod event;
+#[cfg(feature = "http")]
+pub mod http;
 mod id;
+mod keep_rate;
 mod kind;
 mod link;
 mod local;

@@ -8,6 +8,7 @@ use datadog_transport::{Account, AgentClient, Occasion, Outbox, Pass, Payload, S
 
 use crate::encode::{Encoder, Filling};
 use crate::endpoint::TracesEndpoint;
+use crate::keep_rate::KeepRate;
 use crate::tracer::Shared;
 
 /// The agent leaves its sampling rates out of the answer if this names them
@@ -21,6 +22,8 @@ pub(crate) struct TraceSink {
     shared: Arc<Shared>,
     encoder: Encoder,
     outbox: Outbox,
+    account: Arc<Account>,
+    keep_rate: KeepRate,
 }
 
 impl TraceSink {
@@ -34,7 +37,9 @@ impl TraceSink {
             endpoint: TracesEndpoint::new(agent, Arc::clone(&account)),
             shared,
             encoder: Encoder::new(config),
-            outbox: Outbox::new(config.tracing_buffer_bytes() / 3 * 2, account),
+            outbox: Outbox::new(config.tracing_buffer_bytes() / 3 * 2, Arc::clone(&account)),
+            account,
+            keep_rate: KeepRate::default(),
         }
     }
 
@@ -64,6 +69,10 @@ impl Signal for TraceSink {
             && let Some(info) = self.endpoint.refresh()
         {
             self.encoder.learn(&info);
+        }
+        if pass.occasion == Occasion::Due {
+            let rate = self.keep_rate.learn(&self.account.snapshot());
+            self.encoder.set_keep_rate(rate);
         }
         self.encoder.renew_clock();
         // One payload at a time, so that a fast producer finds room in the queue while the agent is busy.

@@ -343,7 +343,7 @@ impl Span {
         self.edit(|data| data.extras().end_ns = Some(unix_nanos(end)));
     }
 
-    fn trace(&self) -> Option<Arc<Trace>> {
+    pub(crate) fn trace(&self) -> Option<Arc<Trace>> {
         let open = self.open.as_ref()?;
         match &open.place {
             Place::Own(_) => local::trace(open.segment),

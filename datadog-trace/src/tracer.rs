@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) flush_spans: usize,
     pub(crate) sampler: Sampler,
     pub(crate) propagation: Propagation,
+    #[cfg(feature = "http")]
+    pub(crate) http: Arc<crate::http::HttpSettings>,
     pub(crate) parked: Parked,
     pub(crate) pool: Pool,
     queue: Queue<Chunk>,
@@ -148,6 +150,8 @@ impl Shared {
             },
             sampler: Sampler::new(config),
             propagation: Propagation::new(config),
+            #[cfg(feature = "http")]
+            http: Arc::new(crate::http::HttpSettings::new(config)),
             parked: Parked::default(),
             pool: Pool::new(),
             queue,
@@ -188,6 +192,9 @@ impl Shared {
 /// The configured tags that every span has, with `env`.
 pub(crate) fn span_tags(config: &DDConfig) -> Vec<(String, String)> {
     let env = config.env().map(|env| ("env".to_owned(), env.to_owned()));
-    let tags = config.tags().iter().filter(|(key, _)| key != "env");
+    // Those of git have tags of their own (dd-trace-go: `internal/gitmetadata.go`).
+    let elsewhere = ["env", "git.commit.sha", "git.repository_url"];
+    let tags = config.tags().iter();
+    let tags = tags.filter(|(key, _)| !elsewhere.contains(&&**key));
     tags.cloned().chain(env).collect()
 }
