@@ -38,6 +38,8 @@ mod batch;
 mod carried;
 mod context;
 mod detached;
+#[cfg(target_os = "linux")]
+mod discovery;
 mod encode;
 mod endpoint;
 mod event;
@@ -56,6 +58,7 @@ mod sample;
 mod sink;
 mod span;
 mod span_data;
+mod startup;
 mod tag;
 mod tags;
 mod ticks;

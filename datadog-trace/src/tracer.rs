@@ -13,7 +13,7 @@ use crate::propagate::{Extract, Inject, Propagation};
 use crate::sample::Sampler;
 use crate::sink::TraceSink;
 use crate::trace::Chunk;
-use crate::{Span, SpanContext, local};
+use crate::{Span, SpanContext, local, startup};
 
 /// Without partial flush, a trace is still not allowed to grow without end: it is sent in parts of so many spans.
 const LARGEST_CHUNK: usize = 10_000;
@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) parked: Parked,
     pub(crate) pool: Pool,
     queue: Queue<Chunk>,
+    #[cfg(target_os = "linux")]
+    _discovery: Option<crate::discovery::Discovery>,
 }
 
 impl Tracer {
@@ -62,6 +64,7 @@ impl Tracer {
             return Ok(Self { shared: None });
         }
         datadog_transport::context::name_with(local::active_name);
+        startup::log(&config);
         let agent = transport.agent()?;
         let shared = transport.add(SignalKind::Traces, |seat| {
             let bytes = config.tracing_buffer_bytes() / 3;
@@ -155,6 +158,8 @@ impl Shared {
             parked: Parked::default(),
             pool: Pool::new(),
             queue,
+            #[cfg(target_os = "linux")]
+            _discovery: crate::discovery::Discovery::publish(config),
         }
     }
 
