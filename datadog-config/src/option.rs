@@ -113,7 +113,7 @@ macro_rules! option_table {
             partial_flush_min_spans: Count = "DD_TRACE_PARTIAL_FLUSH_MIN_SPANS", Traces, default "300";
             /// Most memory for finished spans, in bytes: a third of it until they are encoded, the rest until the Agent takes them.
             tracing_buffer_bytes: Count = "DD_TRACE_WRITER_BUFFER_SIZE_BYTES", Traces, default "31457280";
-            /// Whether trace statistics are computed here, before sampling. Without effect so far.
+            /// Whether trace statistics are computed here, before sampling, where the Agent takes them. Traces that are not kept are then not sent.
             stats_computation_enabled: Flag = "DD_TRACE_STATS_COMPUTATION_ENABLED" | "DD_TRACE_COMPUTE_STATS", Traces, default "true";
             /// Other names for services: pairs of the name that a span has and the one that is sent.
             service_mapping: Tags = "DD_SERVICE_MAPPING", Traces;
@@ -133,6 +133,14 @@ macro_rules! option_table {
             client_ip_enabled: Flag = "DD_TRACE_CLIENT_IP_ENABLED", Traces, default "false";
             /// The one header that tells the address of the client. Default: the usual ones.
             client_ip_header: Text = "DD_TRACE_CLIENT_IP_HEADER", Traces;
+            /// How many different groups of spans have statistics of their own in 10 seconds; the others share one.
+            stats_cardinality_limit: Count = "DD_TRACE_STATS_CARDINALITY_LIMIT", Traces, default "7000";
+            /// How many different resources statistics tell apart in 10 seconds.
+            stats_resource_cardinality_limit: Count = "DD_TRACE_STATS_RESOURCE_CARDINALITY_LIMIT", Traces, default "1024";
+            /// How many different HTTP endpoints statistics tell apart in 10 seconds.
+            stats_http_endpoint_cardinality_limit: Count = "DD_TRACE_STATS_HTTP_ENDPOINT_CARDINALITY_LIMIT", Traces, default "512";
+            /// How many different peers statistics tell apart in 10 seconds.
+            stats_peer_tags_cardinality_limit: Count = "DD_TRACE_STATS_PEER_TAGS_CARDINALITY_LIMIT", Traces, default "512";
             /// Longest `x-datadog-tags` header that is read or written, in bytes.
             x_datadog_tags_max_length: TagsLength = "DD_TRACE_X_DATADOG_TAGS_MAX_LENGTH", Traces, default "512";
             /// Where logs go: to the logs intake, or as lines of JSON to the standard output, a file or the Agent's log port. Whoever reads the standard output must keep up: the worker waits for it.
@@ -140,6 +148,8 @@ macro_rules! option_table {
             /// Attributes of logs whose values are not sent: the last parts of their keys. Case, `_` and `-` make no difference.
             logs_redacted_keys: List = "DD_LOGS_REDACTED_KEYS", Logs,
                 default "access_token,api_key,app_key,application_key,auth_token,authorization,client_secret,cookie,credentials,credit_card,csrf_token,cvv,jwt,passphrase,passwd,password,private_key,pwd,refresh_token,secret,secret_key,session_id,set_cookie,ssn,token,x_api_key,x_auth_token";
+            /// What is replaced in the messages of logs and in their attributes that are texts, beside the redacted keys; the Cargo feature `scrubbing` is needed. The rules are applied one after the other, and look like those of the Agent's `log_processing_rules` of the type `mask_sequences`. Default: nothing.
+            logs_scrub_rules: ScrubRules = "DD_LOGS_SCRUB_RULES", Logs;
             /// The part of the logs of a level that is kept: all of a trace or none, as the trace's id says. Default: everything.
             logs_sample_rates: LevelRates = "DD_LOGS_SAMPLE_RATES", Logs;
             /// How many logs of a level are taken a second at most. Default: no limit.
@@ -150,7 +160,7 @@ macro_rules! option_table {
             logs_injection: Flag = "DD_LOGS_INJECTION", Logs, default "true";
             /// Whether metrics go straight to the metrics intake, with the API key, instead of to DogStatsD. Events and service checks are dropped then.
             metrics_agentless: Flag = "DD_METRICS_AGENTLESS", Metrics, default "false";
-            /// Whether metrics of the process itself are sent. Without effect so far.
+            /// Whether metrics of the process itself are sent every 10 seconds: CPU, memory, threads, files (feature `runtime-metrics`).
             runtime_metrics_enabled: Flag = "DD_RUNTIME_METRICS_ENABLED", Metrics, default "false", otel "OTEL_METRICS_EXPORTER";
             /// Whether profiles are made and sent.
             profiling_enabled: Flag = "DD_PROFILING_ENABLED", Profiles, default "false";

@@ -18,6 +18,7 @@ use crate::received::{Received, WaitError};
 use crate::report::Report;
 use crate::request::{Refusal, Request};
 use crate::sockets::{Places, Sockets, StartError};
+use crate::stats::{StatsGroup, StatsPayload};
 use crate::thread::{Command, Shared, Thread};
 use crate::trace::{Span, TraceChunk};
 
@@ -67,6 +68,12 @@ impl LocalAgent {
     pub fn dogstatsd_socket(&self) -> &Path {
         &self.shared.places.dogstatsd_socket
     }
+
+    /// The Unix stream socket for DogStatsD, `dsd.stream.socket` here; an agent has one where its option
+    /// `dogstatsd_stream_socket` says so.
+    pub fn dogstatsd_stream_socket(&self) -> &Path {
+        &self.shared.places.dogstatsd_stream_socket
+    }
 }
 
 /// What it got. All are copies, in order of arrival, of what came since the start or the last [`LocalAgent::clear`].
@@ -84,6 +91,18 @@ impl LocalAgent {
     /// The spans of all accepted trace chunks.
     pub fn spans(&self) -> Vec<Span> {
         self.shared.store.read(|got| got.spans().cloned().collect())
+    }
+
+    /// Accepted trace statistics.
+    pub fn stats(&self) -> Vec<StatsPayload> {
+        self.shared.store.read(|got| got.stats().to_vec())
+    }
+
+    /// The groups of all accepted trace statistics.
+    pub fn stats_groups(&self) -> Vec<StatsGroup> {
+        self.shared
+            .store
+            .read(|got| got.stats_groups().cloned().collect())
     }
 
     /// Accepted log entries.
@@ -143,7 +162,7 @@ impl LocalAgent {
         self.shared.store.read(Received::connections)
     }
 
-    /// Number of DogStatsD datagrams read.
+    /// Number of DogStatsD datagrams read, frames of streams included.
     pub fn datagrams(&self) -> u64 {
         self.shared.store.read(Received::datagrams)
     }
@@ -247,6 +266,19 @@ impl LocalAgent {
     }
 }
 
+/// What it says of itself.
+impl LocalAgent {
+    /// Sets fields of `/info`, such as `client_drop_p0s`, beside or instead of its own. Clients that read it before notice
+    /// by the header `Datadog-Agent-State` of the next answer.
+    pub fn set_info<K: Into<String>>(
+        &self,
+        fields: impl IntoIterator<Item = (K, serde_json::Value)>,
+    ) {
+        let fields = fields.into_iter().map(|(key, value)| (key.into(), value));
+        self.shared.settings.info.lock().extend(fields);
+    }
+}
+
 /// Sets up a [`LocalAgent`].
 #[derive(Clone, Debug)]
 #[must_use]
@@ -285,7 +317,7 @@ impl Builder {
         self
     }
 
-    /// The directory for the sockets `apm.socket` and `dsd.socket`; it has to exist. Default: a new temporary
+    /// The directory for the sockets `apm.socket`, `dsd.socket` and `dsd.stream.socket`; it has to exist. Default: a new temporary
     /// directory, removed with the agent.
     pub fn socket_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.socket_dir = Some(directory.into());
@@ -329,6 +361,7 @@ impl Builder {
             dogstatsd: self.dogstatsd_addr,
             trace_socket: directory.join("apm.socket"),
             dogstatsd_socket: directory.join("dsd.socket"),
+            dogstatsd_stream_socket: directory.join("dsd.stream.socket"),
         };
         let sockets = Sockets::bind(&places)?;
         let places = sockets
@@ -338,6 +371,7 @@ impl Builder {
             api_key: self.api_key,
             rate_by_service: Mutex::new(self.rate_by_service),
             statsd_port: places.dogstatsd.port(),
+            info: Mutex::default(),
         };
         let shared = Arc::new(Shared::new(settings, places));
         let thread = Thread::start(Arc::clone(&shared), sockets)?;

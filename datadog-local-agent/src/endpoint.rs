@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use parking_lot::Mutex;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::received::Items;
 use crate::request::{Refused, Request};
-use crate::{intake, logs, profile, series, trace};
+use crate::{intake, logs, profile, series, stats, trace};
 
 /// The endpoints that the agent serves, as names for faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Endpoint {
     Traces,
     /// `POST` or `PUT /v0.3/traces`, for agents that don't know v0.4.
     TracesV03,
+    /// `POST` or `PUT /v0.6/stats`.
+    Stats,
     /// `POST /api/v2/logs`.
     Logs,
     /// `POST /api/v2/series`.
@@ -39,6 +41,7 @@ impl Endpoint {
             "/info" => Self::Info,
             "/v0.4/traces" => Self::Traces,
             "/v0.3/traces" => Self::TracesV03,
+            "/v0.6/stats" => Self::Stats,
             "/api/v2/logs" => Self::Logs,
             "/api/v2/series" => Self::Series,
             "/api/v1/distribution_points" => Self::DistributionPoints,
@@ -50,7 +53,7 @@ impl Endpoint {
     fn methods(self) -> &'static [&'static str] {
         match self {
             Self::Info => &["GET"],
-            Self::Traces | Self::TracesV03 => &["POST", "PUT"],
+            Self::Traces | Self::TracesV03 | Self::Stats => &["POST", "PUT"],
             Self::Logs | Self::Series | Self::DistributionPoints | Self::Profiles => &["POST"],
             Self::Unknown => &[],
         }
@@ -60,7 +63,7 @@ impl Endpoint {
     pub(crate) fn max_body(self) -> usize {
         match self {
             // `datadog-agent: pkg/trace/config/config.go`, MaxRequestBytes.
-            Self::Traces | Self::TracesV03 => 25 * 1024 * 1024,
+            Self::Traces | Self::TracesV03 | Self::Stats => 25 * 1024 * 1024,
             Self::Series => series::MAX_SERIES_SENT,
             // More than any endpoint takes unpacked.
             _ => 64 * 1024 * 1024,
@@ -114,6 +117,8 @@ pub(crate) struct Settings {
     pub(crate) api_key: Option<String>,
     pub(crate) rate_by_service: Mutex<BTreeMap<String, f64>>,
     pub(crate) statsd_port: u16,
+    /// Beats what `/info` would say.
+    pub(crate) info: Mutex<Map<String, Value>>,
 }
 
 /// Handles one complete request: the answer and what the request brought, or why it is refused.
@@ -138,6 +143,7 @@ pub(crate) async fn handle(
             let chunks = trace::decode(request)?;
             Ok((Answer::ok(), Items::Traces(chunks)))
         }
+        Endpoint::Stats => Ok((Answer::ok(), Items::Stats(stats::decode(request)?))),
         Endpoint::Logs => {
             let entries = logs::decode(request, key)?;
             Ok((Answer::json(202, "{}".to_owned()), Items::Logs(entries)))
@@ -185,18 +191,21 @@ fn info(settings: &Settings) -> Answer {
 
 /// As the trace-agent's (`datadog-agent: pkg/trace/api/info.go`), with what this agent really serves.
 fn info_body(settings: &Settings) -> String {
-    json!({
+    let mut info = json!({
         "version": VERSION,
-        "endpoints": ["/v0.3/traces", "/v0.4/traces", "/profiling/v1/input"],
+        "endpoints": ["/v0.3/traces", "/v0.4/traces", "/v0.6/stats", "/profiling/v1/input"],
         "feature_flags": [],
-        // Dropping unsampled traces needs the stats endpoint.
+        // All traces are wanted, for the report.
         "client_drop_p0s": false,
         "span_meta_structs": true,
         "span_events": true,
         "peer_tags": [],
         "config": {"default_env": "none", "statsd_port": settings.statsd_port},
-    })
-    .to_string()
+    });
+    for (field, value) in settings.info.lock().iter() {
+        info[field] = value.clone();
+    }
+    info.to_string()
 }
 
 /// The sampling rates; only `{}` if the client has this version of them (`datadog-agent: pkg/trace/api/responses.go`).

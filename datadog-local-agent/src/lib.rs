@@ -28,11 +28,11 @@
 //!
 //! | what | where | accepted |
 //! |---|---|---|
-//! | the agent's HTTP, over TCP and Unix socket | [`LocalAgent::url`], [`LocalAgent::trace_socket`] | `/info`, `/v0.4/traces`, `/v0.3/traces`, `/profiling/v1/input` |
+//! | the agent's HTTP, over TCP and Unix socket | [`LocalAgent::url`], [`LocalAgent::trace_socket`] | `/info`, `/v0.4/traces`, `/v0.3/traces`, `/v0.6/stats`, `/profiling/v1/input` |
 //! | the intake's HTTP | the same two | `/api/v2/logs`, `/api/v2/series`, `/api/v1/distribution_points`, `/api/v2/profile` |
-//! | DogStatsD | [`LocalAgent::dogstatsd_addr`], [`LocalAgent::dogstatsd_socket`] | metrics, events, service checks |
+//! | DogStatsD | [`LocalAgent::dogstatsd_addr`], [`LocalAgent::dogstatsd_socket`], [`LocalAgent::dogstatsd_stream_socket`] | metrics, events, service checks |
 //!
-//! Not there: newer trace versions (404, so that a client steps down to v0.4), stats, telemetry, remote configuration,
+//! Not there: newer trace versions (404, so that a client steps down to v0.4), telemetry, remote configuration,
 //! protobuf series, traces as JSON, zstd.
 //!
 //! # How strict it is
@@ -40,8 +40,15 @@
 //! Stricter than the real ones. A real agent repairs, cuts, or drops without a word much of what is wrong: a metric name with a
 //! blank, a tag that is empty, a span without a service. Here that is refused with a status and a reason that names the place, such as
 //! ``chunk 0, span 2: field `duration`: expected a non-negative integer, got str``. One bad part refuses the whole
-//! request; of a DogStatsD datagram, each line is taken or refused by itself. [`LocalAgent::refusals`] has them all,
+//! request; of a DogStatsD datagram or frame, each line is taken or refused by itself, and a frame that is too long closes its
+//! connection, as an agent does. [`LocalAgent::refusals`] has them all,
 //! and a test that ends with `assert!(agent.refusals().is_empty())` has checked every byte sent.
+//!
+//! # What it says of itself
+//!
+//! `/info` lists what is served here. It does not allow clients to leave traces out, so that all of them arrive, and
+//! clients then leave statistics to the agent. [`LocalAgent::set_info`] changes that: with `"client_drop_p0s": true`
+//! clients compute statistics, as they do with a real agent.
 //!
 //! # Making it fail
 //!
@@ -100,7 +107,10 @@ mod received;
 mod report;
 mod request;
 mod series;
+mod sketch;
 mod sockets;
+mod stats;
+mod streams;
 mod thread;
 mod timestamp;
 mod trace;
@@ -116,5 +126,7 @@ pub use profile::{Attachment, Profile, ProfileEvent};
 pub use received::{Received, WaitError};
 pub use report::Report;
 pub use request::{Headers, Refusal, Request, Transport};
+pub use sketch::Sketch;
 pub use sockets::StartError;
+pub use stats::{StatsBucket, StatsGroup, StatsKey, StatsPayload};
 pub use trace::{Attribute, Span, SpanEvent, SpanLink, TraceChunk};

@@ -10,6 +10,7 @@ use crate::logs::LogEntry;
 use crate::metric::{Event, Metric, ServiceCheck};
 use crate::profile::Profile;
 use crate::request::{Refusal, Request};
+use crate::stats::{StatsGroup, StatsPayload};
 use crate::trace::{Span, TraceChunk};
 
 /// Everything that the agent got since it started or was cleared, in order of arrival.
@@ -17,6 +18,7 @@ use crate::trace::{Span, TraceChunk};
 pub struct Received {
     requests: Vec<Request>,
     traces: Vec<TraceChunk>,
+    stats: Vec<StatsPayload>,
     logs: Vec<LogEntry>,
     metrics: Vec<Metric>,
     events: Vec<Event>,
@@ -41,6 +43,17 @@ impl Received {
     /// The spans of all accepted trace chunks.
     pub fn spans(&self) -> impl Iterator<Item = &Span> {
         self.traces.iter().flat_map(|chunk| &chunk.spans)
+    }
+
+    /// Accepted trace statistics.
+    pub fn stats(&self) -> &[StatsPayload] {
+        &self.stats
+    }
+
+    /// The groups of all accepted trace statistics.
+    pub fn stats_groups(&self) -> impl Iterator<Item = &StatsGroup> {
+        let buckets = self.stats.iter().flat_map(|payload| &payload.buckets);
+        buckets.flat_map(|bucket| &bucket.groups)
     }
 
     /// Accepted log entries.
@@ -97,7 +110,7 @@ impl Received {
         self.connections
     }
 
-    /// Number of DogStatsD datagrams read.
+    /// Number of DogStatsD datagrams read, frames of streams included.
     pub fn datagrams(&self) -> u64 {
         self.datagrams
     }
@@ -106,6 +119,7 @@ impl Received {
         match items {
             Items::None => {}
             Items::Traces(chunks) => self.traces.extend(chunks),
+            Items::Stats(payload) => self.stats.push(payload),
             Items::Logs(entries) => self.logs.extend(entries),
             Items::Metrics(metrics) => self.metrics.extend(metrics),
             Items::Profile(profile) => self.profiles.push(profile),
@@ -118,13 +132,14 @@ impl fmt::Display for Received {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} requests on {} connections, {} datagrams; accepted: {} spans in {} trace chunks, {} log entries, {} metrics, \
+            "{} requests on {} connections, {} datagrams; accepted: {} spans in {} trace chunks, {} stats groups, {} log entries, {} metrics, \
              {} events, {} service checks, {} profiles; {} refusals",
             self.requests.len(),
             self.connections,
             self.datagrams,
             self.spans().count(),
             self.traces.len(),
+            self.stats_groups().count(),
             self.logs.len(),
             self.metrics.len(),
             self.events.len(),
@@ -144,6 +159,7 @@ impl fmt::Display for Received {
 pub(crate) enum Items {
     None,
     Traces(Vec<TraceChunk>),
+    Stats(StatsPayload),
     Logs(Vec<LogEntry>),
     Metrics(Vec<Metric>),
     Profile(Profile),
@@ -187,6 +203,17 @@ impl Store {
                     }),
                 }
             }
+        });
+    }
+
+    /// Records something refused that was no request.
+    pub(crate) fn refuse(&self, place: &str, reason: String) {
+        self.change(|received| {
+            received.refusals.push(Refusal {
+                place: place.to_owned(),
+                status: None,
+                reason,
+            });
         });
     }
 

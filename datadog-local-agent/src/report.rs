@@ -3,6 +3,7 @@
 mod logs;
 mod metrics;
 mod profiles;
+mod stats;
 mod text;
 mod traces;
 
@@ -14,7 +15,7 @@ use text::Table;
 
 /// Everything that an agent received, to be read by people: print it with `{}`.
 ///
-/// Traces are trees with a time line; metrics, logs and the profiles' hottest functions are tables; the requests with their
+/// Traces are trees with a time line; trace statistics, metrics, logs and the profiles' hottest functions are tables; the requests with their
 /// answers and the refusals come last. A section with nothing in it is left out.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -36,6 +37,10 @@ impl fmt::Display for Report {
         let received = &self.received;
         if !received.traces().is_empty() {
             traces::write(f, received)?;
+        }
+        if !received.stats().is_empty() {
+            stats::write(f, received)?;
+            writeln!(f)?;
         }
         if !received.metrics().is_empty() {
             metrics::write(f, received)?;

@@ -98,6 +98,12 @@ impl Batch {
         self.spans.iter_mut()
     }
 
+    /// Forgets all spans but those that `keep` says yes to.
+    pub(crate) fn retain(&mut self, keep: impl Fn(FinishedSpan<'_>) -> bool) {
+        let tags = &self.tags;
+        self.spans.retain(|span| keep(FinishedSpan { span, tags }));
+    }
+
     /// Moves the first span of the trace in this process to the front, if it is here.
     pub(crate) fn root_first(&mut self) {
         if let Some(root) = self.spans.iter().position(|span| span.is_local_root) {

@@ -7,6 +7,7 @@ use crate::carried::{Carried, Outgoing, trace_tag};
 use crate::propagate::{HeaderLines, Inject};
 use crate::sample::Decision;
 use crate::trace::Trace;
+use crate::tracer::Shared;
 
 /// The identity of a span, of this process or of the one that sent a request: the parent of spans that
 /// [`Tracer::trace_from`](crate::Tracer::trace_from) starts, on any thread. Cheap to clone.
@@ -59,6 +60,20 @@ impl SpanContext {
     pub fn inject(&self, headers: &mut impl Inject) {
         if let Inner::Here { trace, span_id, .. } = &self.0 {
             trace.inject(*span_id, headers);
+        }
+    }
+
+    /// The trace, id and service of a span of `tracer`.
+    pub(crate) fn here(&self, tracer: &Arc<Shared>) -> Option<(Arc<Trace>, u64, Option<Arc<str>>)> {
+        match &self.0 {
+            Inner::Here {
+                trace,
+                span_id,
+                service,
+            } if Arc::ptr_eq(&trace.tracer, tracer) => {
+                Some((Arc::clone(trace), *span_id, service.clone()))
+            }
+            _ => None,
         }
     }
 

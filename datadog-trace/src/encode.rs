@@ -2,6 +2,7 @@
 //! (datadog-agent: `pkg/proto/pbgo/trace/span.proto`, `pkg/trace/api/api.go`).
 
 mod extras;
+mod facts;
 
 use std::process;
 
@@ -168,7 +169,7 @@ impl Encoder {
     }
 
     /// Start and duration in nanoseconds. Times that the program set beat the clock.
-    fn times(&self, span: &Finished) -> (u64, u64) {
+    pub(crate) fn times(&self, span: &Finished) -> (u64, u64) {
         let (clock_start, duration) = self.clock.times(span.start, span.end);
         let set = |time: fn(&Extras) -> Option<u64>| span.extras.as_deref().and_then(time);
         let start = set(|extras| extras.start_ns).unwrap_or(clock_start);
@@ -366,28 +367,35 @@ impl Filling {
         self.body.len() >= PAYLOAD_BYTES
     }
 
-    /// The payload with what was added so far; `None` if that is nothing.
-    pub(crate) fn close(self) -> Option<Payload> {
-        (!self.chunks.is_empty()).then(|| payload(self.body, self.chunks))
+    /// The payload with what was added so far; `None` if that is nothing. `stats`: whether the statistics of these
+    /// traces are computed here.
+    pub(crate) fn close(self, stats: bool) -> Option<Payload> {
+        (!self.chunks.is_empty()).then(|| payload(self.body, self.chunks, stats))
     }
 }
 
 /// A list of chunks, whose head gets its place filled in.
-fn payload(mut body: Vec<u8>, chunks: Vec<Part>) -> Payload {
+fn payload(mut body: Vec<u8>, chunks: Vec<Part>, stats: bool) -> Payload {
     let mut head = Vec::with_capacity(HEAD_BYTES);
     msgpack::array32(&mut head, chunks.len());
     body[..HEAD_BYTES].copy_from_slice(&head);
-    let headers = vec![
+    let mut headers = vec![
         ("Content-Type", "application/msgpack".to_owned()),
         ("X-Datadog-Trace-Count", chunks.len().to_string()),
         ("Datadog-Client-Computed-Top-Level", "yes".to_owned()),
         // Without it the agent answers 200 even to what it refuses.
         ("Datadog-Send-Real-Http-Status", "yes".to_owned()),
     ];
-    Payload::list(body, headers, chunks, frame)
+    // Tells the agent to compute none (datadog-agent: `pkg/trace/api/internal/header/headers.go`).
+    if stats {
+        headers.push(("Datadog-Client-Computed-Stats", "yes".to_owned()));
+        Payload::list(body, headers, chunks, |chunks| frame(chunks, true))
+    } else {
+        Payload::list(body, headers, chunks, |chunks| frame(chunks, false))
+    }
 }
 
-fn frame(chunks: &[(&[u8], u64)]) -> Payload {
+fn frame(chunks: &[(&[u8], u64)], stats: bool) -> Payload {
     let mut body = vec![0; HEAD_BYTES];
     let mut parts = Vec::with_capacity(chunks.len());
     for (chunk, items) in chunks {
@@ -398,7 +406,7 @@ fn frame(chunks: &[(&[u8], u64)]) -> Payload {
             items: *items,
         });
     }
-    payload(body, parts)
+    payload(body, parts, stats)
 }
 
 fn or_nameless(name: &str) -> &str {

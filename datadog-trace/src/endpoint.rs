@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use datadog_transport::{Account, AgentClient, AgentInfo, Answer, Payload, SendError};
 
+use crate::stats::STATS_PATH;
+
 /// Answers with sampling rates.
 const V04: &str = "/v0.4/traces";
 
@@ -33,9 +35,9 @@ impl TracesEndpoint {
     }
 
     /// Asks the agent what it can do, if that may have changed, and goes back to v0.4 where it says that it knows it.
-    /// Returns what it said, if it did.
-    pub(crate) fn refresh(&mut self) -> Option<AgentInfo> {
-        if !self.agent.refresh_info(self.agent.limit()) {
+    /// What it says, if that is new. Waits for the answer, at most `limit`.
+    pub(crate) fn refresh(&mut self, limit: Duration) -> Option<AgentInfo> {
+        if limit.is_zero() || !self.agent.refresh_info(limit) {
             return None;
         }
         let info = self.agent.info();
@@ -43,6 +45,15 @@ impl TracesEndpoint {
             self.path = V04;
         }
         Some(info)
+    }
+
+    /// Posts statistics within `limit`.
+    pub(crate) fn post_stats(
+        &self,
+        payload: &Payload,
+        limit: Duration,
+    ) -> Result<Answer, SendError> {
+        self.agent.post(STATS_PATH, payload, limit)
     }
 
     /// Posts a payload within `limit`. Where the agent does not know the path, the other one is tried at once, and kept

@@ -224,6 +224,6 @@ fn answered(
     span.set_tag("http.status_code", status.as_str());
     settings.header_tags.of_response(span, headers);
     if errors.iter().any(|range| range.contains(&status.as_u16())) {
-        span.mark_failed("http.status", &status.to_string());
+        span.set_failure("http.status", &status.to_string());
     }
 }

@@ -17,8 +17,13 @@ pub(crate) struct KeepRate {
 impl KeepRate {
     /// Takes the account after a pass. The part that was kept, from 0 to 1.
     pub(crate) fn learn(&mut self, health: &SignalHealth) -> f64 {
-        // What sampling left out is no loss.
-        let lost = health.dropped.total() - health.dropped.get(DropReason::Sampled);
+        // What sampling and filters leave out is no loss.
+        let left_out = [DropReason::Sampled, DropReason::Filtered];
+        let left_out: u64 = left_out
+            .map(|reason| health.dropped.get(reason))
+            .iter()
+            .sum();
+        let lost = health.dropped.total() - left_out;
         self.push(health.accepted, lost)
     }
 

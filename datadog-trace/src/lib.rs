@@ -27,8 +27,9 @@
 //! trace is handed to the worker thread, which encodes it and posts it to the agent.
 //!
 //! Whether a trace is kept is decided late, when it is told to another process or when its first span ends, so that
-//! sampling rules see what the program said about that span. What is not kept is sent too, marked as such: the agent
-//! computes statistics from it.
+//! sampling rules see what the program said about that span. Statistics of all spans, kept or not, are computed on the
+//! worker where the agent takes them; what is not kept is then left out, but for traces with errors. Other agents get
+//! everything, marked as kept or not, and compute the statistics themselves.
 //!
 //! To leave the process, [inject](Tracer::inject) the trace into the headers of a request, and
 //! [extract](Tracer::extract) it on the other side. To leave the thread, [detach](Span::detach) a span, start children from its [context](Span::context), or put a
@@ -51,6 +52,7 @@ mod kind;
 mod link;
 mod local;
 mod msgpack;
+mod obfuscate;
 mod parked;
 mod pool;
 mod propagate;
@@ -59,6 +61,7 @@ mod sink;
 mod span;
 mod span_data;
 mod startup;
+mod stats;
 mod tag;
 mod tags;
 mod ticks;
@@ -72,7 +75,7 @@ pub use event::{EventValue, SpanEvent};
 pub use kind::SpanKind;
 pub use link::SpanLink;
 pub use propagate::{Extract, Inject};
-pub use span::Span;
+pub use span::{Parent, Span};
 pub use tag::TagValue;
 pub use tracer::Tracer;
 

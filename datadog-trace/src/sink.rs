@@ -1,4 +1,4 @@
-//! The worker's half: takes finished traces, encodes them, and posts them to the agent.
+//! The worker's half: takes finished traces, counts them in statistics, encodes them, and posts both to the agent.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,21 +9,34 @@ use datadog_transport::{Account, AgentClient, Occasion, Outbox, Pass, Payload, S
 use crate::encode::{Encoder, Filling};
 use crate::endpoint::TracesEndpoint;
 use crate::keep_rate::KeepRate;
+use crate::stats::{LeftOut, Stats};
 use crate::tracer::Shared;
 
 /// The agent leaves its sampling rates out of the answer if this names them
 /// (datadog-agent: `pkg/trace/api/api.go`).
 const RATES_VERSION: &str = "Datadog-Rates-Payload-Version";
 
+/// How much was left out since the last payload (datadog-agent: `pkg/trace/api/internal/header/headers.go`).
+const LEFT_OUT_CHUNKS: &str = "Datadog-Client-Dropped-P0-Traces";
+const LEFT_OUT_SPANS: &str = "Datadog-Client-Dropped-P0-Spans";
+
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// After so many spans the worker looks at the time, though most of them may not be sent.
+const SPANS_A_TURN: usize = 50_000;
+
+/// The most bytes of statistics that wait for the agent: about a minute's of a large service.
+const STATS_BYTES: usize = 4 << 20;
 
 pub(crate) struct TraceSink {
     endpoint: TracesEndpoint,
     shared: Arc<Shared>,
-    encoder: Encoder,
-    outbox: Outbox,
     account: Arc<Account>,
+    encoder: Encoder,
     keep_rate: KeepRate,
+    stats: Stats,
+    traces_outbox: Outbox,
+    stats_outbox: Outbox,
 }
 
 impl TraceSink {
@@ -33,28 +46,97 @@ impl TraceSink {
         shared: Arc<Shared>,
         account: Arc<Account>,
     ) -> Self {
+        let traces_bytes = config.tracing_buffer_bytes() / 3 * 2;
         Self {
             endpoint: TracesEndpoint::new(agent, Arc::clone(&account)),
             shared,
             encoder: Encoder::new(config),
-            outbox: Outbox::new(config.tracing_buffer_bytes() / 3 * 2, Arc::clone(&account)),
+            stats: Stats::new(config),
+            traces_outbox: Outbox::new(traces_bytes, Arc::clone(&account)),
+            stats_outbox: Outbox::new(STATS_BYTES, Arc::clone(&account)),
             account,
             keep_rate: KeepRate::default(),
         }
     }
 
-    /// Encodes what waits, up to one full payload.
-    fn next_payload(&self) -> Option<Payload> {
+    /// Asks the agent what it can do, if that may have changed.
+    fn refresh(&mut self, limit: Duration) {
+        if let Some(info) = self.endpoint.refresh(limit) {
+            self.stats.learn(&info);
+            self.encoder.learn(&info);
+        }
+    }
+
+    /// Encodes what waits and posts it. Returns when to try again, if something is left.
+    fn send_traces(&mut self, pass: &Pass) -> Option<Instant> {
+        // One payload at a time, so that a fast producer finds room in the queue while the agent is busy.
+        loop {
+            let (payload, more) = self.next_payload();
+            if let Some(payload) = payload {
+                self.traces_outbox.push(payload);
+            }
+            let (endpoint, rates) = (&mut self.endpoint, self.shared.sampler.agent_rates());
+            let again = self
+                .traces_outbox
+                .deliver(pass, endpoint.limit(), |payload, limit| {
+                    endpoint.post(payload, limit).inspect(|answer| {
+                        if answer.status() == 200 {
+                            rates.learn(answer.body(), answer.header(RATES_VERSION));
+                        }
+                    })
+                });
+            if !more || Instant::now() >= pass.deadline {
+                return again;
+            }
+        }
+    }
+
+    /// Encodes what waits, up to one full payload. Whether there may be more.
+    fn next_payload(&mut self) -> (Option<Payload>, bool) {
         let mut filling = Filling::default();
-        while !filling.is_full() {
+        let mut spans = 0;
+        let mut more = true;
+        while more && !filling.is_full() && spans < SPANS_A_TURN {
             let Some(mut chunk) = self.shared.next_chunk() else {
-                break;
+                more = false;
+                continue;
             };
-            self.encoder.add(&mut filling, &mut chunk);
+            spans += chunk.spans.len();
+            if let Some((reason, spans)) = self.stats.take(&self.encoder, &mut chunk) {
+                self.account.drop_items(reason, spans);
+            }
+            if !chunk.spans.is_empty() {
+                self.encoder.add(&mut filling, &mut chunk);
+            }
             self.shared.pool.put(chunk.spans);
         }
-        let known = self.shared.sampler.agent_rates().version();
-        Some(filling.close()?.with_header(RATES_VERSION, known))
+        (self.close(filling), more)
+    }
+
+    fn close(&mut self, filling: Filling) -> Option<Payload> {
+        let computed = self.stats.are_on();
+        let payload = filling.close(computed)?;
+        let known_rates = self.shared.sampler.agent_rates().version();
+        let payload = payload.with_header(RATES_VERSION, known_rates);
+        if !computed {
+            return Some(payload);
+        }
+        let LeftOut { chunks, spans } = self.stats.take_left_out();
+        let payload = payload.with_header(LEFT_OUT_CHUNKS, chunks.to_string());
+        Some(payload.with_header(LEFT_OUT_SPANS, spans.to_string()))
+    }
+
+    /// Posts the statistics that are complete, or all that there are if somebody waits for it.
+    fn send_stats(&mut self, pass: &Pass) -> Option<Instant> {
+        let all = pass.occasion != Occasion::Due;
+        for payload in self.stats.flush(self.encoder.now(), all) {
+            self.stats_outbox.push(payload);
+        }
+        let endpoint = &self.endpoint;
+        self.stats_outbox
+            .deliver(pass, endpoint.limit(), |payload, limit| {
+                endpoint.post_stats(payload, limit)
+            })
     }
 }
 
@@ -64,42 +146,26 @@ impl Signal for TraceSink {
     }
 
     fn run(&mut self, pass: &Pass) -> Option<Instant> {
-        // Not while somebody waits: what is buffered goes first.
-        if pass.occasion == Occasion::Due
-            && let Some(info) = self.endpoint.refresh()
-        {
-            self.encoder.learn(&info);
-        }
         if pass.occasion == Occasion::Due {
+            self.refresh(self.endpoint.limit());
             let rate = self.keep_rate.learn(&self.account.snapshot());
             self.encoder.set_keep_rate(rate);
         }
         self.encoder.renew_clock();
-        // One payload at a time, so that a fast producer finds room in the queue while the agent is busy.
-        loop {
-            let payload = self.next_payload();
-            let more = payload.is_some() && Instant::now() < pass.deadline;
-            payload
-                .into_iter()
-                .for_each(|payload| self.outbox.push(payload));
-            let (endpoint, rates) = (&mut self.endpoint, self.shared.sampler.agent_rates());
-            let again = self
-                .outbox
-                .deliver(pass, endpoint.limit(), |payload, limit| {
-                    endpoint.post(payload, limit).inspect(|answer| {
-                        if answer.status() == 200 {
-                            rates.learn(answer.body(), answer.header(RATES_VERSION));
-                        }
-                    })
-                });
-            if !more {
-                return again;
-            }
+        let traces = self.send_traces(pass);
+        let stats = self.send_stats(pass);
+        let again = traces.into_iter().chain(stats).min();
+        // While somebody waits, what is buffered goes first. Not only when it is due, as a program that flushes all the
+        // time keeps it from that.
+        if pass.occasion == Occasion::Flush && again.is_none() {
+            self.refresh(pass.deadline.saturating_duration_since(Instant::now()));
         }
+        again
     }
 
     fn close(&mut self) {
         self.shared.close();
-        self.outbox.close();
+        self.traces_outbox.close();
+        self.stats_outbox.close();
     }
 }

@@ -75,7 +75,7 @@ pub trait IsDisplay {
 impl<T, E: Display> IsDisplay for &&&Outcome<'_, Result<T, E>> {
     fn tell(&self, span: &mut Span) {
         if let Err(error) = self.0 {
-            span.mark_failed(std::any::type_name::<E>(), &error.to_string());
+            span.set_failure(std::any::type_name::<E>(), &error.to_string());
         }
     }
 }
@@ -87,7 +87,7 @@ pub trait IsDebug {
 impl<T, E: Debug> IsDebug for &&Outcome<'_, Result<T, E>> {
     fn tell(&self, span: &mut Span) {
         if let Err(error) = self.0 {
-            span.mark_failed(std::any::type_name::<E>(), &format!("{error:?}"));
+            span.set_failure(std::any::type_name::<E>(), &format!("{error:?}"));
         }
     }
 }
@@ -100,7 +100,7 @@ pub trait IsResult {
 impl<T, E> IsResult for &Outcome<'_, Result<T, E>> {
     fn tell(&self, span: &mut Span) {
         if self.0.is_err() {
-            span.mark_failed(std::any::type_name::<E>(), "");
+            span.set_failure(std::any::type_name::<E>(), "");
         }
     }
 }

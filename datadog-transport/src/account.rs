@@ -61,6 +61,7 @@ struct DropCounters {
     cardinality: AtomicU64,
     sampled: AtomicU64,
     rate_limited: AtomicU64,
+    filtered: AtomicU64,
 }
 
 impl Account {
@@ -191,14 +192,15 @@ impl DropCounters {
             DropReason::Cardinality => Some(&self.cardinality),
             DropReason::Sampled => Some(&self.sampled),
             DropReason::RateLimited => Some(&self.rate_limited),
+            DropReason::Filtered => Some(&self.filtered),
             DropReason::Refused(_) => None,
         }
     }
 
     fn snapshot(&self, refused: BTreeMap<u16, u64>) -> Drops {
         use DropReason::{
-            Cardinality, Expired, Forked, Invalid, NoReceiver, QueueFull, RateLimited, Sampled,
-            Shutdown, TooLarge,
+            Cardinality, Expired, Filtered, Forked, Invalid, NoReceiver, QueueFull, RateLimited,
+            Sampled, Shutdown, TooLarge,
         };
         let reasons = [
             QueueFull,
@@ -211,6 +213,7 @@ impl DropCounters {
             Cardinality,
             Sampled,
             RateLimited,
+            Filtered,
         ];
         let counted = reasons
             .into_iter()

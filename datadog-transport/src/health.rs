@@ -42,10 +42,12 @@ pub enum DropReason {
     Forked,
     /// There were too many distinct combinations of name and tags.
     Cardinality,
-    /// The config asks for a part of the items only, and this was not in it.
+    /// The config or the agent asks for a part of the items only, and this was not in it.
     Sampled,
     /// The config allows no more items a second.
     RateLimited,
+    /// The agent is set up to drop such items, so they were not sent.
+    Filtered,
 }
 
 /// Items given up, by reason.
@@ -230,6 +232,7 @@ impl fmt::Display for DropReason {
             Self::Cardinality => f.write_str("cardinality"),
             Self::Sampled => f.write_str("sampled"),
             Self::RateLimited => f.write_str("rate limited"),
+            Self::Filtered => f.write_str("filtered"),
         }
     }
 }

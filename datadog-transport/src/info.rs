@@ -25,6 +25,24 @@ pub struct AgentInfo {
     pub peer_tags: Vec<String>,
     /// Feature flags.
     pub feature_flags: Vec<String>,
+    /// The version of its rules by which it hides what resources tell; 0 where it does not say.
+    pub obfuscation_version: u64,
+    /// Traces that it drops by the exact tags of their first span: `key` or `key:value`.
+    pub filter_tags: TagFilters,
+    /// The same with regular expressions as values.
+    pub filter_tags_regex: TagFilters,
+    /// Regular expressions; it drops traces whose first span has such a resource.
+    pub ignore_resources: Vec<String>,
+}
+
+/// By which tags the agent drops traces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TagFilters {
+    /// A trace needs all of these.
+    pub require: Vec<String>,
+    /// A trace must have none of these.
+    pub reject: Vec<String>,
 }
 
 /// What is known of the agent, and when to ask again.
@@ -50,10 +68,10 @@ impl AgentInfo {
         let json: Value = serde_json::from_slice(body).ok()?;
         json.as_object()?;
         let flag = |key: &str| json[key].as_bool().unwrap_or(false);
-        let list = |key: &str| -> Vec<String> {
-            let list = json[key].as_array().into_iter().flatten();
-            list.filter_map(|item| item.as_str().map(str::to_owned))
-                .collect()
+        let list = |key: &str| texts(&json[key]);
+        let filters = |key: &str| TagFilters {
+            require: texts(&json[key]["require"]),
+            reject: texts(&json[key]["reject"]),
         };
         Some(Self {
             version: json["version"].as_str().map(str::to_owned),
@@ -63,8 +81,19 @@ impl AgentInfo {
             span_meta_structs: flag("span_meta_structs"),
             peer_tags: list("peer_tags"),
             feature_flags: list("feature_flags"),
+            obfuscation_version: json["obfuscation_version"].as_u64().unwrap_or(0),
+            filter_tags: filters("filter_tags"),
+            filter_tags_regex: filters("filter_tags_regex"),
+            ignore_resources: list("ignore_resources"),
         })
     }
+}
+
+/// The texts of a list.
+fn texts(list: &Value) -> Vec<String> {
+    let list = list.as_array().into_iter().flatten();
+    list.filter_map(|item| item.as_str().map(str::to_owned))
+        .collect()
 }
 
 impl Knowledge {
@@ -117,6 +146,14 @@ mod tests {
             (info.endpoints, info.client_drop_p0s, info.span_events),
             (vec!["/v0.4/traces".to_owned()], true, false)
         );
+        assert_eq!(info.filter_tags, TagFilters::default());
+        let body = br#"{"obfuscation_version":1,"filter_tags":{"reject":["a:b",1]},"ignore_resources":["^GET /ping$"],
+            "filter_tags_regex":{"require":["c:.*"],"reject":null}}"#;
+        let info = AgentInfo::parse(body).unwrap();
+        assert_eq!(info.obfuscation_version, 1);
+        assert_eq!(info.filter_tags.reject, ["a:b"]);
+        assert_eq!(info.filter_tags_regex.require, ["c:.*"]);
+        assert_eq!(info.ignore_resources, ["^GET /ping$"]);
         assert_eq!(AgentInfo::parse(b"\xff"), None);
         assert_eq!(AgentInfo::parse(b"[]"), None);
     }

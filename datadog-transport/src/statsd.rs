@@ -1,15 +1,18 @@
 //! The socket to a DogStatsD server.
 
 use std::fmt;
-use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use datadog_config::DogStatsDUrl;
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+
+use crate::LookUp;
 
 /// The largest datagram over UDP: fits an Ethernet frame with room for tunnels (datadog-go: `statsd/options.go`).
 const UDP_DATAGRAM_BYTES: usize = 1432;
@@ -20,6 +23,23 @@ const UNIX_DATAGRAM_BYTES: usize = 8192;
 /// How long one datagram may wait for room in a Unix socket's buffer (datadog-go: `statsd/options.go`).
 const WRITE_LIMIT: Duration = Duration::from_millis(100);
 
+/// The most bytes that leave over UDP at once …
+const BURST_BYTES: usize = 16 << 10;
+
+/// … and how long they take at least: 64 KiB a millisecond. A server's usual buffer holds about 90 full datagrams (Linux:
+/// `net.core.rmem_default`), and what does not fit is lost unseen, so a flush of many is not to outrun its reader.
+const BURST_TIME: Duration = Duration::from_micros(250);
+
+/// How long the first look-up of a host's name may take; a later one goes on beside the sending.
+const LOOK_UP_LIMIT: Duration = Duration::from_secs(1);
+
+/// The path is a socket of the other type (`EPROTOTYPE`).
+const WRONG_TYPE: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
+    91
+} else {
+    41
+};
+
 /// How long the address of a host's name is believed.
 const REMEMBER: Duration = Duration::from_secs(60);
 
@@ -27,11 +47,14 @@ const REMEMBER: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct StatsdSocket {
     url: DogStatsDUrl,
+    /// Of a UDP server's name.
+    look_up: Option<LookUp>,
     connection: Option<Connection>,
     /// Device and inode of the socket file that the connection was made to.
     file: Option<(u64, u64)>,
     /// When the connection was made.
     since: Option<Instant>,
+    pace: Pace,
 }
 
 /// Why a datagram was not taken.
@@ -60,9 +83,14 @@ impl StatsdSocket {
     pub fn new(url: &DogStatsDUrl) -> Self {
         Self {
             url: url.clone(),
+            look_up: match url {
+                DogStatsDUrl::Udp { host, port } => Some(LookUp::of(host, *port)),
+                _ => None,
+            },
             connection: None,
             file: None,
             since: None,
+            pace: Pace::default(),
         }
     }
 
@@ -84,7 +112,7 @@ impl StatsdSocket {
         if let DogStatsDUrl::Udp { host, .. } = &self.url
             && host.parse::<IpAddr>().is_err()
             && self.since.is_some_and(|since| since.elapsed() >= REMEMBER)
-            && let Ok(fresh) = connect(&self.url)
+            && let Ok(fresh) = self.connect(Duration::ZERO)
         {
             self.connected(fresh);
         }
@@ -99,13 +127,16 @@ impl StatsdSocket {
     }
 
     /// Sends one datagram of whole lines. Where the server has gone since the last one, it connects once more and
-    /// sends the same datagram.
+    /// sends the same datagram. Over UDP it waits so long, if need be, that at most 64 KiB leave in a millisecond.
     ///
     /// # Errors
     ///
     /// A [`StatsdError`] where the operating system did not take the datagram. UDP tells of a closed port only
     /// where the network says so, as loopback does.
     pub fn send(&mut self, datagram: &[u8]) -> Result<(), StatsdError> {
+        if matches!(self.url, DogStatsDUrl::Udp { .. }) {
+            thread::sleep(self.pace.wait(datagram.len(), Instant::now()));
+        }
         let was_connected = self.connection.is_some();
         let mut result = self.try_send(datagram);
         if was_connected && result.as_ref().is_err_and(gone) {
@@ -122,7 +153,7 @@ impl StatsdSocket {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             None => {
-                let fresh = connect(&self.url)?;
+                let fresh = self.connect(LOOK_UP_LIMIT)?;
                 self.connected(fresh)
             }
         };
@@ -134,6 +165,17 @@ impl StatsdSocket {
             self.connection = None;
         }
         result
+    }
+
+    fn connect(&mut self, look_up_limit: Duration) -> io::Result<Connection> {
+        match (&mut self.look_up, &self.url) {
+            (Some(look_up), _) => {
+                // Of another kind than what sending comes to.
+                let addresses = look_up.addresses(look_up_limit).map_err(io::Error::other)?;
+                connect_udp(&addresses).map(Connection::Udp)
+            }
+            (None, url) => connect_unix(url),
+        }
     }
 
     fn connected(&mut self, connection: Connection) -> &mut Connection {
@@ -188,7 +230,7 @@ impl Connection {
                 let mut rest = frame.as_slice();
                 within_limit(|| {
                     while !rest.is_empty() {
-                        let written = stream.write(rest)?;
+                        let written = write(stream, rest)?;
                         rest = &rest[written..];
                     }
                     Ok(())
@@ -198,34 +240,62 @@ impl Connection {
     }
 }
 
-fn connect(url: &DogStatsDUrl) -> io::Result<Connection> {
-    match url {
-        DogStatsDUrl::Udp { host, port } => connect_udp(host, *port).map(Connection::Udp),
-        DogStatsDUrl::UnixDatagram(path) => connect_datagram(path).map(Connection::Datagram),
-        DogStatsDUrl::UnixStream(path) => connect_stream(path).map(Connection::Stream),
-        DogStatsDUrl::Unix(path) => {
-            connect_datagram(path)
-                .map(Connection::Datagram)
-                .or_else(|error| {
-                    // EPROTOTYPE: the path is a socket of the other type.
-                    let wrong_type = if cfg!(any(target_os = "linux", target_os = "android")) {
-                        91
-                    } else {
-                        41
-                    };
-                    match error.raw_os_error() {
-                        Some(code) if code == wrong_type => {
-                            connect_stream(path).map(Connection::Stream)
-                        }
-                        _ => Err(error),
-                    }
-                })
+/// How much was sent of late.
+#[derive(Debug, Default)]
+struct Pace {
+    /// When the burst began that the bytes belong to.
+    since: Option<Instant>,
+    bytes: usize,
+}
+
+impl Pace {
+    /// How long a datagram of `bytes` has to wait that is to be sent at `now`.
+    fn wait(&mut self, bytes: usize, now: Instant) -> Duration {
+        let since = self.since.filter(|since| now < *since + BURST_TIME);
+        self.bytes = since.map_or(0, |_| self.bytes) + bytes;
+        match since {
+            Some(since) if self.bytes > BURST_BYTES => {
+                self.bytes = bytes;
+                let next = since + BURST_TIME;
+                self.since = Some(next);
+                next - now
+            }
+            Some(_) => Duration::ZERO,
+            None => {
+                self.since = Some(now);
+                Duration::ZERO
+            }
         }
     }
 }
 
-fn connect_udp(host: &str, port: u16) -> io::Result<UdpSocket> {
-    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+fn connect_unix(url: &DogStatsDUrl) -> io::Result<Connection> {
+    match url {
+        DogStatsDUrl::UnixDatagram(path) => connect_datagram(path).map(Connection::Datagram),
+        DogStatsDUrl::UnixStream(path) => connect_stream(path).map(Connection::Stream),
+        DogStatsDUrl::Unix(path) => match connect_datagram(path) {
+            Err(error) if error.raw_os_error() == Some(WRONG_TYPE) => {
+                connect_stream(path).map(Connection::Stream)
+            }
+            outcome => outcome.map(Connection::Datagram),
+        },
+        DogStatsDUrl::Udp { .. } => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
+/// Writes to a stream. Where the server is gone this is an error, not a signal that would end the program.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn write(stream: &UnixStream, bytes: &[u8]) -> io::Result<usize> {
+    SockRef::from(stream).send_with_flags(bytes, libc::MSG_NOSIGNAL)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn write(mut stream: &UnixStream, bytes: &[u8]) -> io::Result<usize> {
+    // The socket was made with `SO_NOSIGPIPE`, where there is such a thing.
+    io::Write::write(&mut stream, bytes)
+}
+
+fn connect_udp(addresses: &[SocketAddr]) -> io::Result<UdpSocket> {
     // A datagram to a name's unused address family vanishes, and servers listen on IPv4 first.
     let address = addresses
         .iter()
@@ -301,3 +371,75 @@ impl fmt::Display for StatsdError {
 }
 
 impl std::error::Error for StatsdError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A full socket empties by itself, and a new connection to it would be as full.
+    #[test]
+    fn a_full_server_keeps_its_connection() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dsd.socket");
+        let server = UnixDatagram::bind(&path).unwrap();
+        let mut socket = StatsdSocket::new(&DogStatsDUrl::UnixDatagram(path));
+        let full = loop {
+            if let Err(error) = socket.send(b"hits:1|c\n") {
+                break error;
+            }
+        };
+        assert!(matches!(full, StatsdError::Full), "{full}");
+        let since = socket.since;
+        assert!(socket.connection.is_some());
+        server.recv(&mut [0; 100]).unwrap();
+        socket.send(b"hits:1|c\n").unwrap();
+        assert_eq!(socket.since, since, "it is the same connection");
+    }
+
+    /// A frame that was written in part can't be taken back, and the next one would be read as its end.
+    #[test]
+    fn a_full_stream_is_given_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dsd.stream.socket");
+        let _server = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let mut socket = StatsdSocket::new(&DogStatsDUrl::UnixStream(path));
+        let full = loop {
+            if let Err(error) = socket.send(&[b'x'; 8192]) {
+                break error;
+            }
+        };
+        assert!(matches!(full, StatsdError::Full), "{full}");
+        assert!(socket.connection.is_none());
+    }
+
+    #[test]
+    fn a_burst_is_followed_by_a_wait_and_a_trickle_by_none() {
+        let mut pace = Pace::default();
+        let start = Instant::now();
+        assert_eq!(pace.wait(BURST_BYTES, start), Duration::ZERO);
+        let soon = start + BURST_TIME / 5;
+        assert_eq!(pace.wait(1432, soon), BURST_TIME * 4 / 5);
+        // The wait's end begins the next burst.
+        let next = start + BURST_TIME;
+        assert_eq!(pace.wait(BURST_BYTES - 1432, next), Duration::ZERO);
+        assert_eq!(pace.wait(1, next), BURST_TIME);
+
+        let mut now = next + BURST_TIME * 2;
+        for _ in 0..100 {
+            assert_eq!(pace.wait(BURST_BYTES, now), Duration::ZERO);
+            now += BURST_TIME;
+        }
+    }
+
+    #[test]
+    fn no_millisecond_gets_more_than_its_share() {
+        let mut pace = Pace::default();
+        let start = Instant::now();
+        let mut now = start;
+        for _ in 0..1000 {
+            now += pace.wait(1432, now);
+        }
+        let least = BURST_TIME * (1000 * 1432 / BURST_BYTES - 1) as u32;
+        assert!(now - start >= least, "{:?}", now - start);
+    }
+}

@@ -9,4 +9,6 @@ mod profiles;
 mod program;
 mod report;
 mod smoke;
+mod stats;
+mod streams;
 mod traces;

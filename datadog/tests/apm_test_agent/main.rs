@@ -10,4 +10,5 @@
 mod checks;
 mod profiles;
 mod session;
+mod stats;
 mod traces;

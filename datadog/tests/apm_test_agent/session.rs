@@ -89,6 +89,14 @@ impl Session {
         }
     }
 
+    /// The statistics of this session (dd-apm-test-agent: `ddapm_test_agent/tracestats.py`).
+    pub(crate) fn stats(&self) -> Vec<Value> {
+        match self.read("/test/session/stats") {
+            Value::Array(payloads) => payloads,
+            other => panic!("no list of payloads: {other}"),
+        }
+    }
+
     /// The requests of this session, oldest first.
     pub(crate) fn requests(&self) -> Vec<Request> {
         let requests = self.read("/test/session/requests");

@@ -1,0 +1,65 @@
+//! What statistics and the agent's filters see of a span: the same that is sent.
+
+use super::{Encoder, or_nameless};
+use crate::batch::{Finished, FinishedSpan};
+use crate::stats::Facts;
+use crate::ticks::Ticks;
+use std::borrow::Cow;
+
+impl Encoder {
+    /// Nanoseconds since the Unix epoch.
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.times(Ticks::now(), Ticks::now()).0
+    }
+
+    pub(crate) fn resource_of<'a>(&self, span: &'a Finished) -> &'a str {
+        or_nameless(span.resource())
+    }
+
+    /// `origin` is what another process told of the trace.
+    pub(crate) fn facts<'a>(
+        &'a self,
+        tagged: FinishedSpan<'a>,
+        origin: Option<&'a str>,
+    ) -> Facts<'a> {
+        let span = tagged.span;
+        let service = self.service_of(span);
+        Facts {
+            service,
+            base_service: self.base_service_of(service),
+            name: or_nameless(&span.name),
+            resource: self.resource_of(span),
+            span_type: span.span_type.as_deref().unwrap_or_default(),
+            origin,
+        }
+    }
+
+    /// The text of a tag.
+    pub(crate) fn text_of<'a>(
+        &'a self,
+        tagged: FinishedSpan<'a>,
+        key: &str,
+    ) -> Option<Cow<'a, str>> {
+        if let Some((_, text)) = tagged.texts().find(|(known, _)| *known == key) {
+            return Some(Cow::Borrowed(text));
+        }
+        let everywhere = self.span_tags.iter();
+        if let Some((_, text)) = everywhere.into_iter().find(|(known, _)| known == key) {
+            return Some(Cow::Borrowed(text));
+        }
+        let base_service = self.base_service_of(self.service_of(tagged.span));
+        match key {
+            "version" if base_service.is_none() => self.version.as_deref().map(Cow::Borrowed),
+            "_dd.base_service" => base_service.map(Cow::Borrowed),
+            _ => {
+                let tags = self.chunk_tags.iter().find(|(known, _)| *known == key);
+                tags.map(|(_, text)| Cow::Borrowed(&**text))
+            }
+        }
+    }
+
+    /// The service of the process, for spans of another one.
+    fn base_service_of(&self, service: &str) -> Option<&str> {
+        (!service.eq_ignore_ascii_case(&self.service)).then_some(&*self.service)
+    }
+}

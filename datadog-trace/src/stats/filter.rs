@@ -1,0 +1,104 @@
+//! Traces that the agent is set up to drop: they must not count in statistics either, and need not be sent
+//! (datadog-agent: `pkg/trace/agent/agent.go`, `pkg/trace/filters/blacklister.go`).
+
+use std::borrow::Cow;
+
+use datadog_config::normalize_tag;
+use datadog_transport::{AgentInfo, TagFilters};
+
+use crate::stats::pattern::Pattern;
+
+/// What the agent's filters say of the first span of a trace.
+#[derive(Debug, Default)]
+pub(crate) struct Filters {
+    ignored_resources: Vec<Pattern>,
+    reject: Vec<TagFilter>,
+    require: Vec<TagFilter>,
+}
+
+#[derive(Debug)]
+struct TagFilter {
+    key: String,
+    value: Value,
+}
+
+#[derive(Debug)]
+enum Value {
+    Any,
+    Exactly(String),
+    Like(Pattern),
+}
+
+impl Filters {
+    /// `None` if the agent has a filter that can't be read here: then it has to look at all traces itself.
+    pub(crate) fn new(info: &AgentInfo) -> Option<Self> {
+        let exact = |value: &str| Some(Value::Exactly(value.to_owned()));
+        let like = |value: &str| Pattern::new(value).map(Value::Like);
+        let both = |of: fn(&TagFilters) -> &Vec<String>| -> Option<Vec<TagFilter>> {
+            let mut filters = read(of(&info.filter_tags), exact)?;
+            filters.extend(read(of(&info.filter_tags_regex), like)?);
+            Some(filters)
+        };
+        let ignored = info.ignore_resources.iter();
+        Some(Self {
+            ignored_resources: ignored
+                .filter(|pattern| !pattern.is_empty())
+                .map(|pattern| Pattern::new(pattern))
+                .collect::<Option<_>>()?,
+            reject: both(|filters| &filters.reject)?,
+            require: both(|filters| &filters.require)?,
+        })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ignored_resources.is_empty() && self.reject.is_empty() && self.require.is_empty()
+    }
+
+    /// Whether the agent drops traces whose first span has this resource and these tags.
+    pub(crate) fn reject<'a>(
+        &self,
+        resource: &str,
+        tag: impl Fn(&str) -> Option<Cow<'a, str>>,
+    ) -> bool {
+        let ignored = &self.ignored_resources;
+        ignored.iter().any(|pattern| pattern.is_in(resource))
+            || self.reject.iter().any(|filter| filter.fits(&tag))
+            || !self.require.iter().all(|filter| filter.fits(&tag))
+    }
+}
+
+fn read(filters: &[String], value: impl Fn(&str) -> Option<Value>) -> Option<Vec<TagFilter>> {
+    let filled = filters.iter().filter(|filter| !filter.trim().is_empty());
+    let read = |filter: &String| {
+        let (key, wanted) = filter.split_once(':').unwrap_or((filter, ""));
+        let (key, wanted) = (key.trim().to_owned(), wanted.trim());
+        let value = match wanted {
+            "" => Value::Any,
+            wanted => value(wanted)?,
+        };
+        Some(TagFilter { key, value })
+    };
+    filled.map(read).collect()
+}
+
+impl TagFilter {
+    fn fits<'a>(&self, tag: impl Fn(&str) -> Option<Cow<'a, str>>) -> bool {
+        let Some(mut value) = tag(&self.key) else {
+            return false;
+        };
+        // As the agent has them when it looks at them.
+        if self.key == "env" {
+            value = Cow::Owned(normalize_tag(&value).into_owned());
+        }
+        if self.key == "http.status_code"
+            && !value.parse().is_ok_and(|code| (100..600).contains(&code))
+        {
+            return false;
+        }
+        match &self.value {
+            Value::Any => true,
+            Value::Exactly(wanted) => value == *wanted,
+            Value::Like(pattern) => pattern.is_in(&value),
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! What spans are told apart by in statistics (datadog-agent: `pkg/trace/stats/aggregation.go`).
+
+use std::borrow::Cow;
+
+use crate::batch::FinishedSpan;
+use crate::msgpack;
+use crate::stats::peer::quantize_hosts;
+
+/// What stands for values beyond the limits of what is told apart (datadog-agent:
+/// `pkg/trace/stats/span_concentrator.go`).
+pub(crate) const BLOCKED_VALUE: &str = "tracer_blocked_value";
+
+/// Whether it is the first span of its trace, as a Trilean (datadog-agent: `pkg/proto/datadog/trace/stats.proto`).
+const IS_ROOT: u64 = 1;
+const IS_NO_ROOT: u64 = 2;
+const ROOT_NOT_KNOWN: u64 = 0;
+
+/// The service of the process in spans of other services.
+const BASE_SERVICE: &str = "_dd.base_service";
+
+/// Where integrations keep a gRPC status, the first one counts (datadog-agent: `pkg/trace/stats/aggregation.go`).
+const GRPC_KEYS: [&str; 4] = [
+    "rpc.grpc.status_code",
+    "grpc.code",
+    "rpc.grpc.status.code",
+    "grpc.status.code",
+];
+
+/// The fields of [`Key::write`].
+pub(crate) const KEY_FIELDS: usize = 13;
+
+/// The group that a span belongs to.
+#[derive(Debug, Default)]
+pub(crate) struct Key<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) resource: Cow<'a, str>,
+    pub(crate) span_type: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) http_status: u32,
+    pub(crate) http_method: &'a str,
+    pub(crate) http_endpoint: &'a str,
+    pub(crate) grpc_status: Option<u8>,
+    pub(crate) synthetics: bool,
+    pub(crate) root: u64,
+    pub(crate) service_source: &'a str,
+    /// As they are sent, `key:value`.
+    pub(crate) peer_tags: Vec<Cow<'a, str>>,
+}
+
+/// What statistics want to know of a span beside its tags.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts<'a> {
+    pub(crate) service: &'a str,
+    /// The service of the process, if it is another one.
+    pub(crate) base_service: Option<&'a str>,
+    pub(crate) name: &'a str,
+    pub(crate) resource: &'a str,
+    pub(crate) span_type: &'a str,
+    /// Where the trace comes from, as another process told.
+    pub(crate) origin: Option<&'a str>,
+}
+
+/// The tags that count, found in one pass.
+#[derive(Debug, Default)]
+struct Seen<'a> {
+    kind: &'a str,
+    http_method: [Option<&'a str>; 2],
+    http_endpoint: [Option<&'a str>; 2],
+    http_status: [Option<u32>; 2],
+    /// By place in [`GRPC_KEYS`], texts before numbers.
+    grpc_status: Option<(usize, u8)>,
+    origin: Option<&'a str>,
+    service_source: &'a str,
+    base_service: Option<&'a str>,
+    measured: bool,
+    /// Whether it is a snapshot of a span that is still open.
+    partial: bool,
+}
+
+impl<'a> Key<'a> {
+    /// The group of a span; `None` if it does not count in statistics: it is neither a request to its service, nor
+    /// measured, nor one end of a request between services.
+    pub(crate) fn of(
+        tagged: FinishedSpan<'a>,
+        facts: Facts<'a>,
+        peer_keys: &[String],
+    ) -> Option<Self> {
+        let seen = Seen::of(tagged);
+        let between_services = is_one_of(seen.kind, &["client", "server", "producer", "consumer"]);
+        let counts = tagged.span.top_level || seen.measured || between_services;
+        if !counts || seen.partial {
+            return None;
+        }
+        let origin = seen.origin.or(facts.origin);
+        Some(Self {
+            service: facts.service,
+            name: facts.name,
+            resource: Cow::Borrowed(facts.resource),
+            span_type: facts.span_type,
+            kind: seen.kind,
+            http_status: seen.http_status.into_iter().flatten().next().unwrap_or(0),
+            http_method: first(seen.http_method),
+            http_endpoint: first(seen.http_endpoint),
+            grpc_status: seen.grpc_status.map(|(_, status)| status),
+            synthetics: origin.is_some_and(|origin| origin.starts_with("synthetics")),
+            root: if tagged.span.parent_id == 0 {
+                IS_ROOT
+            } else {
+                IS_NO_ROOT
+            },
+            service_source: seen.service_source,
+            peer_tags: peer_tags(tagged, &seen, facts, peer_keys),
+        })
+    }
+
+    /// The group of what is beyond the limits.
+    pub(crate) fn overflow() -> Self {
+        Self {
+            service: BLOCKED_VALUE,
+            name: BLOCKED_VALUE,
+            resource: Cow::Borrowed(BLOCKED_VALUE),
+            span_type: BLOCKED_VALUE,
+            kind: BLOCKED_VALUE,
+            http_method: BLOCKED_VALUE,
+            http_endpoint: BLOCKED_VALUE,
+            service_source: BLOCKED_VALUE,
+            root: ROOT_NOT_KNOWN,
+            peer_tags: vec![Cow::Borrowed(BLOCKED_VALUE)],
+            ..Self::default()
+        }
+    }
+
+    /// Cuts long texts, as the agent does when it hides what resources tell.
+    pub(crate) fn cut(&mut self, resource_bytes: usize) {
+        if let Cow::Owned(resource) = &mut self.resource {
+            resource.truncate(floor(resource, resource_bytes));
+        } else if let Cow::Borrowed(resource) = self.resource {
+            self.resource = Cow::Borrowed(&resource[..floor(resource, resource_bytes)]);
+        }
+        for text in [&mut self.service, &mut self.name, &mut self.span_type] {
+            *text = &text[..floor(text, 100)];
+        }
+    }
+
+    /// Writes the key as fields of the group in the payload: what is written tells groups apart.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let mut text = |key: &str, value: &str| {
+            msgpack::str(out, key);
+            msgpack::str(out, value);
+        };
+        text("Service", self.service);
+        text("Name", self.name);
+        text("Resource", &self.resource);
+        text("Type", self.span_type);
+        text("SpanKind", self.kind);
+        text("HTTPMethod", self.http_method);
+        text("HTTPEndpoint", self.http_endpoint);
+        let grpc_status = self.grpc_status.map(|status| status.to_string());
+        text("GRPCStatusCode", grpc_status.as_deref().unwrap_or_default());
+        text("srv_src", self.service_source);
+        msgpack::str(out, "HTTPStatusCode");
+        msgpack::uint(out, self.http_status.into());
+        msgpack::str(out, "Synthetics");
+        msgpack::bool(out, self.synthetics);
+        msgpack::str(out, "IsTraceRoot");
+        msgpack::uint(out, self.root);
+        msgpack::str(out, "PeerTags");
+        msgpack::array(out, self.peer_tags.len());
+        self.peer_tags.iter().for_each(|tag| msgpack::str(out, tag));
+    }
+}
+
+impl<'a> Seen<'a> {
+    fn of(tagged: FinishedSpan<'a>) -> Self {
+        let mut seen = Self::default();
+        for (key, value) in tagged.texts() {
+            seen.text(key, value);
+        }
+        for (key, value) in tagged.numbers() {
+            seen.number(key, value);
+        }
+        seen
+    }
+
+    fn text(&mut self, key: &str, value: &'a str) {
+        let filled = Some(value).filter(|value| !value.is_empty());
+        match key {
+            "span.kind" => self.kind = value,
+            "http.method" => self.http_method[0] = filled,
+            "http.request.method" => self.http_method[1] = filled,
+            "http.endpoint" => self.http_endpoint[0] = filled,
+            "http.route" => self.http_endpoint[1] = filled,
+            "http.status_code" => self.http_status[0] = Some(value.parse().unwrap_or(0)),
+            "http.response.status_code" => {
+                let status = value.parse().ok();
+                self.http_status[1] = status.filter(|code| (100..600).contains(code));
+            }
+            "_dd.origin" => self.origin = Some(value),
+            "_dd.svc_src" => self.service_source = value,
+            BASE_SERVICE => self.base_service = filled,
+            _ => self.grpc(key, 0, || grpc_status(value)),
+        }
+    }
+
+    fn number(&mut self, key: &str, value: f64) {
+        match key {
+            "_dd.measured" => self.measured = value == 1.0,
+            "_dd.partial_version" => self.partial = value >= 0.0,
+            "http.status_code" => self.http_status[0] = Some(value as u32),
+            "http.response.status_code" => {
+                let whole = value.fract() == 0.0 && (100.0..600.0).contains(&value);
+                self.http_status[1] = whole.then_some(value as u32);
+            }
+            _ => self.grpc(key, GRPC_KEYS.len(), || {
+                let whole = value.fract() == 0.0 && (0.0..=255.0).contains(&value);
+                whole.then_some(value as u8)
+            }),
+        }
+    }
+
+    fn grpc(&mut self, key: &str, offset: usize, status: impl FnOnce() -> Option<u8>) {
+        if !key.contains("grpc") {
+            return;
+        }
+        let place = GRPC_KEYS.iter().position(|known| *known == key);
+        let Some(place) = place.map(|place| place + offset) else {
+            return;
+        };
+        if self.grpc_status.is_none_or(|(known, _)| place < known)
+            && let Some(status) = status()
+        {
+            self.grpc_status = Some((place, status));
+        }
+    }
+}
+
+/// The tags that tell the peer of a span. For work within the process, that is the process' own service, if the span
+/// is of another one (datadog-agent: `pkg/trace/stats/span_concentrator.go`).
+fn peer_tags<'a>(
+    tagged: FinishedSpan<'a>,
+    seen: &Seen<'a>,
+    facts: Facts<'a>,
+    peer_keys: &[String],
+) -> Vec<Cow<'a, str>> {
+    if peer_keys.is_empty() {
+        return Vec::new();
+    }
+    let base_service = seen.base_service.or(facts.base_service);
+    if is_one_of(seen.kind, &["client", "producer", "consumer"]) {
+        let place = |key: &str| peer_keys.iter().position(|known| known == key);
+        let own = tagged.texts().filter(|(key, _)| *key != BASE_SERVICE);
+        let base = base_service.map(|service| (BASE_SERVICE, service));
+        let mut found: Vec<_> = own
+            .chain(base)
+            .filter_map(|(key, value)| Some((place(key)?, key, value)))
+            .collect();
+        found.sort_unstable_by_key(|(place, ..)| *place);
+        return found
+            .into_iter()
+            .map(|(_, key, value)| peer_tag(key, &quantize_hosts(value)))
+            .collect();
+    }
+    let internal = seen.kind.is_empty() || is_one_of(seen.kind, &["internal"]);
+    let base = base_service.filter(|_| internal);
+    base.map_or_else(Vec::new, |service| vec![peer_tag(BASE_SERVICE, service)])
+}
+
+fn peer_tag<'a>(key: &str, value: &str) -> Cow<'a, str> {
+    if value.is_empty() {
+        Cow::Owned(key.to_owned())
+    } else {
+        Cow::Owned(format!("{key}:{value}"))
+    }
+}
+
+fn is_one_of(kind: &str, kinds: &[&str]) -> bool {
+    kinds.iter().any(|known| kind.eq_ignore_ascii_case(known))
+}
+
+fn first(values: [Option<&str>; 2]) -> &str {
+    values.into_iter().flatten().next().unwrap_or_default()
+}
+
+/// The largest length up to `most` that does not cut a character.
+fn floor(text: &str, most: usize) -> usize {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    end
+}
+
+/// A status by its number or its name (grpc: `doc/statuscodes.md`).
+fn grpc_status(text: &str) -> Option<u8> {
+    if let Ok(status) = text.parse() {
+        return Some(status);
+    }
+    let name = text.trim_start_matches("StatusCode.").to_ascii_uppercase();
+    let status = match &*name.replace('_', "") {
+        "OK" => 0,
+        "CANCELLED" | "CANCELED" => 1,
+        "UNKNOWN" => 2,
+        "INVALIDARGUMENT" => 3,
+        "DEADLINEEXCEEDED" => 4,
+        "NOTFOUND" => 5,
+        "ALREADYEXISTS" => 6,
+        "PERMISSIONDENIED" => 7,
+        "RESOURCEEXHAUSTED" => 8,
+        "FAILEDPRECONDITION" => 9,
+        "ABORTED" => 10,
+        "OUTOFRANGE" => 11,
+        "UNIMPLEMENTED" => 12,
+        "INTERNAL" => 13,
+        "UNAVAILABLE" => 14,
+        "DATALOSS" => 15,
+        "UNAUTHENTICATED" => 16,
+        _ => return None,
+    };
+    Some(status)
+}

@@ -1,0 +1,564 @@
+//! Regular expressions as the agent's trace filters have them (Go: `regexp/syntax`), without what is hardly used there.
+//! A text is looked at once, whatever the pattern: no pattern can make it slow.
+
+use std::iter::Peekable;
+use std::str::Chars;
+
+/// The most steps of a pattern; counted repetitions are written out.
+const MOST_STEPS: usize = 2_000;
+
+/// The deepest nesting of groups.
+const MOST_DEPTH: usize = 50;
+
+/// A pattern that is looked for anywhere in a text.
+#[derive(Debug)]
+pub(crate) struct Pattern {
+    steps: Vec<Step>,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Takes a character of the set.
+    Take(Set),
+    /// Goes on at both places.
+    Fork(usize, usize),
+    Jump(usize),
+    At(Anchor),
+    Matched,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Anchor {
+    Start,
+    End,
+    WordEdge(bool),
+}
+
+/// Characters in ranges, or all others.
+#[derive(Clone, Debug, Default)]
+struct Set {
+    ranges: Vec<(char, char)>,
+    negated: bool,
+    any_case: bool,
+}
+
+/// A pattern as it is written.
+#[derive(Clone, Debug)]
+enum Node {
+    Empty,
+    Take(Set),
+    At(Anchor),
+    Sequence(Vec<Self>),
+    Either(Vec<Self>),
+    Repeat(Box<Self>, u32, Option<u32>),
+}
+
+impl Pattern {
+    /// `None` for a pattern that is wrong, or has something that is not known here.
+    pub(crate) fn new(text: &str) -> Option<Self> {
+        let mut parser = Parser {
+            rest: text.chars().peekable(),
+            any_case: false,
+            dot_takes_newline: false,
+            depth: 0,
+        };
+        let node = parser.either()?;
+        if parser.rest.next().is_some() {
+            return None;
+        }
+        let mut steps = Vec::new();
+        write(&node, &mut steps)?;
+        steps.push(Step::Matched);
+        Some(Self { steps })
+    }
+
+    /// Whether the pattern fits anywhere in the text.
+    pub(crate) fn is_in(&self, text: &str) -> bool {
+        let (mut now, mut next) = (Threads::new(self), Threads::new(self));
+        let mut before = None;
+        let mut rest = text.chars();
+        loop {
+            let character = rest.next();
+            let place = Place {
+                before,
+                after: character,
+            };
+            if now.add(self, 0, place) {
+                return true;
+            }
+            let Some(character) = character else {
+                return false;
+            };
+            before = Some(character);
+            let after = rest.clone().next();
+            for at in &now.list {
+                if let Some(Step::Take(set)) = self.steps.get(*at)
+                    && set.has(character)
+                    && next.add(self, at + 1, Place { before, after })
+                {
+                    return true;
+                }
+            }
+            std::mem::swap(&mut now, &mut next);
+            next.clear();
+        }
+    }
+}
+
+/// The characters around a place in the text.
+#[derive(Clone, Copy)]
+struct Place {
+    before: Option<char>,
+    after: Option<char>,
+}
+
+/// The steps at which the pattern may stand, each once.
+struct Threads {
+    list: Vec<usize>,
+    has: Vec<bool>,
+}
+
+impl Threads {
+    fn new(pattern: &Pattern) -> Self {
+        Self {
+            list: Vec::new(),
+            has: vec![false; pattern.steps.len()],
+        }
+    }
+
+    fn clear(&mut self) {
+        self.list.clear();
+        self.has.fill(false);
+    }
+
+    /// Adds a step and all that can be reached from it without taking a character. Whether the end is among them.
+    fn add(&mut self, pattern: &Pattern, at: usize, place: Place) -> bool {
+        let mut waiting = vec![at];
+        while let Some(at) = waiting.pop() {
+            let Some(step) = pattern.steps.get(at) else {
+                continue;
+            };
+            if std::mem::replace(&mut self.has[at], true) {
+                continue;
+            }
+            match step {
+                Step::Take(_) => self.list.push(at),
+                Step::Fork(one, other) => waiting.extend([*one, *other]),
+                Step::Jump(to) => waiting.push(*to),
+                Step::At(anchor) if anchor.holds(place) => waiting.push(at + 1),
+                Step::At(_) => {}
+                Step::Matched => return true,
+            }
+        }
+        false
+    }
+}
+
+impl Anchor {
+    fn holds(self, place: Place) -> bool {
+        let word = |character: Option<char>| character.is_some_and(is_word);
+        match self {
+            Self::Start => place.before.is_none(),
+            Self::End => place.after.is_none(),
+            Self::WordEdge(wanted) => (word(place.before) != word(place.after)) == wanted,
+        }
+    }
+}
+
+fn is_word(character: char) -> bool {
+    character.is_ascii_alphanumeric() || character == '_'
+}
+
+impl Set {
+    fn one(character: char) -> Self {
+        Self::of(&[(character, character)])
+    }
+
+    fn of(ranges: &[(char, char)]) -> Self {
+        Self {
+            ranges: ranges.to_vec(),
+            ..Self::default()
+        }
+    }
+
+    fn all_but(ranges: &[(char, char)]) -> Self {
+        Self {
+            negated: true,
+            ..Self::of(ranges)
+        }
+    }
+
+    fn has(&self, character: char) -> bool {
+        let listed = |c: char| {
+            self.ranges
+                .iter()
+                .any(|(from, to)| (*from..=*to).contains(&c))
+        };
+        let found = listed(character)
+            || (self.any_case
+                && (listed(character.to_ascii_lowercase())
+                    || listed(character.to_ascii_uppercase())));
+        found != self.negated
+    }
+}
+
+const DIGITS: &[(char, char)] = &[('0', '9')];
+const WORD: &[(char, char)] = &[('0', '9'), ('A', 'Z'), ('_', '_'), ('a', 'z')];
+const SPACES: &[(char, char)] = &[('\t', '\n'), ('\x0c', '\r'), (' ', ' ')];
+
+struct Parser<'a> {
+    rest: Peekable<Chars<'a>>,
+    any_case: bool,
+    dot_takes_newline: bool,
+    depth: usize,
+}
+
+impl Parser<'_> {
+    fn either(&mut self) -> Option<Node> {
+        self.depth += 1;
+        if self.depth > MOST_DEPTH {
+            return None;
+        }
+        let mut ways = vec![self.sequence()?];
+        while self.rest.next_if_eq(&'|').is_some() {
+            ways.push(self.sequence()?);
+        }
+        self.depth -= 1;
+        Some(match ways.len() {
+            1 => ways.pop()?,
+            _ => Node::Either(ways),
+        })
+    }
+
+    fn sequence(&mut self) -> Option<Node> {
+        let mut parts = Vec::new();
+        while self
+            .rest
+            .peek()
+            .is_some_and(|next| !matches!(next, '|' | ')'))
+        {
+            let part = self.atom()?;
+            parts.push(self.repeated(part)?);
+        }
+        Some(Node::Sequence(parts))
+    }
+
+    fn atom(&mut self) -> Option<Node> {
+        Some(match self.rest.next()? {
+            '(' => return self.group(),
+            '[' => Node::Take(self.class()?),
+            '.' if self.dot_takes_newline => Node::Take(Set::all_but(&[])),
+            '.' => Node::Take(Set::all_but(&[('\n', '\n')])),
+            '^' => Node::At(Anchor::Start),
+            '$' => Node::At(Anchor::End),
+            '\\' => return self.escape(),
+            '*' | '+' | '?' => return None,
+            other => Node::Take(self.cased(Set::one(other))),
+        })
+    }
+
+    fn group(&mut self) -> Option<Node> {
+        let (any_case, dot_takes_newline) = (self.any_case, self.dot_takes_newline);
+        if self.rest.next_if_eq(&'?').is_some() {
+            let mut on = true;
+            loop {
+                match self.rest.next()? {
+                    ':' => break,
+                    'i' => self.any_case = on,
+                    's' => self.dot_takes_newline = on,
+                    '-' => on = false,
+                    // Flags for what follows, up to the end of the group around.
+                    ')' => return Some(Node::Empty),
+                    'P' | '<' => {
+                        self.rest.find(|character| *character == '>')?;
+                        break;
+                    }
+                    _ => return None,
+                }
+            }
+        }
+        let inner = self.either()?;
+        self.rest.next_if_eq(&')')?;
+        (self.any_case, self.dot_takes_newline) = (any_case, dot_takes_newline);
+        Some(inner)
+    }
+
+    fn escape(&mut self) -> Option<Node> {
+        Some(match self.rest.next()? {
+            'A' => Node::At(Anchor::Start),
+            'z' => Node::At(Anchor::End),
+            'b' => Node::At(Anchor::WordEdge(true)),
+            'B' => Node::At(Anchor::WordEdge(false)),
+            other => Node::Take(self.escaped(other)?),
+        })
+    }
+
+    /// What a letter or sign stands for after a backslash.
+    fn escaped(&self, character: char) -> Option<Set> {
+        let set = match character {
+            'd' => Set::of(DIGITS),
+            'D' => Set::all_but(DIGITS),
+            'w' => Set::of(WORD),
+            'W' => Set::all_but(WORD),
+            's' => Set::of(SPACES),
+            'S' => Set::all_but(SPACES),
+            't' => Set::one('\t'),
+            'n' => Set::one('\n'),
+            'r' => Set::one('\r'),
+            sign if sign.is_ascii_punctuation() => Set::one(sign),
+            _ => return None,
+        };
+        Some(self.cased(set))
+    }
+
+    fn class(&mut self) -> Option<Set> {
+        let mut set = Set {
+            negated: self.rest.next_if_eq(&'^').is_some(),
+            ..Set::default()
+        };
+        let mut is_first = true;
+        loop {
+            let from = match self.rest.next()? {
+                ']' if !is_first => return Some(self.cased(set)),
+                '[' if self.rest.peek() == Some(&':') => return None,
+                '\\' => {
+                    let escaped = self.rest.next()?;
+                    let inner = self.escaped(escaped)?;
+                    if inner.negated {
+                        return None;
+                    }
+                    match inner.ranges[..] {
+                        [(from, to)] if from == to => from,
+                        _ => {
+                            set.ranges.extend(inner.ranges);
+                            is_first = false;
+                            continue;
+                        }
+                    }
+                }
+                other => other,
+            };
+            is_first = false;
+            let mut ahead = self.rest.clone();
+            let is_range = ahead.next() == Some('-') && ahead.next().is_some_and(|to| to != ']');
+            let to = if is_range {
+                self.rest.next();
+                match self.rest.next()? {
+                    '\\' => {
+                        let escaped = self.rest.next()?;
+                        let inner = self.escaped(escaped)?;
+                        match inner.ranges[..] {
+                            [(from, to)] if from == to && !inner.negated => to,
+                            _ => return None,
+                        }
+                    }
+                    to => to,
+                }
+            } else {
+                from
+            };
+            if to < from {
+                return None;
+            }
+            set.ranges.push((from, to));
+        }
+    }
+
+    fn cased(&self, mut set: Set) -> Set {
+        set.any_case = self.any_case;
+        set
+    }
+
+    fn repeated(&mut self, mut part: Node) -> Option<Node> {
+        loop {
+            let (least, most) = match self.rest.peek() {
+                Some('*') => (0, None),
+                Some('+') => (1, None),
+                Some('?') => (0, Some(1)),
+                Some('{') => match self.counts() {
+                    Some(counts) => counts,
+                    // A brace that counts nothing is a character.
+                    None => return Some(part),
+                },
+                _ => return Some(part),
+            };
+            // The sign; of counts, the closing brace.
+            self.rest.next();
+            // Whether as few as possible are taken makes no difference to whether it fits.
+            self.rest.next_if_eq(&'?');
+            part = Node::Repeat(Box::new(part), least, most);
+        }
+    }
+
+    /// Reads `{2}`, `{2,}` or `{2,5}` up to the closing brace; moves nothing if it is none of them.
+    fn counts(&mut self) -> Option<(u32, Option<u32>)> {
+        let mut ahead = self.rest.clone();
+        ahead.next();
+        let text: String = ahead
+            .by_ref()
+            .take_while(|character| *character != '}')
+            .collect();
+        let counts = match text.split_once(',') {
+            None => {
+                let count = text.parse().ok()?;
+                (count, Some(count))
+            }
+            Some((least, "")) => (least.parse().ok()?, None),
+            Some((least, most)) => (least.parse().ok()?, Some(most.parse().ok()?)),
+        };
+        let is_closed = self.rest.clone().nth(text.chars().count() + 1) == Some('}');
+        let in_order = counts.1.is_none_or(|most| counts.0 <= most);
+        if !is_closed || !in_order {
+            return None;
+        }
+        for _ in 0..=text.chars().count() {
+            self.rest.next();
+        }
+        Some(counts)
+    }
+}
+
+/// Appends the steps of a node.
+fn write(node: &Node, steps: &mut Vec<Step>) -> Option<()> {
+    if steps.len() > MOST_STEPS {
+        return None;
+    }
+    match node {
+        Node::Empty => {}
+        Node::Take(set) => steps.push(Step::Take(set.clone())),
+        Node::At(anchor) => steps.push(Step::At(*anchor)),
+        Node::Sequence(parts) => parts.iter().try_for_each(|part| write(part, steps))?,
+        Node::Either(ways) => write_either(ways, steps)?,
+        Node::Repeat(part, least, most) => write_repeat(part, *least, *most, steps)?,
+    }
+    Some(())
+}
+
+fn write_either(ways: &[Node], steps: &mut Vec<Step>) -> Option<()> {
+    let mut ends = Vec::new();
+    for (at, way) in ways.iter().enumerate() {
+        let fork = steps.len();
+        let is_last = at + 1 == ways.len();
+        if !is_last {
+            steps.push(Step::Jump(0));
+        }
+        write(way, steps)?;
+        if !is_last {
+            ends.push(steps.len());
+            steps.push(Step::Jump(0));
+            steps[fork] = Step::Fork(fork + 1, steps.len());
+        }
+    }
+    let end = steps.len();
+    ends.into_iter().for_each(|at| steps[at] = Step::Jump(end));
+    Some(())
+}
+
+fn write_repeat(part: &Node, least: u32, most: Option<u32>, steps: &mut Vec<Step>) -> Option<()> {
+    for _ in 0..least {
+        write(part, steps)?;
+    }
+    match most {
+        None => {
+            let fork = steps.len();
+            steps.push(Step::Jump(0));
+            write(part, steps)?;
+            steps.push(Step::Jump(fork));
+            steps[fork] = Step::Fork(fork + 1, steps.len());
+        }
+        Some(most) => {
+            let mut forks = Vec::new();
+            for _ in least..most {
+                forks.push(steps.len());
+                steps.push(Step::Jump(0));
+                write(part, steps)?;
+            }
+            let end = steps.len();
+            forks
+                .into_iter()
+                .for_each(|at| steps[at] = Step::Fork(at + 1, end));
+        }
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_fit_where_they_should() {
+        for (pattern, fits, does_not) in [
+            ("", vec!["", "x"], vec![]),
+            ("abc", vec!["abc", "xabcx"], vec!["ab", "aBc"]),
+            (
+                "^GET /health(z|check)?$",
+                vec!["GET /health", "GET /healthz", "GET /healthcheck"],
+                vec!["GET /healthx", "xGET /health"],
+            ),
+            (
+                "(?i)^get /PING",
+                vec!["GET /ping", "get /PinGs"],
+                vec!["GOT /ping"],
+            ),
+            (
+                r"^\d{3}-\w+$",
+                vec!["123-a_b"],
+                vec!["12-a", "123-", "1234-a"],
+            ),
+            ("a{2,}b", vec!["aab", "aaaab"], vec!["ab"]),
+            ("^a{1,2}$", vec!["a", "aa"], vec!["", "aaa"]),
+            ("a{x}", vec!["a{x}"], vec!["a"]),
+            ("[^a-c.]", vec!["d", "ad"], vec!["a.b"]),
+            ("[]x-]", vec!["]", "-", "x"], vec!["y"]),
+            (r"[\d_]+z", vec!["1_z"], vec!["z"]),
+            ("a.c", vec!["abc", "aéc"], vec!["a\nc", "ac"]),
+            (r"\bcat\b", vec!["a cat.", "cat"], vec!["concat", "cats"]),
+            ("(a|b)*?c", vec!["abac", "c"], vec!["ab"]),
+            ("(?:ab)+$", vec!["xabab"], vec!["aba"]),
+            (r"a\.b", vec!["a.b"], vec!["axb"]),
+            ("x|", vec!["", "x", "y"], vec![]),
+            ("(a*)*b", vec!["aaab"], vec!["aaac"]),
+            ("(?P<name>a)b", vec!["ab"], vec!["b"]),
+            ("(?s)a.c", vec!["a\nc"], vec![]),
+        ] {
+            let compiled = Pattern::new(pattern).unwrap();
+            for text in fits {
+                assert!(compiled.is_in(text), "{pattern} in {text:?}");
+            }
+            for text in does_not {
+                assert!(!compiled.is_in(text), "{pattern} in {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_or_unknown_is_none() {
+        let deep = "(".repeat(5_000);
+        for pattern in [
+            "(",
+            ")",
+            "a)",
+            "[a",
+            "[]",
+            "*",
+            "a|*",
+            r"\p{L}",
+            "[[:alpha:]]",
+            r"\",
+            "(?=a)",
+            "[z-a]",
+            "((a{999}){999}){999}",
+            &deep,
+        ] {
+            assert!(Pattern::new(pattern).is_none(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn no_pattern_is_slow() {
+        let pattern = Pattern::new("(a+)+(a|aa)*$").unwrap();
+        let text = format!("{}!", "a".repeat(1_000));
+        assert!(!pattern.is_in(&text));
+    }
+}

@@ -1,0 +1,452 @@
+//! Statistics that are computed here, as a strict agent receives them.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod common;
+
+use std::time::{Duration, SystemTime};
+
+use common::{LIMIT, assert_balanced, config, start};
+use datadog_config::{DDConfigBuilder, SamplingRule};
+use datadog_local_agent::{Endpoint, Fault, LocalAgent, StatsGroup};
+use datadog_trace::{SpanContext, SpanKind, Tracer};
+use datadog_transport::{DropReason, Standalone};
+use serde_json::{Value, json};
+
+/// An agent that takes statistics, and a tracer that knows it.
+fn agent_and_tracer<const N: usize>(
+    info: [(&str, Value); N],
+    configure: impl FnOnce(DDConfigBuilder) -> DDConfigBuilder,
+) -> (LocalAgent, Standalone<Tracer>) {
+    let agent = LocalAgent::start().unwrap();
+    agent.set_info([("client_drop_p0s", json!(true))]);
+    agent.set_info(info);
+    let tracer = start(configure(config(&agent.url())));
+    // Asks the agent what it takes.
+    tracer.flush(LIMIT);
+    (agent, tracer)
+}
+
+fn named<'a>(groups: &'a [StatsGroup], name: &str) -> &'a StatsGroup {
+    let mut of_name = groups.iter().filter(|group| group.key.name == name);
+    let found = of_name
+        .next()
+        .unwrap_or_else(|| panic!("no {name} in {groups:#?}"));
+    assert!(
+        of_name.next().is_none(),
+        "{name} comes twice in {groups:#?}"
+    );
+    found
+}
+
+fn keep_nothing(config: DDConfigBuilder) -> DDConfigBuilder {
+    config.tracing_sample_rate(0.0)
+}
+
+fn header(agent: &LocalAgent, path: &str, name: &str) -> Vec<Option<String>> {
+    let requests = agent.requests().into_iter();
+    requests
+        .filter(|request| request.path == path)
+        .map(|request| request.header(name).map(str::to_owned))
+        .collect()
+}
+
+#[test]
+fn spans_that_count_are_counted_in_their_groups() {
+    let (agent, tracer) =
+        agent_and_tracer([("peer_tags", json!(["db.name", "out.host"]))], |config| {
+            config.hostname("web-1").report_hostname(true)
+        });
+    for number in 0..10 {
+        let mut request = tracer.trace("web.request");
+        request
+            .set_type("web")
+            .set_resource("GET /cart")
+            .set_kind(SpanKind::Server)
+            .set_tag("http.method", "GET")
+            .set_tag("http.route", "/cart/{id}")
+            .set_tag("http.status_code", 200);
+        tracer.traced("helper", |_| ());
+        tracer.traced("measured", |span| {
+            span.set_measured();
+        });
+        let mut query = tracer.trace("db.query");
+        query
+            .set_kind(SpanKind::Client)
+            .set_tag("out.host", "10.1.2.3")
+            .set_tag("db.name", "carts")
+            .set_tag("grpc.code", "StatusCode.NOT_FOUND");
+        if number < 3 {
+            query.set_error(&"x".parse::<i32>().unwrap_err());
+        }
+    }
+    assert_eq!(tracer.flush(LIMIT).delivered, 40);
+    assert!(agent.refusals().is_empty(), "{:?}", agent.refusals());
+    let groups = agent.stats_groups();
+    assert_eq!(groups.len(), 3, "{groups:#?}");
+
+    let request = named(&groups, "web.request");
+    assert_eq!(
+        (request.hits, request.errors, request.top_level_hits),
+        (10, 0, 10)
+    );
+    let key = &request.key;
+    assert_eq!(
+        (&*key.service, &*key.resource, &*key.type_),
+        ("shop", "GET /cart", "web")
+    );
+    assert_eq!((&*key.span_kind, key.http_status_code), ("server", 200));
+    assert_eq!(
+        (&*key.http_method, &*key.http_endpoint),
+        ("GET", "/cart/{id}")
+    );
+    assert_eq!((key.is_trace_root, key.synthetics), (Some(true), false));
+    assert!(key.peer_tags.is_empty());
+
+    let query = named(&groups, "db.query");
+    assert_eq!((query.hits, query.errors, query.top_level_hits), (10, 3, 0));
+    assert_eq!(
+        query.key.peer_tags,
+        ["db.name:carts", "out.host:blocked-ip-address"]
+    );
+    assert_eq!(
+        (&*query.key.grpc_status_code, query.key.is_trace_root),
+        ("5", Some(false))
+    );
+    assert_eq!(named(&groups, "measured").hits, 10);
+
+    // What the agent would count from the spans themselves.
+    for (group, spans) in [(request, "web.request"), (query, "db.query")] {
+        let spans: Vec<_> = agent
+            .spans()
+            .into_iter()
+            .filter(|span| span.name == spans)
+            .collect();
+        let durations: Vec<u64> = spans.iter().map(|span| span.duration_ns as u64).collect();
+        assert_eq!(group.duration_ns, durations.iter().sum::<u64>());
+    }
+    let longest = agent
+        .spans()
+        .into_iter()
+        .filter(|span| span.name == "web.request");
+    let longest = longest.map(|span| span.duration_ns).max().unwrap() as f64;
+    let shown = request.ok.quantile(1.0).unwrap();
+    assert!(
+        (shown / longest - 1.0).abs() <= 0.0101,
+        "{shown} for {longest}"
+    );
+
+    let payload = &agent.stats()[0];
+    assert_eq!(
+        (&*payload.hostname, &*payload.env, &*payload.version),
+        ("web-1", "test", "1.2.3")
+    );
+    assert_eq!(
+        (&*payload.lang, &*payload.service, payload.sequence),
+        ("rust", "shop", 1)
+    );
+    let runtime_id = agent.spans()[0].meta.get("runtime-id").cloned();
+    assert_eq!(Some(payload.runtime_id.clone()), runtime_id);
+    assert_eq!(payload.obfuscation_version, None);
+    assert_eq!(payload.buckets[0].duration_ns, 10_000_000_000);
+    assert_eq!(
+        header(&agent, "/v0.4/traces", "datadog-client-computed-stats"),
+        [Some("yes".to_owned())]
+    );
+}
+
+#[test]
+fn traces_that_are_not_kept_are_counted_and_not_sent() {
+    let (agent, tracer) = agent_and_tracer([], |config| {
+        let rule = SamplingRule::new(1.0).name("audit");
+        keep_nothing(config).tracing_sampling_rules([rule])
+    });
+    for _ in 0..5 {
+        let _root = tracer.trace("work");
+        tracer.traced("inner", |_| ());
+    }
+    tracer.traced("audit", |_| ());
+    tracer.traced("broken", |span| {
+        span.set_error(&"x".parse::<i32>().unwrap_err());
+        tracer.traced("inner", |_| ());
+    });
+    let report = tracer.flush(LIMIT);
+    assert_eq!(
+        (report.delivered, report.dropped.get(DropReason::Sampled)),
+        (3, 10)
+    );
+    assert_balanced(&tracer.health());
+    let groups = agent.stats_groups();
+    assert_eq!(named(&groups, "work").hits, 5);
+    assert_eq!(named(&groups, "broken").errors, 1);
+    let mut sent: Vec<_> = agent.spans().into_iter().map(|span| span.name).collect();
+    sent.sort();
+    assert_eq!(sent, ["audit", "broken", "inner"]);
+    let told = |name| header(&agent, "/v0.4/traces", name);
+    assert_eq!(
+        told("datadog-client-dropped-p0-traces"),
+        [Some("5".to_owned())]
+    );
+    assert_eq!(
+        told("datadog-client-dropped-p0-spans"),
+        [Some("10".to_owned())]
+    );
+}
+
+#[test]
+fn spans_that_are_kept_alone_are_sent_without_their_trace() {
+    let (agent, tracer) = agent_and_tracer([], |config| {
+        let rule = datadog_config::SpanSamplingRule::new(1.0).name("payment");
+        keep_nothing(config).span_sampling_rules([rule])
+    });
+    {
+        let _root = tracer.trace("checkout");
+        tracer.traced("payment", |_| ());
+    }
+    let report = tracer.flush(LIMIT);
+    assert_eq!(
+        (report.delivered, report.dropped.get(DropReason::Sampled)),
+        (1, 1)
+    );
+    let span = &agent.spans()[0];
+    assert_eq!(
+        (&*span.name, span.metrics["_dd.span_sampling.mechanism"]),
+        ("payment", 8.0)
+    );
+    assert_eq!(span.metrics["_sampling_priority_v1"], -1.0);
+    assert!(span.meta.contains_key("runtime-id"));
+    assert_balanced(&tracer.health());
+}
+
+#[test]
+fn without_the_agents_leave_everything_is_sent_and_nothing_computed() {
+    for (info, enabled) in [
+        ([("client_drop_p0s", json!(false))], true),
+        ([("endpoints", json!(["/v0.4/traces"]))], true),
+        ([("client_drop_p0s", json!(true))], false),
+        // A filter that can't be read here.
+        ([("ignore_resources", json!([r"\p{Greek}"]))], true),
+    ] {
+        let (agent, tracer) = agent_and_tracer(info, |config| {
+            keep_nothing(config).stats_computation_enabled(enabled)
+        });
+        tracer.traced("work", |_| ());
+        assert_eq!(tracer.flush(LIMIT).delivered, 1);
+        assert!(agent.stats().is_empty());
+        assert_eq!(
+            header(&agent, "/v0.4/traces", "datadog-client-computed-stats"),
+            [None]
+        );
+        assert_eq!(
+            header(&agent, "/v0.4/traces", "datadog-client-dropped-p0-spans"),
+            [None]
+        );
+    }
+}
+
+#[test]
+fn traces_that_the_agent_filters_are_neither_counted_nor_sent() {
+    let filters = [
+        (
+            "filter_tags",
+            json!({"reject": ["debug", "team:noise"], "require": []}),
+        ),
+        ("filter_tags_regex", json!({"reject": ["path:^/internal/"]})),
+        ("ignore_resources", json!(["^GET /health"])),
+    ];
+    let (agent, tracer) = agent_and_tracer(filters, |config| config);
+    tracer.traced("one", |span| {
+        span.set_resource("GET /healthz");
+    });
+    for (key, value) in [("debug", "x"), ("team", "noise"), ("path", "/internal/x")] {
+        tracer.traced("two", |span| {
+            span.set_tag(key, value);
+        });
+    }
+    tracer.traced("good", |span| {
+        span.set_tag("path", "/x/internal/").set_tag("team", "cart");
+        tracer.traced("inner", |span| {
+            span.set_tag("debug", "only the first span counts");
+        });
+    });
+    let report = tracer.flush(LIMIT);
+    assert_eq!(
+        (report.delivered, report.dropped.get(DropReason::Filtered)),
+        (2, 4)
+    );
+    assert_eq!(agent.stats_groups().len(), 1);
+    assert_balanced(&tracer.health());
+}
+
+#[test]
+fn values_beyond_the_limits_share_one_place() {
+    let (agent, tracer) = agent_and_tracer([], |config| {
+        config
+            .stats_resource_cardinality_limit(2)
+            .stats_cardinality_limit(4)
+    });
+    for number in 0..5 {
+        tracer.traced("work", |span| {
+            span.set_resource(format!("GET /{number}"));
+        });
+    }
+    for number in 0..4 {
+        tracer.traced(format!("more{number}"), |span| {
+            span.set_resource("GET /0");
+        });
+    }
+    tracer.flush(LIMIT);
+    let groups = agent.stats_groups();
+    let hits = |name: &str, resource: &str| {
+        let fits = |group: &&StatsGroup| group.key.name == name && group.key.resource == resource;
+        groups.iter().find(fits).map_or(0, |group| group.hits)
+    };
+    let blocked = "tracer_blocked_value";
+    assert_eq!(
+        [
+            hits("work", "GET /0"),
+            hits("work", "GET /1"),
+            hits("work", blocked)
+        ],
+        [1, 1, 3]
+    );
+    assert_eq!([hits("more0", "GET /0"), hits(blocked, blocked)], [1, 3]);
+    assert_eq!(groups.len(), 5);
+    let overflow = groups
+        .iter()
+        .find(|group| group.key.name == blocked)
+        .unwrap();
+    assert_eq!(overflow.key.is_trace_root, None);
+}
+
+#[test]
+fn statistics_go_out_at_the_end_whatever_the_times_of_their_spans() {
+    let (agent, tracer) = agent_and_tracer([], |config| config);
+    let day = Duration::from_secs(24 * 60 * 60);
+    for (name, start, end) in [
+        ("past", SystemTime::now() - 2 * day, SystemTime::now() - day),
+        (
+            "future",
+            SystemTime::now() + day,
+            SystemTime::now() + 2 * day,
+        ),
+    ] {
+        let mut span = tracer.trace(name);
+        span.set_start_time(start);
+        span.finish_at(end);
+    }
+    tracer.shutdown(LIMIT);
+    let groups = agent.stats_groups();
+    for name in ["past", "future"] {
+        assert!(named(&groups, name).duration_ns >= day.as_nanos() as u64);
+    }
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap();
+    let buckets = agent
+        .stats()
+        .into_iter()
+        .flat_map(|payload| payload.buckets);
+    for bucket in buckets {
+        let age = now.saturating_sub(Duration::from_nanos(bucket.start_ns));
+        assert!(age < Duration::from_secs(40), "{age:?}");
+    }
+}
+
+#[test]
+fn statistics_wait_for_an_agent_that_fails() {
+    let (agent, tracer) = agent_and_tracer([], |config| config);
+    agent.fail_next(1, Endpoint::Stats, Fault::Status(503));
+    tracer.traced("work", |_| ());
+    assert_eq!(tracer.flush(LIMIT).delivered, 1);
+    assert!(agent.stats().is_empty());
+    tracer.flush(LIMIT);
+    assert_eq!(named(&agent.stats_groups(), "work").hits, 1);
+    assert_balanced(&tracer.health());
+}
+
+#[test]
+fn what_synthetic_tests_ask_for_is_told_apart() {
+    let (agent, tracer) = agent_and_tracer([], |config| config);
+    let headers = [
+        ("x-datadog-trace-id", "7"),
+        ("x-datadog-parent-id", "8"),
+        ("x-datadog-sampling-priority", "0"),
+        ("x-datadog-origin", "synthetics-browser"),
+    ];
+    let upstream = tracer.extract(&headers.to_vec()).unwrap();
+    drop(tracer.trace_from(&upstream, "asked"));
+    drop(tracer.trace_from(&SpanContext::from_ids(5, 6, Some(false)), "asked.else"));
+    let report = tracer.flush(LIMIT);
+    assert_eq!(
+        report.dropped.get(DropReason::Sampled),
+        2,
+        "the caller decided"
+    );
+    let groups = agent.stats_groups();
+    let (asked, other) = (named(&groups, "asked"), named(&groups, "asked.else"));
+    assert_eq!((asked.key.synthetics, other.key.synthetics), (true, false));
+    assert_eq!(
+        (asked.key.is_trace_root, asked.top_level_hits),
+        (Some(false), 1)
+    );
+}
+
+#[test]
+fn the_agent_may_change_its_mind() {
+    let (agent, tracer) = agent_and_tracer([], keep_nothing);
+    tracer.traced("work", |_| ());
+    assert_eq!(tracer.flush(LIMIT).delivered, 0);
+    agent.clear();
+    agent.set_info([("client_drop_p0s", json!(false))]);
+    // An answer tells of the change, and the worker asks what it is.
+    tracer.traced("broken", |span| {
+        span.set_error(&"x".parse::<i32>().unwrap_err());
+    });
+    tracer.flush(LIMIT);
+    tracer.traced("work", |_| ());
+    assert_eq!(tracer.flush(LIMIT).delivered, 1);
+}
+
+#[test]
+fn resources_tell_no_values_where_the_agent_wants_that() {
+    for (version, obfuscated) in [(1, true), (0, false), (99, false)] {
+        let (agent, tracer) =
+            agent_and_tracer([("obfuscation_version", json!(version))], |config| config);
+        for (span_type, resource) in [
+            ("sql", "SELECT a FROM t WHERE b = 'secret'"),
+            ("redis", "SET key secret"),
+            ("web", "GET /secret"),
+        ] {
+            tracer.traced("work", |span| {
+                span.set_type(span_type).set_resource(resource);
+            });
+        }
+        tracer.flush(LIMIT);
+        let mut resources: Vec<_> = agent
+            .stats_groups()
+            .into_iter()
+            .map(|group| group.key.resource)
+            .collect();
+        resources.sort();
+        let expected = if obfuscated {
+            ["GET /secret", "SELECT a FROM t WHERE b = ?", "SET"]
+        } else {
+            [
+                "GET /secret",
+                "SELECT a FROM t WHERE b = 'secret'",
+                "SET key secret",
+            ]
+        };
+        assert_eq!(resources, expected);
+        assert_eq!(
+            agent.stats()[0].obfuscation_version,
+            obfuscated.then_some(1)
+        );
+        assert_eq!(
+            agent.spans()[0].resource,
+            "SELECT a FROM t WHERE b = 'secret'",
+            "the agent hides it"
+        );
+    }
+}
