@@ -66,12 +66,11 @@ fn return_type(tokens: &[TokenTree]) -> Vec<TokenTree> {
         }
         match sign {
             '<' => depth += 1,
-            '>' if ends_arrow => {
-                if depth == 0 && parameters_seen && returns.is_none() {
-                    returns = Some(Vec::new());
-                    continue;
-                }
+            '>' if ends_arrow && depth == 0 && parameters_seen && returns.is_none() => {
+                returns = Some(Vec::new());
+                continue;
             }
+            '>' if ends_arrow => {}
             '>' => depth = depth.saturating_sub(1),
             _ => {}
         }
