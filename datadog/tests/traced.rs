@@ -1,6 +1,6 @@
 //! `#[traced]` and the default client, which is one for the whole program: alone in its binary.
 
-#![expect(
+#![allow(
     clippy::unwrap_used,
     reason = "a test that unwraps fails with the reason"
 )]
