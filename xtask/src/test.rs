@@ -22,7 +22,8 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     cargo
         .args(args)
         .env("APM_TEST_AGENT_URL", agent.url())
-        .env("APM_TEST_AGENT_SOCKET", agent.socket());
+        .env("APM_TEST_AGENT_SOCKET", agent.socket())
+        .env("APM_TEST_AGENT_PYTHON", agent.python());
     eprintln!("{} all tests", style::step("running"));
     let (passed, tally) = run_and_count(cargo)?;
     let payloads = agent.payloads()?;

@@ -14,6 +14,9 @@ use crate::{Outcome, style, workspace};
 /// The version that the conformance tests are written for.
 pub(crate) const VERSION: &str = "1.69.1";
 
+/// The Python client that the conformance tests send traces through (PyPI `ddtrace`).
+const PEER_VERSION: &str = "4.16.0";
+
 /// All checks that it does on every trace request; a failed one is answered 400
 /// (dd-apm-test-agent: `ddapm_test_agent/trace_checks.py`).
 const CHECKS: &str = "trace_count_header,meta_tracer_version_header,trace_content_length,trace_stall,meta_events_is_valid_json";
@@ -26,6 +29,7 @@ const START_TRIES: u32 = 3;
 /// A running test agent.
 pub(crate) struct TestAgent {
     process: Child,
+    python: PathBuf,
     address: SocketAddr,
     log: PathBuf,
     /// Not under `target/`: paths of sockets are limited to about 100 bytes.
@@ -56,6 +60,11 @@ impl TestAgent {
     /// Its Unix socket for HTTP.
     pub(crate) fn socket(&self) -> PathBuf {
         self.socket_dir.path().join("apm.sock")
+    }
+
+    /// A Python that has `ddtrace`.
+    pub(crate) fn python(&self) -> &Path {
+        &self.python
     }
 
     /// What it wrote about its work, with a line for each request.
@@ -97,6 +106,7 @@ impl TestAgent {
             .spawn()?;
         Ok(Self {
             process,
+            python: python.to_owned(),
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             log,
             socket_dir,
@@ -171,13 +181,13 @@ fn free_ports() -> io::Result<[u16; 3]> {
 /// Makes sure that there is a virtual environment with the agent in it. Returns its Python.
 fn install() -> Outcome<PathBuf> {
     let scratch = workspace::scratch()?;
-    let venv = scratch.join(format!("ddapm-test-agent-{VERSION}"));
+    let venv = scratch.join(format!("ddapm-test-agent-{VERSION}-ddtrace-{PEER_VERSION}"));
     let python = venv.join("bin/python3");
     if is_installed(&python) {
         return Ok(python);
     }
     eprintln!(
-        "{} ddapm-test-agent {VERSION} from PyPI into {} (once; up to a minute)",
+        "{} ddapm-test-agent {VERSION} and ddtrace {PEER_VERSION} from PyPI into {} (once; up to a minute)",
         style::step("installing"),
         venv.display(),
     );
@@ -190,7 +200,7 @@ fn install() -> Outcome<PathBuf> {
     install_packages(&unfinished_python)?;
     if !is_installed(&unfinished_python) {
         return Err(
-            format!("pip ended well, but ddapm-test-agent {VERSION} can't be imported").into(),
+            format!("pip ended well, but ddapm-test-agent {VERSION} and ddtrace {PEER_VERSION} can't be imported").into(),
         );
     }
     if venv.exists() {
@@ -201,10 +211,12 @@ fn install() -> Outcome<PathBuf> {
 }
 
 fn is_installed(python: &Path) -> bool {
-    let code = "import importlib.metadata, ddapm_test_agent.agent; print(importlib.metadata.version('ddapm-test-agent'))";
+    // Not imported: ddtrace would start to work.
+    let code = "import importlib.metadata, ddapm_test_agent.agent; print(*map(importlib.metadata.version, ('ddapm-test-agent', 'ddtrace')))";
     let output = Command::new(python).args(["-I", "-c", code]).output();
     output.is_ok_and(|output| {
-        output.status.success() && output.stdout.trim_ascii() == VERSION.as_bytes()
+        let versions = format!("{VERSION} {PEER_VERSION}");
+        output.status.success() && output.stdout.trim_ascii() == versions.as_bytes()
     })
 }
 
@@ -244,6 +256,7 @@ fn install_packages(python: &Path) -> Outcome {
         .args([
             "--disable-pip-version-check",
             &format!("ddapm-test-agent=={VERSION}"),
+            &format!("ddtrace=={PEER_VERSION}"),
         ])
         // Standard output is for the tests' results.
         .stdout(io::stderr())
