@@ -18,7 +18,7 @@ use crate::option::{Id, option_table};
 use crate::origin::Origin;
 use crate::resolve::Resolver;
 use crate::sampling::{SamplingRule, SpanSamplingRule};
-use crate::{file, logs_level, otel, tags};
+use crate::{file, logs_level, otel, scrub, tags};
 
 /// Collects what code sets. Nothing is checked before [`build`](Self::build).
 #[derive(Clone, Debug, Default)]
@@ -234,6 +234,18 @@ macro_rules! setter {
     (LevelLimits, $field:ident, $doc:expr) => {
         setter! { @levels $field, $doc }
     };
+    (ScrubRules, $field:ident, $doc:expr) => {
+        #[doc = $doc]
+        ///
+        /// Takes pairs of a regular expression and what is put in place of what fits, such as
+        /// `[(r"\b4\d{15}\b", "[card]")]`: see [`ScrubRule`](crate::ScrubRule).
+        pub fn $field(
+            self,
+            rules: impl IntoIterator<Item = (impl AsRef<str>, impl AsRef<str>)>,
+        ) -> Self {
+            self.set(Id::$field, scrub::print(rules))
+        }
+    };
     (TraceRules, $field:ident, $doc:expr) => {
         #[doc = $doc]
         ///
@@ -385,6 +397,13 @@ mod tests {
                 r#"[{"service": "web", "sample_rate": 0.5}]"#,
                 [SamplingRule::new(0.5).service("web")],
                 Some("{}"),
+            )
+        };
+        (ScrubRules, $other:expr, $file:expr) => {
+            (
+                r#"[{"type":"mask_sequences","pattern":"a+","replace_placeholder":"b"}]"#,
+                [("a+", "b")],
+                Some(r#"[{"pattern": "("}]"#),
             )
         };
         (SpanRules, $other:expr, $file:expr) => {

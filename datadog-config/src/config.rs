@@ -17,6 +17,7 @@ use crate::option::{Id, option_table};
 use crate::origin::Origin;
 use crate::resolve::{Resolver, Setting, ValueSource};
 use crate::sampling::{SamplingRule, SpanSamplingRule};
+use crate::scrub::ScrubRule;
 use crate::secret::ApiKey;
 
 /// Every option and what follows from it. Fixed at [`build`](DDConfigBuilder::build), cheap to clone.
@@ -385,6 +386,9 @@ macro_rules! getter {
     };
     (TraceRules, $field:ident, $doc:expr) => {
         getter! { @slice SamplingRule, $field, $doc }
+    };
+    (ScrubRules, $field:ident, $doc:expr) => {
+        getter! { @slice ScrubRule, $field, $doc }
     };
     (@copy $value:ty, $field:ident, $doc:expr) => {
         #[doc = $doc]

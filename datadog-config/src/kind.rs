@@ -8,6 +8,7 @@ use crate::endpoint::{self, AgentUrl, DogStatsDUrl, IntakeUrl};
 use crate::error::Invalid;
 use crate::logs_output::LogsOutput;
 use crate::sampling::{self, SamplingRule, SpanSamplingRule};
+use crate::scrub::{self, ScrubRule};
 use crate::secret::ApiKey;
 use crate::{logs_level, site, tags};
 
@@ -195,6 +196,20 @@ impl Kind for SpanRules {
     fn read(text: &str) -> Reading<Self::Value> {
         let (value, errors) =
             sampling::parse_rules(text, SpanSamplingRule::from_json, Self::EXPECTS);
+        Reading::new(value, errors)
+    }
+}
+
+/// Rules that replace parts of texts.
+#[derive(Debug)]
+pub(crate) enum ScrubRules {}
+
+impl Kind for ScrubRules {
+    type Value = Vec<ScrubRule>;
+    const EXPECTS: &'static str = scrub::RULES;
+
+    fn read(text: &str) -> Reading<Self::Value> {
+        let (value, errors) = sampling::parse_rules(text, ScrubRule::from_json, Self::EXPECTS);
         Reading::new(value, errors)
     }
 }

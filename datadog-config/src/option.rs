@@ -130,6 +130,8 @@ macro_rules! option_table {
             /// Attributes of logs whose values are not sent: the last parts of their keys. Case, `_` and `-` make no difference.
             logs_redacted_keys: List = "DD_LOGS_REDACTED_KEYS", Logs,
                 default "access_token,api_key,app_key,application_key,auth_token,authorization,client_secret,cookie,credentials,credit_card,csrf_token,cvv,jwt,passphrase,passwd,password,private_key,pwd,refresh_token,secret,secret_key,session_id,set_cookie,ssn,token,x_api_key,x_auth_token";
+            /// What is replaced in the messages of logs and in their attributes that are texts, beside the redacted keys; the Cargo feature `scrubbing` is needed. The rules are applied one after the other, and look like those of the Agent's `log_processing_rules` of the type `mask_sequences`. Default: nothing.
+            logs_scrub_rules: ScrubRules = "DD_LOGS_SCRUB_RULES", Logs;
             /// The part of the logs of a level that is kept: all of a trace or none, as the trace's id says. Default: everything.
             logs_sample_rates: LevelRates = "DD_LOGS_SAMPLE_RATES", Logs;
             /// How many logs of a level are taken a second at most. Default: no limit.
@@ -140,7 +142,7 @@ macro_rules! option_table {
             logs_injection: Flag = "DD_LOGS_INJECTION", Logs, default "true";
             /// Whether metrics go straight to the metrics intake, with the API key, instead of to DogStatsD. Events and service checks are dropped then.
             metrics_agentless: Flag = "DD_METRICS_AGENTLESS", Metrics, default "false";
-            /// Whether metrics of the process itself are sent. Without effect so far.
+            /// Whether metrics of the process itself are sent every 10 seconds: CPU, memory, threads, files (feature `runtime-metrics`).
             runtime_metrics_enabled: Flag = "DD_RUNTIME_METRICS_ENABLED", Metrics, default "false", otel "OTEL_METRICS_EXPORTER";
             /// Whether profiles are made and sent.
             profiling_enabled: Flag = "DD_PROFILING_ENABLED", Profiles, default "false";

@@ -241,10 +241,22 @@ pub(crate) struct Fields<'a> {
     errors: &'a mut Vec<String>,
 }
 
-impl Fields<'_> {
-    fn error(&mut self, field: &str, message: &str) {
+impl<'a> Fields<'a> {
+    pub(crate) fn error(&mut self, field: &str, message: &str) {
         self.errors
             .push(format!("rule [{}], {field}: {message}", self.index));
+    }
+
+    /// A text; `Some(None)` if the field is left out, `None` if it is wrong.
+    pub(crate) fn text(&mut self, field: &str) -> Option<Option<&'a str>> {
+        match self.fields.get(field) {
+            None | Some(Value::Null) => Some(None),
+            Some(Value::String(text)) => Some(Some(text)),
+            Some(other) => {
+                self.error(field, &format!("expected a text, not {other}"));
+                None
+            }
+        }
     }
 
     /// A number that is `valid`; `Some(None)` if the field is left out, `None` if it is wrong.

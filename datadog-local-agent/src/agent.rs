@@ -68,6 +68,12 @@ impl LocalAgent {
     pub fn dogstatsd_socket(&self) -> &Path {
         &self.shared.places.dogstatsd_socket
     }
+
+    /// The Unix stream socket for DogStatsD, `dsd.stream.socket` here; an agent has one where its option
+    /// `dogstatsd_stream_socket` says so.
+    pub fn dogstatsd_stream_socket(&self) -> &Path {
+        &self.shared.places.dogstatsd_stream_socket
+    }
 }
 
 /// What it got. All are copies, in order of arrival, of what came since the start or the last [`LocalAgent::clear`].
@@ -156,7 +162,7 @@ impl LocalAgent {
         self.shared.store.read(Received::connections)
     }
 
-    /// Number of DogStatsD datagrams read.
+    /// Number of DogStatsD datagrams read, frames of streams included.
     pub fn datagrams(&self) -> u64 {
         self.shared.store.read(Received::datagrams)
     }
@@ -311,7 +317,7 @@ impl Builder {
         self
     }
 
-    /// The directory for the sockets `apm.socket` and `dsd.socket`; it has to exist. Default: a new temporary
+    /// The directory for the sockets `apm.socket`, `dsd.socket` and `dsd.stream.socket`; it has to exist. Default: a new temporary
     /// directory, removed with the agent.
     pub fn socket_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.socket_dir = Some(directory.into());
@@ -355,6 +361,7 @@ impl Builder {
             dogstatsd: self.dogstatsd_addr,
             trace_socket: directory.join("apm.socket"),
             dogstatsd_socket: directory.join("dsd.socket"),
+            dogstatsd_stream_socket: directory.join("dsd.stream.socket"),
         };
         let sockets = Sockets::bind(&places)?;
         let places = sockets

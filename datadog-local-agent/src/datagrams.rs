@@ -51,7 +51,8 @@ pub(crate) fn read_rest(shared: &Shared, udp: &UdpSocket, unix: &UnixDatagram) {
     }
 }
 
-fn record(shared: &Shared, datagram: &[u8], via: Via) {
+/// Records what one datagram, or one frame of a stream, says.
+pub(crate) fn record(shared: &Shared, datagram: &[u8], via: Via) {
     let lines = dogstatsd::datagram(datagram, via);
     shared.store.add_datagram(lines, &via.to_string());
 }

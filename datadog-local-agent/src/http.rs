@@ -4,7 +4,6 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -19,10 +18,7 @@ use crate::endpoint::{self, Answer, Endpoint};
 use crate::fault::Fault;
 use crate::received::Items;
 use crate::request::{Headers, Refusal, Refused, Request, Transport};
-use crate::thread::Shared;
-
-/// After a failure to accept, which is most likely a lack of file descriptors that will not pass at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+use crate::thread::{ACCEPT_PAUSE, Shared};
 
 /// Accepts TCP connections for ever.
 pub(crate) async fn accept_tcp(shared: Arc<Shared>, listener: TcpListener) {

@@ -30,7 +30,7 @@
 //! |---|---|---|
 //! | the agent's HTTP, over TCP and Unix socket | [`LocalAgent::url`], [`LocalAgent::trace_socket`] | `/info`, `/v0.4/traces`, `/v0.3/traces`, `/v0.6/stats`, `/profiling/v1/input` |
 //! | the intake's HTTP | the same two | `/api/v2/logs`, `/api/v2/series`, `/api/v1/distribution_points`, `/api/v2/profile` |
-//! | DogStatsD | [`LocalAgent::dogstatsd_addr`], [`LocalAgent::dogstatsd_socket`] | metrics, events, service checks |
+//! | DogStatsD | [`LocalAgent::dogstatsd_addr`], [`LocalAgent::dogstatsd_socket`], [`LocalAgent::dogstatsd_stream_socket`] | metrics, events, service checks |
 //!
 //! Not there: newer trace versions (404, so that a client steps down to v0.4), telemetry, remote configuration,
 //! protobuf series, traces as JSON, zstd.
@@ -40,7 +40,8 @@
 //! Stricter than the real ones. A real agent repairs, cuts, or drops without a word much of what is wrong: a metric name with a
 //! blank, a tag that is empty, a span without a service. Here that is refused with a status and a reason that names the place, such as
 //! ``chunk 0, span 2: field `duration`: expected a non-negative integer, got str``. One bad part refuses the whole
-//! request; of a DogStatsD datagram, each line is taken or refused by itself. [`LocalAgent::refusals`] has them all,
+//! request; of a DogStatsD datagram or frame, each line is taken or refused by itself, and a frame that is too long closes its
+//! connection, as an agent does. [`LocalAgent::refusals`] has them all,
 //! and a test that ends with `assert!(agent.refusals().is_empty())` has checked every byte sent.
 //!
 //! # What it says of itself
@@ -109,6 +110,7 @@ mod series;
 mod sketch;
 mod sockets;
 mod stats;
+mod streams;
 mod thread;
 mod timestamp;
 mod trace;

@@ -19,7 +19,7 @@ Usage: datadog-local-agent [--http ADDR] [--dogstatsd ADDR] [--sockets DIR]
 
   --http ADDR       HTTP of the agent and of the intake   [default: 127.0.0.1:8126]
   --dogstatsd ADDR  DogStatsD over UDP                    [default: 127.0.0.1:8125]
-  --sockets DIR     puts apm.socket and dsd.socket there  [default: a new temporary directory]
+  --sockets DIR     puts its Unix sockets there           [default: a new temporary directory]
   --help            shows this
 
 ADDR is host:port, or :port for 127.0.0.1; port 0 takes a free one.
@@ -55,11 +55,12 @@ fn main() -> ExitCode {
 fn run(agent: &LocalAgent) -> io::Result<()> {
     let stopped = stop_signal()?;
     say(&format!(
-        "HTTP       {} and {}\nDogStatsD  {} and {}\nCtrl-C shows the report and ends.\n\n",
+        "HTTP       {} and {}\nDogStatsD  {}, {} and {}\nCtrl-C shows the report and ends.\n\n",
         agent.url(),
         agent.trace_socket().display(),
         agent.dogstatsd_url(),
         agent.dogstatsd_socket().display(),
+        agent.dogstatsd_stream_socket().display(),
     ))?;
     let start = Instant::now();
     let mut seen = Seen::default();

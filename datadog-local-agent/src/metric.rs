@@ -93,6 +93,8 @@ pub enum Via {
     Udp,
     /// DogStatsD over the Unix datagram socket.
     UnixDatagram,
+    /// DogStatsD over the Unix stream socket.
+    UnixStream,
     /// `POST /api/v2/series`.
     Series,
     /// `POST /api/v1/distribution_points`.
@@ -104,6 +106,7 @@ impl fmt::Display for Via {
         f.pad(match self {
             Self::Udp => "DogStatsD over UDP",
             Self::UnixDatagram => "DogStatsD over a Unix socket",
+            Self::UnixStream => "DogStatsD over a Unix stream",
             Self::Series => "series",
             Self::DistributionPoints => "distribution points",
         })

@@ -110,7 +110,7 @@ impl Received {
         self.connections
     }
 
-    /// Number of DogStatsD datagrams read.
+    /// Number of DogStatsD datagrams read, frames of streams included.
     pub fn datagrams(&self) -> u64 {
         self.datagrams
     }
@@ -203,6 +203,17 @@ impl Store {
                     }),
                 }
             }
+        });
+    }
+
+    /// Records something refused that was no request.
+    pub(crate) fn refuse(&self, place: &str, reason: String) {
+        self.change(|received| {
+            received.refusals.push(Refusal {
+                place: place.to_owned(),
+                status: None,
+                reason,
+            });
         });
     }
 

@@ -1,4 +1,4 @@
-//! The four sockets: bound, held back while the agent is stopped, bound again.
+//! The five sockets: bound, held back while the agent is stopped, bound again.
 
 use std::fmt;
 use std::fs;
@@ -17,6 +17,7 @@ pub(crate) struct Places {
     pub(crate) dogstatsd: SocketAddr,
     pub(crate) trace_socket: PathBuf,
     pub(crate) dogstatsd_socket: PathBuf,
+    pub(crate) dogstatsd_stream_socket: PathBuf,
 }
 
 /// The listening sockets.
@@ -26,10 +27,11 @@ pub(crate) struct Sockets {
     pub(crate) dogstatsd: UdpSocket,
     pub(crate) trace: UnixListener,
     pub(crate) dogstatsd_unix: UnixDatagram,
+    pub(crate) dogstatsd_stream: UnixListener,
 }
 
 impl Sockets {
-    /// Binds all four, non-blocking. A socket file left behind by another process is replaced, as the Agent does.
+    /// Binds all five, non-blocking. A socket file left behind by another process is replaced, as the Agent does.
     pub(crate) fn bind(places: &Places) -> Result<Self, StartError> {
         let http = TcpListener::bind(places.http)
             .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
@@ -39,12 +41,8 @@ impl Sockets {
             .map_err(|error| {
                 StartError::new(format!("DogStatsD on UDP {}", places.dogstatsd), error)
             })?;
-        let trace = remove_socket(&places.trace_socket)
-            .and_then(|()| UnixListener::bind(&places.trace_socket))
-            .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
-            .map_err(|error| {
-                StartError::new(format!("HTTP on {}", places.trace_socket.display()), error)
-            })?;
+        let trace = listen("HTTP", &places.trace_socket)?;
+        let dogstatsd_stream = listen("DogStatsD", &places.dogstatsd_stream_socket)?;
         let dogstatsd_unix = remove_socket(&places.dogstatsd_socket)
             .and_then(|()| UnixDatagram::bind(&places.dogstatsd_socket))
             .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
@@ -57,6 +55,7 @@ impl Sockets {
             dogstatsd,
             trace,
             dogstatsd_unix,
+            dogstatsd_stream,
         })
     }
 
@@ -76,7 +75,16 @@ impl Places {
         // A file that is gone or can't be removed is no reason to fail here; binding again will tell.
         let _ = remove_socket(&self.trace_socket);
         let _ = remove_socket(&self.dogstatsd_socket);
+        let _ = remove_socket(&self.dogstatsd_stream_socket);
     }
+}
+
+/// A Unix stream socket for `what`.
+fn listen(what: &str, path: &Path) -> Result<UnixListener, StartError> {
+    remove_socket(path)
+        .and_then(|()| UnixListener::bind(path))
+        .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
+        .map_err(|error| StartError::new(format!("{what} on {}", path.display()), error))
 }
 
 fn remove_socket(path: &Path) -> io::Result<()> {

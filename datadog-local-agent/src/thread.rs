@@ -4,18 +4,24 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, UdpSocket, UnixDatagram, UnixListener};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::endpoint::Settings;
 use crate::fault::FaultPlan;
 use crate::received::Store;
 use crate::sockets::{Places, Reservation, Sockets, StartError};
+use crate::streams::{self, Reading};
 use crate::{datagrams, http};
+
+/// After a failure to accept, which is most likely a lack of file descriptors that will not pass at once.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// What the thread and the handle both use.
 #[derive(Debug)]
@@ -184,6 +190,7 @@ impl State {
 
     async fn pause(&mut self) {
         if let Self::Live(live) = self {
+            live.stream_reading.send_replace(Reading::Paused);
             live.readers.shutdown().await;
         }
     }
@@ -192,6 +199,7 @@ impl State {
         if let Self::Live(live) = self
             && live.readers.is_empty()
         {
+            live.stream_reading.send_replace(Reading::On);
             live.read(shared);
         }
     }
@@ -209,6 +217,9 @@ struct Live {
     readers: JoinSet<()>,
     dogstatsd: Arc<UdpSocket>,
     dogstatsd_unix: Arc<UnixDatagram>,
+    /// Accepts and reads DogStatsD streams.
+    streams: JoinSet<()>,
+    stream_reading: watch::Sender<Reading>,
 }
 
 impl Live {
@@ -218,7 +229,13 @@ impl Live {
         let mut acceptors = JoinSet::new();
         acceptors.spawn(http::accept_tcp(Arc::clone(shared), http));
         acceptors.spawn(http::accept_unix(Arc::clone(shared), trace));
+        let stream = UnixListener::from_std(sockets.dogstatsd_stream)?;
+        let (stream_reading, told) = watch::channel(Reading::On);
+        let mut streams = JoinSet::new();
+        streams.spawn(streams::serve(Arc::clone(shared), stream, told));
         let mut live = Self {
+            streams,
+            stream_reading,
             acceptors,
             readers: JoinSet::new(),
             dogstatsd: Arc::new(UdpSocket::from_std(sockets.dogstatsd)?),
@@ -247,7 +264,10 @@ impl Live {
         shared.drops_before.fetch_add(drops, Ordering::Relaxed);
         shared.places.remove_sockets();
         if reading {
+            self.stream_reading.send_replace(Reading::Rest);
+            while self.streams.join_next().await.is_some() {}
             datagrams::read_rest(shared, &self.dogstatsd, &self.dogstatsd_unix);
         }
+        self.streams.shutdown().await;
     }
 }

@@ -11,6 +11,7 @@ use datadog_transport::{Account, Birthplace, DropReason, ErrorStack, Waker};
 use parking_lot::Mutex;
 
 use crate::draft::Draft;
+use crate::redact::Redaction;
 
 /// How many threads write without ever waiting for each other. More share.
 const SHARDS: usize = 8;
@@ -38,6 +39,7 @@ pub(crate) struct Buffer {
     /// The bytes of all blocks, empty places included.
     bytes: AtomicUsize,
     limit: usize,
+    redaction: Arc<Redaction>,
     closed: AtomicBool,
     account: Arc<Account>,
     waker: Waker,
@@ -60,7 +62,12 @@ thread_local! {
 
 impl Buffer {
     /// An empty buffer of at most `limit` bytes, that counts into `account` and wakes by `waker`.
-    pub(crate) fn new(limit: usize, account: Arc<Account>, waker: Waker) -> Self {
+    pub(crate) fn new(
+        limit: usize,
+        redaction: Arc<Redaction>,
+        account: Arc<Account>,
+        waker: Waker,
+    ) -> Self {
         Self {
             shards: Default::default(),
             full: SegQueue::new(),
@@ -68,6 +75,7 @@ impl Buffer {
             spare: SegQueue::new(),
             bytes: AtomicUsize::new(0),
             limit,
+            redaction,
             closed: AtomicBool::new(false),
             account,
             waker,
@@ -114,7 +122,7 @@ impl Buffer {
                 self.account.drop_items(DropReason::Shutdown, 1);
                 continue;
             }
-            draft.late_stack(&stack.to_string());
+            draft.late_stack(&self.redaction.scrub(&stack.to_string()));
             match draft.close() {
                 Some(entry) => self.append(entry),
                 None => self.account.drop_items(DropReason::TooLarge, 1),
@@ -254,7 +262,7 @@ mod tests {
             .build()
             .unwrap();
         TransportBuilder::new(&config).add(SignalKind::Logs, |seat| {
-            let buffer = Buffer::new(limit, Arc::clone(&seat.account), seat.waker);
+            let buffer = Buffer::new(limit, Arc::default(), Arc::clone(&seat.account), seat.waker);
             (NoSignal, (buffer, seat.account))
         })
     }

@@ -36,7 +36,32 @@ impl TraceIdForm {
 /// `dd.service=shop dd.env=prod dd.version=1.2 dd.trace_id=… dd.span_id=…`. The ids are 0 outside of spans. Empty with
 /// `DD_LOGS_INJECTION` off.
 ///
-/// Made by [`Logs::correlation`](crate::Logs::correlation), for the span that is active on the thread then.
+/// Made by [`Logs::correlation`](crate::Logs::correlation), for the span that is active on the thread then. In the
+/// format of another logger, here the one of the crate `env_logger`:
+///
+/// ```
+/// use std::io::Write;
+///
+/// # use datadog_logs::{DDConfig, Logs};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let config = DDConfig::builder().environment([("", ""); 0]).service("shop").env("prod").build()?;
+/// # let logs = Logs::start(&config)?;
+/// let correlated = logs.clone();
+/// let logger = env_logger::Builder::new()
+///     .filter_level(log::LevelFilter::Info)
+///     .format(move |out, record| {
+///         let (level, correlation) = (record.level(), correlated.correlation());
+///         writeln!(out, "{level} [{correlation}] {}: {}", record.target(), record.args())
+///     })
+/// #   .target(env_logger::Target::Pipe(Box::new(std::fs::File::create("/dev/stderr")?)))
+///     .build();
+/// // INFO [dd.service=shop dd.env=prod dd.trace_id=… dd.span_id=…] shop::orders: order placed
+/// # log::Log::log(&logger, &log::Record::builder().level(log::Level::Info).args(format_args!("order placed")).build());
+/// # Ok(()) }
+/// ```
+///
+/// Datadog's pipelines for texts find the ids by these names
+/// (dd-trace-py: `ddtrace/contrib/internal/logging/patch.py`).
 #[derive(Clone, Copy, Debug)]
 pub struct Correlation<'a> {
     pub(crate) labels: &'a str,

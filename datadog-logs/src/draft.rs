@@ -123,7 +123,7 @@ impl Draft {
         self.fields.extend(attributes.fields.iter().map(moved));
     }
 
-    /// Adds a stack trace that took its time, which no option hides.
+    /// Adds a stack trace that took its time: one that no option hides, and already without what rules replace.
     pub(crate) fn late_stack(&mut self, stack: &str) {
         self.field(STACK, |json| encode::text(json, stack));
         self.remove_earlier();

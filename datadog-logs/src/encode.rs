@@ -22,7 +22,7 @@ pub(crate) fn value(out: &mut Vec<u8>, value: &Value<'_>, redaction: &Redaction)
         Value::Int(number) => int(out, *number),
         Value::UInt(number) => uint(out, *number),
         Value::Float(number) => float(out, *number),
-        Value::Text(content) => text(out, content),
+        Value::Text(content) => text(out, &redaction.scrub(content)),
         Value::List(values) => list(out, values, redaction),
         Value::Map(values) => {
             out.push(b'{');
@@ -59,10 +59,16 @@ pub(crate) fn text(out: &mut Vec<u8>, text: &str) {
     quoted(out, |escaping| escaping.push(text));
 }
 
-/// What `content` displays as a quoted text, cut at [`MAX_TEXT`].
-pub(crate) fn display(out: &mut Vec<u8>, content: fmt::Arguments<'_>) {
+/// What `content` displays as a quoted text, without the parts that `redaction` replaces, cut at [`MAX_TEXT`].
+pub(crate) fn display(out: &mut Vec<u8>, content: fmt::Arguments<'_>, redaction: &Redaction) {
     match content.as_str() {
-        Some(content) => text(out, content),
+        Some(content) => text(out, &redaction.scrub(content)),
+        // A rule has to see the whole text.
+        None if redaction.has_rules() => {
+            let mut whole = String::new();
+            let _ = whole.write_fmt(content);
+            text(out, &redaction.scrub(&whole));
+        }
         // An error means that a `Display` of the caller's gave up; what it wrote before stays.
         None => quoted(out, |escaping| {
             let _ = escaping.write_fmt(content);
@@ -97,7 +103,7 @@ fn float(out: &mut Vec<u8>, number: f64) {
     if number.is_finite() {
         let _ = write!(out, "{number:?}");
     } else {
-        display(out, format_args!("{number}"));
+        let _ = write!(out, "\"{number}\"");
     }
 }
 
@@ -208,7 +214,8 @@ mod tests {
     fn displayed_pieces_are_one_text_and_cut_only_once() {
         let piece = "x".repeat(MAX_TEXT / 2);
         let mut json = Vec::new();
-        display(&mut json, format_args!("{piece}{}{piece}{piece}", "é"));
+        let content = format_args!("{piece}{}{piece}{piece}", "é");
+        display(&mut json, content, &Redaction::default());
         let read: String = serde_json::from_slice(&json).unwrap();
         assert_eq!(read.len(), MAX_TEXT + MARK.len());
         assert!(read.ends_with("x...TRUNCATED..."));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use datadog_transport::on_worker;
+use datadog_transport::diagnostics::is_own;
 use log::{LevelFilter, Log, Metadata, SetLoggerError};
 
 use crate::{Level, Logs, encode, kv};
@@ -85,7 +85,7 @@ impl DDLogHandler {
         let mut entry = self
             .logs
             .write(Level::from(record.level()), |json| {
-                encode::display(json, *record.args());
+                encode::display(json, *record.args(), self.logs.redaction());
             })
             .with("logger.name", target);
         if let Some(module) = record.module_path().filter(|module| *module != target) {
@@ -134,22 +134,6 @@ fn is_below(target: &str, above: &str) -> bool {
     target
         .strip_prefix(above)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-}
-
-/// Whether a line is about this client's own work. Sending it would cause the next one.
-fn is_own(target: &str) -> bool {
-    const CRATES: [&str; 8] = [
-        "datadog",
-        "datadog_config",
-        "datadog_logs",
-        "datadog_metrics",
-        "datadog_profiling",
-        "datadog_security",
-        "datadog_trace",
-        "datadog_transport",
-    ];
-    let root = target.split("::").next().unwrap_or(target);
-    CRATES.contains(&root) || on_worker()
 }
 
 impl fmt::Debug for DDLogHandler {

@@ -69,10 +69,17 @@ impl Logger {
     }
 
     /// Starts a record, as [`Logs::log`] does.
+    #[inline]
     pub fn log(&self, level: Level, message: impl AsRef<str>) -> Record {
         if !self.enabled(level) {
             return Record::none();
         }
+        self.start(level, message.as_ref())
+    }
+
+    /// Not inlined, so that a record that is left out costs its caller a comparison and nothing else.
+    #[inline(never)]
+    fn start(&self, level: Level, message: &str) -> Record {
         self.logs
             .log(level, message)
             .with_all(&self.attributes)
@@ -80,21 +87,25 @@ impl Logger {
     }
 
     /// Starts a record of level debug.
+    #[inline]
     pub fn debug(&self, message: impl AsRef<str>) -> Record {
         self.log(Level::Debug, message)
     }
 
     /// Starts a record of level info.
+    #[inline]
     pub fn info(&self, message: impl AsRef<str>) -> Record {
         self.log(Level::Info, message)
     }
 
     /// Starts a record of level warning.
+    #[inline]
     pub fn warning(&self, message: impl AsRef<str>) -> Record {
         self.log(Level::Warning, message)
     }
 
     /// Starts a record of level error.
+    #[inline]
     pub fn error(&self, message: impl AsRef<str>) -> Record {
         self.log(Level::Error, message)
     }

@@ -33,7 +33,7 @@ pub(crate) struct Shared {
     trace_ids: Option<TraceIdForm>,
     /// For loggers of plain text.
     labels: String,
-    pub(crate) redaction: Redaction,
+    pub(crate) redaction: Arc<Redaction>,
     throttle: Throttle,
     account: Arc<Account>,
     waker: Waker,
@@ -75,7 +75,8 @@ impl Logs {
                 "logs have no receiver and are dropped: set DD_API_KEY, DD_LOGS_DIRECT_SUBMISSION_URL or DD_LOGS_OUTPUT"
             );
             transport.add(SignalKind::Logs, |seat| {
-                (Idle, Shared::new(&config, seat, None))
+                let redaction = Arc::new(Redaction::of(&config));
+                (Idle, Shared::new(&config, redaction, seat, None))
             })
         };
         Ok(Self {
@@ -86,7 +87,9 @@ impl Logs {
     /// Starts a record. Attributes may be added to what this returns; the record is taken when that is dropped,
     /// so a plain `logs.log(level, "text");` is complete.
     pub fn log(&self, level: Level, message: impl AsRef<str>) -> Record {
-        self.write(level, |json| encode::text(json, message.as_ref()))
+        self.write(level, |json| {
+            encode::text(json, &self.redaction().scrub(message.as_ref()));
+        })
     }
 
     /// Starts a record of level error with what `error` displays as its message, and the attributes of
@@ -163,20 +166,31 @@ fn add<S: Signal + 'static>(
     transport.add(SignalKind::Logs, |seat| {
         let account = Arc::clone(&seat.account);
         let bytes = config.logs_buffer_bytes() / 3;
-        let buffer = Buffer::new(bytes, Arc::clone(&account), seat.waker.clone());
+        let redaction = Arc::new(Redaction::of(&config));
+        let buffer = Buffer::new(
+            bytes,
+            Arc::clone(&redaction),
+            Arc::clone(&account),
+            seat.waker.clone(),
+        );
         let buffer = Arc::new(buffer);
         let sink = make(Arc::clone(&buffer), account);
-        (sink, Shared::new(&config, seat, Some(buffer)))
+        (sink, Shared::new(&config, redaction, seat, Some(buffer)))
     })
 }
 
 impl Shared {
-    fn new(config: &DDConfig, seat: Seat, buffer: Option<Arc<Buffer>>) -> Self {
+    fn new(
+        config: &DDConfig,
+        redaction: Arc<Redaction>,
+        seat: Seat,
+        buffer: Option<Arc<Buffer>>,
+    ) -> Self {
         Self {
             preamble: preamble::of(config),
             trace_ids: TraceIdForm::of(config),
             labels: correlation::labels(config),
-            redaction: Redaction::of(config.logs_redacted_keys()),
+            redaction,
             throttle: Throttle::of(config),
             account: seat.account,
             waker: seat.waker,

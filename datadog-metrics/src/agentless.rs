@@ -354,6 +354,7 @@ mod tests {
 
     use super::*;
     use crate::context::{Home, Value};
+    use crate::rate::Rate;
     use crate::samples::Budget;
 
     #[test]
@@ -364,7 +365,7 @@ mod tests {
             birthplace: Birthplace::here(),
         };
         let owed = |head, kind, value| {
-            let context = Arc::new(Context::new(kind, head, "\n", &home));
+            let context = Arc::new(Context::new(kind, Rate::ALL, head, "\n", &home));
             context.write_direct(value);
             let owed = context.take().1.unwrap();
             (context, owed)

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::samples::{Budget, Samples};
+
 /// How many samples a thread keeps for one context before it moves them to the context. 256 bytes, and the cost of the
 /// move's lock is shared by as many values.
 const RING: u64 = 32;
@@ -63,10 +65,15 @@ impl Cell {
     }
 
     /// Moves the samples out of the ring. Never by two at once: the context's lock sees to that.
-    pub(crate) fn fold(&self, hits: u64, mut take: impl FnMut(f64)) {
-        for number in self.folded.load(Ordering::Relaxed)..hits {
+    pub(crate) fn fold(&self, hits: u64, samples: &mut Samples, budget: &Budget) {
+        if self.ring.is_empty() {
+            return;
+        }
+        let folded = self.folded.load(Ordering::Relaxed);
+        let passed = samples.pass_over(hits - folded);
+        for number in folded + passed..hits {
             if let Some(slot) = self.ring.get((number % RING) as usize) {
-                take(f64::from_bits(slot.load(Ordering::Relaxed)));
+                samples.push(f64::from_bits(slot.load(Ordering::Relaxed)), budget);
             }
         }
         self.folded.store(hits, Ordering::Release);

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use crate::cell::Cell;
 use crate::owed::Owed;
+use crate::rate::Rate;
 use crate::samples::Budget;
 use crate::slot::Slot;
 
@@ -41,6 +42,8 @@ pub(crate) enum Value {
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) kind: Kind,
+    /// That of the values submitted, as the caller made the choice.
+    pub(crate) rate: Rate,
     /// Values of this context are counted as dropped: it stands for contexts that can't be.
     discard: Option<DropReason>,
     /// The line up to the value.
@@ -104,9 +107,10 @@ impl Kind {
 
 /// What callers do.
 impl Context {
-    pub(crate) fn new(kind: Kind, head: &str, tail: &str, home: &Home) -> Self {
+    pub(crate) fn new(kind: Kind, rate: Rate, head: &str, tail: &str, home: &Home) -> Self {
         Self {
             kind,
+            rate,
             discard: None,
             head: head.into(),
             tail: tail.into(),
@@ -129,7 +133,7 @@ impl Context {
     pub(crate) fn discarding(reason: DropReason, home: &Home) -> Self {
         Self {
             discard: Some(reason),
-            ..Self::new(Kind::Count, "", "", home)
+            ..Self::new(Kind::Count, Rate::ALL, "", "", home)
         }
     }
 
@@ -153,19 +157,27 @@ impl Context {
     pub(crate) fn write(&self, cell: &Cell, value: Value) {
         match value {
             Value::Count(value) => cell.add(value),
-            Value::Gauge(value) => {
-                self.set_last(value);
-                cell.hit();
-            }
+            Value::Gauge(value) => self.set(cell, value),
             Value::GaugeChange(change) => {
                 self.change_last(change);
                 cell.hit();
             }
-            Value::Sample(value) => {
-                if cell.sample(value) {
-                    self.make_room(cell);
-                }
-            }
+            Value::Sample(value) => self.sample(cell, value),
+        }
+    }
+
+    /// Sets a gauge.
+    #[inline(always)]
+    pub(crate) fn set(&self, cell: &Cell, value: f64) {
+        self.set_last(value);
+        cell.hit();
+    }
+
+    /// Adds a sample.
+    #[inline(always)]
+    pub(crate) fn sample(&self, cell: &Cell, value: f64) {
+        if cell.sample(value) {
+            self.make_room(cell);
         }
     }
 
@@ -239,8 +251,7 @@ impl Context {
     #[cold]
     fn make_room(&self, cell: &Cell) {
         let mut state = self.state.lock();
-        let samples = &mut state.owed.samples;
-        cell.fold(cell.hits(), |value| samples.push(value, &self.home.budget));
+        cell.fold(cell.hits(), &mut state.owed.samples, &self.home.budget);
     }
 }
 
@@ -347,9 +358,7 @@ impl State {
             let is_alive = Arc::get_mut(&mut counted.cell).is_none();
             let hits = counted.cell.hits();
             let sum = counted.cell.sum();
-            counted
-                .cell
-                .fold(hits, |value| owed.samples.push(value, budget));
+            counted.cell.fold(hits, &mut owed.samples, budget);
             owed.sum = owed.sum.wrapping_add(sum.wrapping_sub(counted.sum) as i64);
             new += hits - counted.hits;
             counted.hits = hits;
@@ -370,7 +379,7 @@ mod tests {
             budget: Budget::new(1000),
             birthplace: Birthplace::here(),
         };
-        Context::new(kind, "a:", "\n", &home)
+        Context::new(kind, Rate::ALL, "a:", "\n", &home)
     }
 
     #[test]

@@ -234,7 +234,8 @@ pub(crate) fn write_samples(
     let rate = rest.samples.rate();
     line.push_str(&context.head);
     // The type, the rate and their separators.
-    let frame = context.tail.len() + if rate < 1.0 { 32 } else { 3 };
+    let exact = rate * context.rate.value() == 1.0;
+    let frame = context.tail.len() + if exact { 3 } else { 32 };
     let mut written = 0;
     for value in rest.samples.values() {
         let before = line.len();
@@ -252,7 +253,9 @@ pub(crate) fn write_samples(
     rest.split_first_samples(written)
 }
 
+/// Writes the line from the type on. `rate` is that of this line's values among those submitted.
 fn finish(line: &mut String, context: &Context, rate: f64) {
+    let rate = rate * context.rate.value();
     line.push('|');
     line.push_str(context.kind.code());
     if rate < 1.0 {

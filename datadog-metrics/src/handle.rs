@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use datadog_transport::Birthplace;
 
+use crate::cell::Cell;
 use crate::context::{Context, Value};
 use crate::local;
 
@@ -45,13 +46,15 @@ impl Counter {
     /// Adds `value`.
     #[inline]
     pub fn increment(&self, value: i64) {
-        self.0.write(Value::Count(value));
+        if !self.0.on_cell(|cell| cell.add(value)) {
+            self.0.write(Value::Count(value));
+        }
     }
 
     /// Takes `value` off.
     #[inline]
     pub fn decrement(&self, value: i64) {
-        self.0.write(Value::Count(value.wrapping_neg()));
+        self.increment(value.wrapping_neg());
     }
 }
 
@@ -63,12 +66,16 @@ impl Gauge {
     /// Sets the gauge. What counts is its last value before each flush.
     #[inline]
     pub fn set(&self, value: f64) {
-        self.0.write_finite(value, Value::Gauge);
+        let context = &self.0.context;
+        let done = value.is_finite() && self.0.on_cell(|cell| context.set(cell, value));
+        if !done {
+            self.0.write_if_finite(Value::Gauge(value), value);
+        }
     }
 
     /// Adds `value` to what the gauge was set or changed to before, from any thread; it starts at 0.
     pub fn add(&self, value: f64) {
-        self.0.write_finite(value, Value::GaugeChange);
+        self.0.write_if_finite(Value::GaugeChange(value), value);
     }
 }
 
@@ -80,7 +87,7 @@ impl Histogram {
     /// Adds a value.
     #[inline]
     pub fn record(&self, value: f64) {
-        self.0.write_finite(value, Value::Sample);
+        self.0.sample(value);
     }
 }
 
@@ -92,7 +99,7 @@ impl Distribution {
     /// Adds a value.
     #[inline]
     pub fn record(&self, value: f64) {
-        self.0.write_finite(value, Value::Sample);
+        self.0.sample(value);
     }
 }
 
@@ -104,7 +111,7 @@ impl Timing {
     /// Adds a time.
     #[inline]
     pub fn record(&self, time: Duration) {
-        self.0.write(Value::Sample(time.as_secs_f64() * 1e3));
+        self.0.sample(time.as_secs_f64() * 1e3);
     }
 }
 
@@ -120,20 +127,38 @@ impl Handle {
         }
     }
 
-    // Small once the value's kind is known, which it is where this is called from.
+    /// Does `work` on the thread's cell, where it has one. All of a call's usual way has to be inlined into the
+    /// caller: what does not stay in registers costs as much as the work.
     #[inline(always)]
+    fn on_cell(&self, work: impl FnOnce(&Cell)) -> bool {
+        self.birthplace.is_here() && local::on_cell(self.index, self.serial, work)
+    }
+
+    #[inline(always)]
+    fn sample(&self, value: f64) {
+        let context = &self.context;
+        let done = value.is_finite() && self.on_cell(|cell| context.sample(cell, value));
+        if !done {
+            self.write_if_finite(Value::Sample(value), value);
+        }
+    }
+
+    /// The unusual way: the thread's first value, a thread without cells, a forked child.
+    #[cold]
+    #[inline(never)]
     fn write(&self, value: Value) {
         if self.birthplace.is_here() {
-            local::write(&self.context, self.index, self.serial, value);
+            local::write(&self.context, value);
         } else {
             self.context.home().drop_forked();
         }
     }
 
-    #[inline(always)]
-    fn write_finite(&self, value: f64, wrap: impl FnOnce(f64) -> Value) {
+    #[cold]
+    #[inline(never)]
+    fn write_if_finite(&self, wrapped: Value, value: f64) {
         if value.is_finite() {
-            self.write(wrap(value));
+            self.write(wrapped);
         } else {
             self.context.write_invalid();
         }

@@ -54,6 +54,7 @@
 //!   rate, so the rest counts as dropped, as `Sampled`, and the distribution's count and sum are lower by their part.
 //! - Datadog keeps one point for each name, tags, host and second. The client never sends two; but two processes with
 //!   equal names, tags and host overwrite each other, so give each a tag of its own.
+//! - [`Metrics::sampled`] takes every value, as there is no sample rate to tell.
 //! - A context with more than 100 tags, the most that Datadog keeps, is dropped as `Invalid`.
 //! - The metrics about the client itself are not sent.
 
@@ -62,13 +63,21 @@ mod bodies;
 mod call_site;
 mod cell;
 mod context;
+#[cfg(feature = "dogstatsd-compat")]
+pub mod dogstatsd_compat;
 mod encode;
 mod event;
 mod handle;
 mod local;
 mod metrics;
 mod owed;
+mod rate;
+#[cfg(feature = "metrics-rs")]
+mod recorder;
 mod registry;
+#[cfg(feature = "runtime-metrics")]
+mod runtime;
+mod sampled;
 mod samples;
 mod shared;
 mod sink;
@@ -82,6 +91,11 @@ pub use call_site::CallSite;
 pub use event::{AlertType, Event, Priority, ServiceCheck, Status};
 pub use handle::{Counter, Distribution, Gauge, Histogram, Timing};
 pub use metrics::Metrics;
+#[cfg(feature = "metrics-rs")]
+pub use recorder::MetricsRecorder;
+#[cfg(feature = "runtime-metrics")]
+pub use runtime::RuntimeMetrics;
+pub use sampled::Sampled;
 pub use tags::{Tag, Tags};
 pub use timer::Timer;
 

@@ -5,12 +5,13 @@ use std::hash::{BuildHasher, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::Tags;
 use crate::cell::Cell;
 use crate::context::{Context, Kind, Value};
 use crate::metrics::Metrics;
+use crate::rate::Rate;
 
 /// The most contexts that a thread remembers. A thread that uses more forgets them all and starts again.
 const MOST_KNOWN: usize = 16_384;
@@ -20,6 +21,8 @@ const MOST_KNOWN_BYTES: usize = 4 << 20;
 
 thread_local! {
     static LOCAL: RefCell<Local> = const { RefCell::new(Local::new()) };
+    /// By [`Slot::index`](crate::slot::Slot::index), for handles.
+    static CELLS: RefCell<Vec<Option<Owned>>> = const { RefCell::new(Vec::new()) };
 }
 
 struct Local {
@@ -32,13 +35,11 @@ struct Local {
     known_bytes: usize,
     /// [`Metrics::evictions`] when the table was last cleaned.
     evictions: u64,
-    /// By [`Slot::index`](crate::slot::Slot::index), for handles.
-    cells: Vec<Option<Owned>>,
 }
 
 struct Known {
     hash: u64,
-    /// Whose context it is: [`Metrics`] with another worker or namespace have their own.
+    /// See [`scope`].
     scope: u64,
     kind: Kind,
     /// Name and tags as given, see [`Key`].
@@ -62,7 +63,14 @@ const PAIR: u8 = 0xFE;
 
 /// Submits a value by name and tags.
 #[inline]
-pub(crate) fn submit(metrics: &Metrics, kind: Kind, name: &str, tags: &impl Tags, value: Value) {
+pub(crate) fn submit(
+    metrics: &Metrics,
+    kind: Kind,
+    rate: Rate,
+    name: &str,
+    tags: &impl Tags,
+    value: Value,
+) {
     if !metrics.is_here() {
         return metrics.home().drop_forked();
     }
@@ -71,41 +79,76 @@ pub(crate) fn submit(metrics: &Metrics, kind: Kind, name: &str, tags: &impl Tags
         let Ok(mut local) = local.try_borrow_mut() else {
             return false;
         };
-        local.know(metrics, kind, name, tags, |known| {
+        local.know(metrics, kind, rate, name, tags, |known| {
             known.context.write(&known.cell, value);
         });
         true
     });
     if !matches!(done, Ok(true)) {
-        metrics.look_up(kind, name, tags).write_direct(value);
+        let context = metrics.look_up(kind, rate, name, tags);
+        context.write_direct(value);
     }
 }
 
 /// Finds a context by name and tags.
-pub(crate) fn find(metrics: &Metrics, kind: Kind, name: &str, tags: &impl Tags) -> Arc<Context> {
+pub(crate) fn find(
+    metrics: &Metrics,
+    kind: Kind,
+    rate: Rate,
+    name: &str,
+    tags: &impl Tags,
+) -> Arc<Context> {
     LOCAL
         .try_with(|local| {
             let mut local = local.try_borrow_mut().ok()?;
-            Some(local.know(metrics, kind, name, tags, |known| {
+            Some(local.know(metrics, kind, rate, name, tags, |known| {
                 Arc::clone(&known.context)
             }))
         })
         .ok()
         .flatten()
-        .unwrap_or_else(|| metrics.look_up(kind, name, tags))
+        .unwrap_or_else(|| metrics.look_up(kind, rate, name, tags))
 }
 
-/// Submits a value to a context, whose slot is `index` and `serial`.
+/// Does `work` on the thread's cell of the context whose slot is `index` and `serial`. Returns whether it has one.
 #[inline(always)]
-pub(crate) fn write(context: &Context, index: usize, serial: u64, value: Value) {
-    let done = LOCAL.try_with(|local| {
-        let Ok(mut local) = local.try_borrow_mut() else {
+pub(crate) fn on_cell(index: usize, serial: u64, work: impl FnOnce(&Cell)) -> bool {
+    let done = CELLS.try_with(|cells| {
+        // Taken already where an allocator submits metrics itself.
+        if let Ok(cells) = cells.try_borrow()
+            && let Some(Some(owned)) = cells.get(index)
+            && owned.serial == serial
+        {
+            work(&owned.cell);
+            return true;
+        }
+        false
+    });
+    matches!(done, Ok(true))
+}
+
+/// Submits the thread's first value to a context, through a cell made for it if that can be.
+pub(crate) fn write(context: &Context, value: Value) {
+    let done = CELLS.try_with(|cells| {
+        let Ok(mut cells) = cells.try_borrow_mut() else {
             return false;
         };
-        match local.cells.get(index) {
-            Some(Some(owned)) if owned.serial == serial => context.write(&owned.cell, value),
-            _ => local.own(context, value),
+        let slot = context.slot();
+        if cells.len() <= slot.index {
+            cells.resize_with(slot.index + 1, || None);
         }
+        let cell = match &cells[slot.index] {
+            Some(owned) if owned.serial == slot.serial => &owned.cell,
+            _ => {
+                &cells[slot.index]
+                    .insert(Owned {
+                        serial: slot.serial,
+                        cell: context.new_cell(),
+                    })
+                    .cell
+            }
+        };
+        context.write(cell, value);
         true
     });
     if !matches!(done, Ok(true)) {
@@ -120,7 +163,6 @@ impl Local {
             recent: [const { None }; RECENT],
             known_bytes: 0,
             evictions: 0,
-            cells: Vec::new(),
         }
     }
 
@@ -130,15 +172,16 @@ impl Local {
         &mut self,
         metrics: &Metrics,
         kind: Kind,
+        rate: Rate,
         name: &str,
         tags: &impl Tags,
         work: impl FnOnce(&Known) -> R,
     ) -> R {
         let place = place(name, tags);
         match &self.recent[place] {
-            Some(known) if known.is(metrics.scope(), kind, name, tags) => work(known),
+            Some(known) if known.is(scope(metrics, rate), kind, name, tags) => work(known),
             _ => {
-                let known = self.find(metrics, kind, name, tags);
+                let known = self.find(metrics, kind, rate, name, tags);
                 let result = work(&known);
                 self.recent[place] = Some(known);
                 result
@@ -147,13 +190,29 @@ impl Local {
     }
 
     #[inline(never)]
-    fn find(&mut self, metrics: &Metrics, kind: Kind, name: &str, tags: &impl Tags) -> Rc<Known> {
-        let hash = hash(metrics, kind, name, tags);
-        let is_it = |known: &Rc<Known>| known.is(metrics.scope(), kind, name, tags);
+    fn find(
+        &mut self,
+        metrics: &Metrics,
+        kind: Kind,
+        rate: Rate,
+        name: &str,
+        tags: &impl Tags,
+    ) -> Rc<Known> {
+        let scope = scope(metrics, rate);
+        let hash = hash(metrics.hasher(), scope, kind, name, tags);
+        let is_it = |known: &Rc<Known>| known.is(scope, kind, name, tags);
         if let Some(known) = self.known.find(hash, is_it) {
             return Rc::clone(known);
         }
-        let known = Rc::new(learn(metrics, kind, name, tags, hash));
+        let context = metrics.look_up(kind, rate, name, tags);
+        let known = Rc::new(Known {
+            hash,
+            scope,
+            kind,
+            key: key(name, tags),
+            cell: context.new_cell(),
+            context,
+        });
         self.clean(metrics.evictions());
         self.known_bytes += known.key.len();
         self.known
@@ -174,21 +233,6 @@ impl Local {
             self.recent = [const { None }; RECENT];
         }
     }
-
-    /// Makes the thread's cell for a handle, and writes the value.
-    #[cold]
-    fn own(&mut self, context: &Context, value: Value) {
-        let slot = context.slot();
-        if self.cells.len() <= slot.index {
-            self.cells.resize_with(slot.index + 1, || None);
-        }
-        let cell = context.new_cell();
-        context.write(&cell, value);
-        self.cells[slot.index] = Some(Owned {
-            serial: slot.serial,
-            cell,
-        });
-    }
 }
 
 impl Known {
@@ -199,6 +243,13 @@ impl Known {
             && key_is(&self.key, name, tags)
             && !self.cell.is_retired()
     }
+}
+
+/// Tells contexts apart that have the same kind, name and tags: [`Metrics`] with another worker or namespace have their
+/// own, and so has each rate.
+#[inline(always)]
+fn scope(metrics: &Metrics, rate: Rate) -> u64 {
+    metrics.scope() ^ u64::from(rate.key()) << 32
 }
 
 /// Where in [`Local::recent`] to look for a call.
@@ -214,29 +265,15 @@ fn place(name: &str, tags: &impl Tags) -> usize {
     (product >> (u64::BITS - RECENT.ilog2())) as usize
 }
 
-#[cold]
-fn learn(metrics: &Metrics, kind: Kind, name: &str, tags: &impl Tags, hash: u64) -> Known {
-    let context = metrics.look_up(kind, name, tags);
-    Known {
-        hash,
-        scope: metrics.scope(),
-        kind,
-        key: key(name, tags),
-        cell: context.new_cell(),
-        context,
-    }
-}
-
 /// Each text is hashed by itself, because a processor does several such at once, and those of one hash of all in a row.
 #[inline]
-fn hash(metrics: &Metrics, kind: Kind, name: &str, tags: &impl Tags) -> u64 {
-    let builder = metrics.hasher();
+fn hash(builder: &DefaultHashBuilder, scope: u64, kind: Kind, name: &str, tags: &impl Tags) -> u64 {
     let of = |text: &str| {
         let mut hasher = builder.build_hasher();
         hasher.write(text.as_bytes());
         hasher.finish()
     };
-    let mut all = of(name).wrapping_add(metrics.scope() << 8 | kind as u64);
+    let mut all = of(name).wrapping_add(scope.rotate_left(8) ^ kind as u64);
     tags.for_each_tag(|key, value| {
         let value = value.map_or(0, of);
         all = all.wrapping_add(of(key).rotate_left(32) ^ value);

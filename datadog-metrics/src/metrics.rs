@@ -13,6 +13,8 @@ use crate::agentless::{self, AgentlessSink};
 use crate::context::{Context, Home, Kind, Value};
 use crate::event::{Event, ServiceCheck};
 use crate::handle::{Counter, Distribution, Gauge, Histogram, Timing};
+use crate::rate::Rate;
+use crate::sampled::Sampled;
 use crate::shared::Shared;
 use crate::sink::MetricsSink;
 use crate::telemetry::Tally;
@@ -86,16 +88,24 @@ impl Metrics {
     }
 }
 
+/// By chance.
+impl Metrics {
+    /// Counts, histograms, distributions and timings of which only the part `rate` of the calls, above 0 and below 1, is
+    /// taken, by chance. The server is told the rate, and makes up for it. See [`Sampled`].
+    ///
+    /// A rate of 1 or more, or one that is no number, takes every call, and one of 0 or less takes none.
+    pub fn sampled(&self, rate: f64) -> Sampled<&Self> {
+        Sampled::new(self, self.shared.usable(Rate::new(rate)))
+    }
+}
+
 /// By name and tags.
 impl Metrics {
     /// Adds `value` to a count. Without a name, it is the count `<span name>.count` of the span that is active on
     /// this thread; where none is, the value is dropped as [`Invalid`](datadog_transport::DropReason::Invalid).
     #[inline]
     pub fn count(&self, name: &str, value: i64, tags: impl Tags) {
-        if name.is_empty() {
-            return self.count_of_span(value, &tags);
-        }
-        local::submit(self, Kind::Count, name, &tags, Value::Count(value));
+        self.count_at_rate(name, value, Rate::ALL, &tags);
     }
 
     /// Adds 1 to a count.
@@ -113,31 +123,45 @@ impl Metrics {
     /// Sets a gauge. What counts is its last value before each flush.
     #[inline]
     pub fn gauge(&self, name: &str, value: f64, tags: impl Tags) {
-        self.submit_finite(Kind::Gauge, name, value, &tags, Value::Gauge);
+        self.submit_finite(Kind::Gauge, Rate::ALL, name, value, &tags, Value::Gauge);
     }
 
     /// Adds a value to a histogram, which the agent sums up for its own host.
     #[inline]
     pub fn histogram(&self, name: &str, value: f64, tags: impl Tags) {
-        self.submit_finite(Kind::Histogram, name, value, &tags, Value::Sample);
+        self.submit_finite(
+            Kind::Histogram,
+            Rate::ALL,
+            name,
+            value,
+            &tags,
+            Value::Sample,
+        );
     }
 
     /// Adds a value to a distribution, which Datadog sums up over all hosts.
     #[inline]
     pub fn distribution(&self, name: &str, value: f64, tags: impl Tags) {
-        self.submit_finite(Kind::Distribution, name, value, &tags, Value::Sample);
+        self.submit_finite(
+            Kind::Distribution,
+            Rate::ALL,
+            name,
+            value,
+            &tags,
+            Value::Sample,
+        );
     }
 
     /// Adds a time to a timing, which is a histogram of milliseconds.
     #[inline]
     pub fn timing(&self, name: &str, time: Duration, tags: impl Tags) {
-        let millis = time.as_secs_f64() * 1e3;
-        local::submit(self, Kind::Timing, name, &tags, Value::Sample(millis));
+        let value = Value::Sample(time.as_secs_f64() * 1e3);
+        local::submit(self, Kind::Timing, Rate::ALL, name, &tags, value);
     }
 
     /// Adds a member to a set: what counts is the number of different members.
     pub fn set(&self, name: &str, member: impl AsRef<str>, tags: impl Tags) {
-        local::find(self, Kind::Set, name, &tags).add_member(member.as_ref());
+        local::find(self, Kind::Set, Rate::ALL, name, &tags).add_member(member.as_ref());
     }
 
     /// Adds `value` to a count of the past, at most an hour back. It is not summed up with others: Datadog keeps the last
@@ -182,49 +206,64 @@ impl Metrics {
 impl Metrics {
     /// A count to add to.
     pub fn counter(&self, name: &str, tags: impl Tags) -> Counter {
-        Counter::new(local::find(self, Kind::Count, name, &tags))
+        Counter::new(local::find(self, Kind::Count, Rate::ALL, name, &tags))
     }
 
     /// A gauge to set.
     pub fn gauge_handle(&self, name: &str, tags: impl Tags) -> Gauge {
-        Gauge::new(local::find(self, Kind::Gauge, name, &tags))
+        Gauge::new(local::find(self, Kind::Gauge, Rate::ALL, name, &tags))
     }
 
     /// A histogram to add to.
     pub fn histogram_handle(&self, name: &str, tags: impl Tags) -> Histogram {
-        Histogram::new(local::find(self, Kind::Histogram, name, &tags))
+        Histogram::new(local::find(self, Kind::Histogram, Rate::ALL, name, &tags))
     }
 
     /// A distribution to add to.
     pub fn distribution_handle(&self, name: &str, tags: impl Tags) -> Distribution {
-        Distribution::new(local::find(self, Kind::Distribution, name, &tags))
+        Distribution::new(local::find(
+            self,
+            Kind::Distribution,
+            Rate::ALL,
+            name,
+            &tags,
+        ))
     }
 
     /// A timing to add to.
     pub fn timing_handle(&self, name: &str, tags: impl Tags) -> Timing {
-        Timing::new(local::find(self, Kind::Timing, name, &tags))
+        Timing::new(local::find(self, Kind::Timing, Rate::ALL, name, &tags))
     }
 }
 
 impl Metrics {
+    #[inline]
+    pub(crate) fn count_at_rate(&self, name: &str, value: i64, rate: Rate, tags: &impl Tags) {
+        if name.is_empty() {
+            return self.count_of_span(value, rate, tags);
+        }
+        local::submit(self, Kind::Count, rate, name, tags, Value::Count(value));
+    }
+
     #[cold]
-    fn count_of_span(&self, value: i64, tags: &impl Tags) {
+    fn count_of_span(&self, value: i64, rate: Rate, tags: &impl Tags) {
         let name = context::active_name().map(|span| format!("{span}.count"));
         let name = name.unwrap_or_default();
-        local::submit(self, Kind::Count, &name, tags, Value::Count(value));
+        local::submit(self, Kind::Count, rate, &name, tags, Value::Count(value));
     }
 
     #[inline]
-    fn submit_finite(
+    pub(crate) fn submit_finite(
         &self,
         kind: Kind,
+        rate: Rate,
         name: &str,
         value: f64,
         tags: &impl Tags,
         wrap: impl FnOnce(f64) -> Value,
     ) {
         if value.is_finite() {
-            local::submit(self, kind, name, tags, wrap(value));
+            local::submit(self, kind, rate, name, tags, wrap(value));
         } else {
             self.shared.registry.invalid().write_invalid();
         }
@@ -271,9 +310,15 @@ impl Metrics {
     }
 
     /// Finds or makes a context, whatever the thread knows.
-    pub(crate) fn look_up(&self, kind: Kind, name: &str, tags: &impl Tags) -> Arc<Context> {
+    pub(crate) fn look_up(
+        &self,
+        kind: Kind,
+        rate: Rate,
+        name: &str,
+        tags: &impl Tags,
+    ) -> Arc<Context> {
         let head = encode::head(&self.namespace, name);
         let tail = self.shared.template.tail(tags);
-        self.shared.registry.context(kind, &head, &tail)
+        self.shared.registry.context(kind, rate, &head, &tail)
     }
 }

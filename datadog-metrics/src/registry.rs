@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use crate::context::{Context, Home, Kind};
 use crate::encode;
+use crate::rate::Rate;
 use crate::samples::Budget;
 
 /// How much a client keeps.
@@ -76,18 +77,21 @@ impl Registry {
         &self.home
     }
 
-    /// The context of this kind whose line starts with `head` and ends with `tail`.
-    pub(crate) fn context(&self, kind: Kind, head: &str, tail: &str) -> Arc<Context> {
+    /// The context of this kind and rate whose line starts with `head` and ends with `tail`.
+    pub(crate) fn context(&self, kind: Kind, rate: Rate, head: &str, tail: &str) -> Arc<Context> {
         if !self.home.is_here() {
             return Arc::new(Context::discarding(DropReason::Forked, &self.home));
         }
         if head == encode::NO_NAME {
             return Arc::clone(&self.invalid);
         }
-        let hash = self.hash(kind, head, tail);
+        let hash = self.hash(kind, rate, head, tail);
         let mut inner = self.inner.lock();
         let is_it = |context: &Arc<Context>| {
-            context.kind == kind && *context.head == *head && *context.tail == *tail
+            context.kind == kind
+                && context.rate.key() == rate.key()
+                && *context.head == *head
+                && *context.tail == *tail
         };
         if let Some(context) = inner.live.find(hash, is_it) {
             return Arc::clone(context);
@@ -95,11 +99,11 @@ impl Registry {
         if inner.live.len() + inner.retired.len() >= self.limits.contexts {
             return Arc::clone(&self.overflow);
         }
-        let context = Arc::new(Context::new(kind, head, tail, &self.home));
+        let context = Arc::new(Context::new(kind, rate, head, tail, &self.home));
         inner
             .live
             .insert_unique(hash, Arc::clone(&context), |context| {
-                self.hash(context.kind, &context.head, &context.tail)
+                self.hash(context.kind, context.rate, &context.head, &context.tail)
             });
         context
     }
@@ -146,8 +150,8 @@ impl Registry {
         &self.hasher
     }
 
-    fn hash(&self, kind: Kind, head: &str, tail: &str) -> u64 {
-        self.hasher.hash_one((kind, head, tail))
+    fn hash(&self, kind: Kind, rate: Rate, head: &str, tail: &str) -> u64 {
+        self.hasher.hash_one((kind, rate.key(), head, tail))
     }
 }
 
@@ -181,7 +185,7 @@ mod tests {
     #[test]
     fn an_idle_context_goes_when_nobody_holds_it() {
         let registry = registry(10);
-        let context = registry.context(Kind::Count, "a:", "\n");
+        let context = registry.context(Kind::Count, Rate::ALL, "a:", "\n");
         let cell = context.new_cell();
         context.write(&cell, Value::Count(1));
         registry.evict();
@@ -195,7 +199,7 @@ mod tests {
         // A thread that saw the old one a moment ago still writes to it.
         context.write(&cell, Value::Count(1));
         assert!(!Arc::ptr_eq(
-            &registry.context(Kind::Count, "a:", "\n"),
+            &registry.context(Kind::Count, Rate::ALL, "a:", "\n"),
             &context
         ));
         drop((context, cell));
@@ -209,8 +213,8 @@ mod tests {
     #[test]
     fn room_that_comes_back_is_used() {
         let registry = registry(1);
-        let first = registry.context(Kind::Count, "a:", "\n");
-        let too_many = registry.context(Kind::Count, "b:", "\n");
+        let first = registry.context(Kind::Count, Rate::ALL, "a:", "\n");
+        let too_many = registry.context(Kind::Count, Rate::ALL, "b:", "\n");
         let cell = too_many.new_cell();
         too_many.write(&cell, Value::Count(1));
         drop(first);
@@ -221,7 +225,7 @@ mod tests {
         registry.evict();
         assert!(cell.is_retired(), "threads are to try again");
         registry.evict();
-        let again = registry.context(Kind::Count, "b:", "\n");
+        let again = registry.context(Kind::Count, Rate::ALL, "b:", "\n");
         assert!(!Arc::ptr_eq(&again, &too_many));
         assert!(!again.new_cell().is_retired());
     }

@@ -12,11 +12,23 @@ pub(crate) struct Budget(Arc<AtomicIsize>);
 
 /// Samples, and how many values they stand for.
 ///
-/// Beyond the limit it is a reservoir (Vitter's algorithm R): each value seen is in it with the same probability.
+/// Beyond the limit it is a reservoir: each value seen is in it with the same probability.
 #[derive(Debug, Default)]
 pub(crate) struct Samples {
     values: Vec<f64>,
     seen: u64,
+    /// Since not every value was kept any more; not where others were merged in.
+    choice: Option<Choice>,
+}
+
+/// Which values a full reservoir takes: Li's algorithm L, which draws how many to pass over, so that those cost nothing.
+#[derive(Debug)]
+struct Choice {
+    /// The number of the next one to take, from 0.
+    next: u64,
+    /// The largest of as many random numbers as there are values kept, had each value seen one of its own and were those
+    /// with the smallest kept.
+    largest: f64,
 }
 
 impl Budget {
@@ -39,19 +51,40 @@ impl Budget {
 
 impl Samples {
     pub(crate) fn push(&mut self, value: f64, budget: &Budget) {
-        let exact = self.is_exact();
-        self.seen += 1;
         // The first one is kept whatever the budget says, so that no context is silent.
         let room = self.values.is_empty() || self.values.len() < PER_CONTEXT && budget.has_room();
+        let number = self.seen;
+        let exact = self.is_exact();
+        self.seen += 1;
         if exact && room {
             budget.charge(1);
             self.values.push(value);
             return;
         }
-        let place = fastrand::u64(0..self.seen) as usize;
+        let kept = self.values.len();
+        if exact {
+            self.choice = Some(Choice::start(number, kept));
+        }
+        let place = match &mut self.choice {
+            Some(choice) if choice.next == number => {
+                choice.advance(kept);
+                fastrand::usize(0..kept)
+            }
+            Some(_) => return,
+            // Vitter's algorithm R, which needs to know nothing of the values before.
+            None => fastrand::u64(0..self.seen) as usize,
+        };
         if let Some(kept) = self.values.get_mut(place) {
             *kept = value;
         }
+    }
+
+    /// Passes over values that would not be kept, `most` at most. Returns how many.
+    pub(crate) fn pass_over(&mut self, most: u64) -> u64 {
+        let Some(choice) = &self.choice else { return 0 };
+        let passed = (choice.next - self.seen).min(most);
+        self.seen += passed;
+        passed
     }
 
     /// Whether every value seen is there. Once one is not, the number kept stays as it is.
@@ -89,6 +122,7 @@ impl Samples {
         Self {
             values: std::mem::replace(&mut self.values, rest),
             seen,
+            choice: None,
         }
     }
 
@@ -116,6 +150,32 @@ impl Samples {
         budget.charge(merged.len());
         self.seen += other.seen;
         self.values = merged;
+        self.choice = None;
+    }
+}
+
+impl Choice {
+    /// For the value `number` and those behind it, where `kept` are kept.
+    fn start(number: u64, kept: usize) -> Self {
+        let mut choice = Self {
+            next: number,
+            largest: 1.0,
+        };
+        choice.draw(kept);
+        choice
+    }
+
+    fn advance(&mut self, kept: usize) {
+        self.next += 1;
+        self.draw(kept);
+    }
+
+    fn draw(&mut self, kept: usize) {
+        // Above 0, so that it has a logarithm.
+        let random = || 1.0 - fastrand::f64();
+        self.largest *= (random().ln() / kept as f64).exp();
+        let passed = (random().ln() / (-self.largest).ln_1p()).floor();
+        self.next = self.next.saturating_add(passed as u64);
     }
 }
 
@@ -139,6 +199,38 @@ mod tests {
         kept.push(5.0, &budget);
         assert_eq!((kept.values().len(), kept.seen()), (1024, 1025));
         assert!(kept.rate() < 1.0);
+    }
+
+    #[test]
+    fn every_value_has_the_same_chance() {
+        let budget = Budget::new(isize::MAX);
+        let mut kept_of_tenth = [0u32; 10];
+        for _ in 0..20 {
+            let mut kept = samples(0..10_000, &budget);
+            for value in kept.take(&budget).values() {
+                kept_of_tenth[(value / 1000.0) as usize] += 1;
+            }
+        }
+        // 2048 are expected of each; 8 standard deviations are 345.
+        let even = |count: &u32| (1703..2393).contains(count);
+        assert!(kept_of_tenth.iter().all(even), "{kept_of_tenth:?}");
+    }
+
+    #[test]
+    fn what_is_passed_over_is_what_would_not_be_kept() {
+        let budget = Budget::new(10_000);
+        let mut kept = samples(0..2000, &budget);
+        let (mut passed, mut taken) = (0, 0);
+        while kept.seen() < 100_000 {
+            passed += kept.pass_over(100);
+            let value = kept.seen() as f64;
+            kept.push(value, &budget);
+            taken += u32::from(kept.values().contains(&value));
+        }
+        assert!(passed > 90_000, "{passed}");
+        // 1024 · ln(100,000 / 2000) = 4006 are expected; 8 standard deviations are 500.
+        assert!((3500..4510).contains(&taken), "{taken}");
+        assert_eq!(kept.values().len(), 1024);
     }
 
     #[test]

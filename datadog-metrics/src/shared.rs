@@ -9,6 +9,7 @@ use datadog_transport::{Account, Accounts, DropReason, Queue, Seat};
 use crate::context::Context;
 use crate::encode::Template;
 use crate::owed::Owed;
+use crate::rate::Rate;
 use crate::registry::{Limits, Registry};
 use crate::telemetry::Tally;
 
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     /// Lines that are not summed up: events, service checks, values of a certain time.
     pub(crate) lines: Queue<String>,
     pub(crate) tally: Tally,
+    /// Whether the receiver can be told a sample rate.
+    takes_rates: bool,
     closed: AtomicBool,
 }
 
@@ -47,6 +50,7 @@ impl Shared {
             account,
             accounts,
             tally: Tally::default(),
+            takes_rates: !config.metrics_agentless(),
             closed: AtomicBool::new(false),
         });
         // Callers count in cells of their own, so whoever reads the account has to look there first.
@@ -57,6 +61,11 @@ impl Shared {
             }
         });
         shared
+    }
+
+    /// The rate where the receiver can be told of it.
+    pub(crate) fn usable(&self, rate: Rate) -> Rate {
+        if self.takes_rates { rate } else { Rate::ALL }
     }
 
     /// Takes a line for the worker; `None` stands for what makes none.

@@ -7,6 +7,7 @@ use crate::carried::Carried;
 use crate::propagate::Inject;
 use crate::sample::{Decision, otel};
 use crate::trace::Trace;
+use crate::tracer::Shared;
 
 /// The identity of a span, of this process or of the one that sent a request: the parent of spans that
 /// [`Tracer::trace_from`](crate::Tracer::trace_from) starts, on any thread. Cheap to clone.
@@ -62,6 +63,20 @@ impl SpanContext {
             if let Some(error) = trace.tracer.propagation.inject(&carried, headers) {
                 trace.note_error(&error);
             }
+        }
+    }
+
+    /// The trace, id and service of a span of `tracer`.
+    pub(crate) fn here(&self, tracer: &Arc<Shared>) -> Option<(Arc<Trace>, u64, Option<Arc<str>>)> {
+        match &self.0 {
+            Inner::Here {
+                trace,
+                span_id,
+                service,
+            } if Arc::ptr_eq(&trace.tracer, tracer) => {
+                Some((Arc::clone(trace), *span_id, service.clone()))
+            }
+            _ => None,
         }
     }
 

@@ -43,6 +43,32 @@ impl DetachedSpan {
         self.enter()
     }
 
+    /// Makes the span active on this thread, until [`deactivate`](DetachedSpan::deactivate) is called here. It may be
+    /// active on several threads at a time, and on one several times.
+    pub fn activate(&self) {
+        if let Some(open) = &self.open {
+            let (service, name) = open.place.service_and_name();
+            local::enter(&open.trace, open.span_id, service, name);
+        }
+    }
+
+    /// Undoes the last [`activate`](DetachedSpan::activate) of this thread.
+    pub fn deactivate(&self) {
+        if let Some(open) = &self.open {
+            local::exit(open.span_id);
+        }
+    }
+
+    /// Changes the span without making it active.
+    pub fn edit<T>(&mut self, work: impl FnOnce(&mut Span) -> T) -> T {
+        let span = match self.open.take() {
+            Some(open) => Span::lend(open.place, open.trace, open.span_id),
+            None => Span::off(),
+        };
+        let mut lent = Lent { span, owner: self };
+        work(&mut lent.span)
+    }
+
     /// The span as others see it; `None` with tracing off.
     pub fn context(&self) -> Option<SpanContext> {
         let open = self.open.as_ref()?;
@@ -78,7 +104,22 @@ impl DetachedSpan {
 
 impl Drop for DetachedSpan {
     fn drop(&mut self) {
-        self.enter().finish();
+        if let Some(open) = self.open.take() {
+            Span::lend(open.place, open.trace, open.span_id).finish();
+        }
+    }
+}
+
+/// Brings a span back, even from a panic.
+struct Lent<'a> {
+    span: Span,
+    owner: &'a mut DetachedSpan,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let span = std::mem::replace(&mut self.span, Span::off());
+        self.owner.open = span.detach().open.take();
     }
 }
 

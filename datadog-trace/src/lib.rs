@@ -67,7 +67,7 @@ pub use event::{EventValue, SpanEvent};
 pub use kind::SpanKind;
 pub use link::SpanLink;
 pub use propagate::{Extract, Inject};
-pub use span::Span;
+pub use span::{Parent, Span};
 pub use tag::TagValue;
 pub use tracer::Tracer;
 

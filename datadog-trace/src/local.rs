@@ -120,26 +120,63 @@ pub(crate) fn enter(
     })
 }
 
+/// Takes a span off the stack of this thread that [`enter`] put there, and that goes on.
+pub(crate) fn exit(span_id: u64) {
+    let ready = with(|local| {
+        let segment = local.leave(span_id)?;
+        let of_trace = local.segments.get_mut(segment)?.as_mut()?;
+        of_trace.open -= 1;
+        let closed = of_trace.open == 0;
+        if closed { local.close(segment) } else { None }
+    });
+    if let Some(Some(ready)) = ready {
+        ready.go();
+    }
+}
+
+/// Takes a finished span that was active nowhere and held its trace.
+pub(crate) fn finish_detached(trace: &Arc<Trace>, mut data: Box<SpanData>) {
+    let ready = with(|local| {
+        let mut known = local.segments.iter_mut().flatten();
+        let ready = match known.find(|segment| Arc::ptr_eq(&segment.trace, trace)) {
+            // With the others of this thread.
+            Some(of_trace) => {
+                of_trace.finished.push(&mut data);
+                of_trace.part()
+            }
+            None => {
+                let mut finished = trace.tracer.pool.take();
+                finished.push(&mut data);
+                Some(Ready::All(Arc::clone(trace), finished))
+            }
+        };
+        keep(&mut local.free, data);
+        ready
+    })
+    .flatten();
+    match ready {
+        Some(all @ Ready::All(..)) => all.go(),
+        part => {
+            if let Some(part) = part {
+                part.go();
+            }
+            trace.leave();
+        }
+    }
+}
+
 /// Takes a finished span, which is active no more.
 pub(crate) fn finish(segment: SegmentId, mut data: Box<SpanData>) {
     let ready = with(|local| {
         local.leave(data.span_id);
         let of_trace = local.segments.get_mut(segment)?.as_mut()?;
         of_trace.finished.push(&mut data);
-        if local.free.len() < FREE_SPANS && data.tags.capacity() <= FREE_BYTES {
-            local.free.push(data);
-        }
+        keep(&mut local.free, data);
         of_trace.open -= 1;
         if of_trace.open == 0 {
             return local.close(segment);
         }
-        let many = of_trace.finished.len() >= of_trace.trace.tracer.flush_spans
-            || of_trace.finished.bytes() >= FLUSH_BYTES;
-        many.then(|| {
-            let trace = Arc::clone(&of_trace.trace);
-            let next = trace.tracer.pool.take();
-            Ready::Part(trace, std::mem::replace(&mut of_trace.finished, next))
-        })
+        of_trace.part()
     });
     if let Some(Some(ready)) = ready {
         ready.go();
@@ -207,12 +244,13 @@ pub(crate) fn trace(segment: SegmentId) -> Option<Arc<Trace>> {
     .flatten()
 }
 
-/// The innermost open span of `tracer` on this thread, and its trace.
-pub(crate) fn active(tracer: usize) -> Option<(Active, Arc<Trace>)> {
+/// The innermost open span of `tracer` on this thread: its trace, id and service.
+pub(crate) fn active(tracer: usize) -> Option<(Arc<Trace>, u64, Option<Arc<str>>)> {
     with(|local| {
         let active = local.active.iter().rfind(|open| open.tracer == tracer)?;
         let segment = local.segments.get(active.segment)?.as_ref()?;
-        Some((active.clone(), Arc::clone(&segment.trace)))
+        let trace = Arc::clone(&segment.trace);
+        Some((trace, active.span_id, active.service.clone()))
     })
     .flatten()
 }
@@ -220,6 +258,15 @@ pub(crate) fn active(tracer: usize) -> Option<(Active, Arc<Trace>)> {
 /// The name of the span that is active on this thread.
 pub(crate) fn active_name() -> Option<String> {
     with(|local| Some(local.active.last()?.name.to_string())).flatten()
+}
+
+/// Keeps the memory of a span for another.
+#[inline]
+#[expect(clippy::vec_box, reason = "they go in and out one by one")]
+fn keep(free: &mut Vec<Box<SpanData>>, data: Box<SpanData>) {
+    if free.len() < FREE_SPANS && data.tags.capacity() <= FREE_BYTES {
+        free.push(data);
+    }
 }
 
 /// Finished spans that leave the thread.
@@ -236,6 +283,20 @@ impl Ready {
             Self::All(trace, spans) => trace.release(spans),
             Self::Part(trace, spans) => trace.flush(spans),
         }
+    }
+}
+
+impl Segment {
+    /// What is finished, if that is much.
+    #[inline]
+    fn part(&mut self) -> Option<Ready> {
+        let many = self.finished.len() >= self.trace.tracer.flush_spans
+            || self.finished.bytes() >= FLUSH_BYTES;
+        many.then(|| {
+            let trace = Arc::clone(&self.trace);
+            let next = trace.tracer.pool.take();
+            Ready::Part(trace, std::mem::replace(&mut self.finished, next))
+        })
     }
 }
 
@@ -292,11 +353,15 @@ impl Local {
         self.show_top();
     }
 
-    fn leave(&mut self, span_id: u64) {
-        if let Some(at) = self.active.iter().rposition(|open| open.span_id == span_id) {
-            self.active.remove(at);
-            self.show_top();
-        }
+    /// Removes a span from the stack. The segment that it belongs to.
+    fn leave(&mut self, span_id: u64) -> Option<SegmentId> {
+        let at = self
+            .active
+            .iter()
+            .rposition(|open| open.span_id == span_id)?;
+        let left = self.active.remove(at);
+        self.show_top();
+        Some(left.segment)
     }
 
     fn show_top(&self) {

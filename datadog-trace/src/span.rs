@@ -34,8 +34,23 @@ pub struct Span {
 
 struct Open {
     place: Place,
+    /// Without a meaning if the span is lent.
     segment: SegmentId,
     span_id: u64,
+    /// Of a detached span that is [lent](Span::lend): it holds its trace, and has no segment.
+    lent: Option<Arc<Trace>>,
+}
+
+/// What a span that starts is a child of.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Parent<'a> {
+    /// The span that is active on this thread, if there is one.
+    Active,
+    /// None: the span is the first of a new trace.
+    Root,
+    /// A span of this or another thread, or of another process.
+    Of(&'a SpanContext),
 }
 
 /// Where the facts of an open span are.
@@ -44,6 +59,17 @@ pub(crate) enum Place {
     Own(Box<SpanData>),
     /// With the trace, whose first span it is: sampling looks at it from whatever thread.
     Root(Arc<Trace>),
+}
+
+impl Place {
+    /// What the stack of active spans has to know.
+    pub(crate) fn service_and_name(&self) -> (Option<Arc<str>>, Cow<'static, str>) {
+        let facts = |data: &SpanData| (data.service.clone(), data.name.clone());
+        match self {
+            Self::Own(data) => facts(data),
+            Self::Root(trace) => trace.with_root(|data| facts(data)).unwrap_or_default(),
+        }
+    }
 }
 
 impl Span {
@@ -70,6 +96,45 @@ impl Span {
             Some((segment, data)) => Self::open(Place::Own(data), segment, span_id),
             None => Self::start_root(tracer, name.unwrap_or_default(), start, None),
         }
+    }
+
+    /// A child of the active span, of another one or of none, that is active on no thread.
+    pub(crate) fn start_detached(
+        tracer: &Arc<Shared>,
+        parent: Parent<'_>,
+        name: Cow<'static, str>,
+    ) -> DetachedSpan {
+        let start = Instant::now();
+        let active = match parent {
+            Parent::Active => local::active(tracer.id()),
+            Parent::Root => None,
+            Parent::Of(context) => context.here(tracer),
+        };
+        let mut data = local::memory();
+        let span_id = id::span_id();
+        data.span_id = span_id;
+        data.name = name;
+        data.start = start;
+        let (place, trace) = match active {
+            Some((trace, parent_id, service)) => {
+                data.trace_id = trace.id;
+                data.parent_id = parent_id;
+                data.is_local_root = false;
+                data.top_level = false;
+                data.service = service;
+                (Place::Own(data), trace)
+            }
+            None => {
+                let upstream = match parent {
+                    Parent::Of(context) => Some(context.carried()),
+                    Parent::Active | Parent::Root => None,
+                };
+                let trace = Trace::start(tracer, upstream, data);
+                (Place::Root(Arc::clone(&trace)), trace)
+            }
+        };
+        trace.hold();
+        DetachedSpan::new(Some((place, trace, span_id)))
     }
 
     /// A child of the span of a context.
@@ -125,11 +190,7 @@ impl Span {
 
     /// Makes a detached span active on this thread.
     pub(crate) fn enter(place: Place, trace: &Arc<Trace>, span_id: u64) -> Self {
-        let facts = |data: &SpanData| (data.service.clone(), data.name.clone());
-        let (service, name) = match &place {
-            Place::Own(data) => facts(data),
-            Place::Root(trace) => trace.with_root(|data| facts(data)).unwrap_or_default(),
-        };
+        let (service, name) = place.service_and_name();
         match local::enter(trace, span_id, service, name) {
             Some(segment) => Self::open(place, segment, span_id),
             None => Self::off(),
@@ -142,6 +203,20 @@ impl Span {
                 place,
                 segment,
                 span_id,
+                lent: None,
+            }),
+            _on_this_thread: PhantomData,
+        }
+    }
+
+    /// A detached span, to be changed, without making it active.
+    pub(crate) fn lend(place: Place, trace: Arc<Trace>, span_id: u64) -> Self {
+        Self {
+            open: Some(Open {
+                place,
+                segment: SegmentId::MAX,
+                span_id,
+                lent: Some(trace),
             }),
             _on_this_thread: PhantomData,
         }
@@ -183,6 +258,14 @@ impl Span {
             structs.retain(|(known, _)| *known != key);
             structs.push((key, map));
         });
+        self
+    }
+
+    /// Sets the name of the operation, if that was not known at the start. Metrics that take the name of the active
+    /// span, and sampling decisions that were made already, know the one before.
+    pub fn set_name(&mut self, name: impl Into<Cow<'static, str>>) -> &mut Self {
+        let name = name.into();
+        self.edit(|data| data.name = name);
         self
     }
 
@@ -233,11 +316,25 @@ impl Span {
     pub fn set_error<E: Error + ?Sized>(&mut self, error: &E) -> &mut Self {
         if self.open.is_some() {
             let report = ErrorReport::of(error);
-            self.mark_failed(&report.kind, &report.message);
+            self.set_failure(&report.kind, &report.message);
             if let Some(stack) = report.stack {
                 self.edit(|data| data.extras().error_stack = Some(stack));
             }
         }
+        self
+    }
+
+    /// Marks the span as failed where there is no error value: with the kind of the error and what happened, each left
+    /// out if it is empty.
+    pub fn set_failure(&mut self, kind: &str, message: &str) -> &mut Self {
+        self.edit(|data| {
+            data.error = true;
+            for (key, text) in [("error.type", kind), ("error.message", message)] {
+                if !text.is_empty() {
+                    data.tags.set_text(key.into(), text);
+                }
+            }
+        });
         self
     }
 
@@ -311,7 +408,10 @@ impl Span {
     /// meanwhile are not its children.
     pub fn detach(mut self) -> DetachedSpan {
         let detached = self.open.take().and_then(|open| {
-            let trace = local::detach(open.segment, open.span_id)?;
+            let trace = match open.lent {
+                Some(trace) => trace,
+                None => local::detach(open.segment, open.span_id)?,
+            };
             Some((open.place, trace, open.span_id))
         });
         DetachedSpan::new(detached)
@@ -328,6 +428,7 @@ impl Span {
     fn trace(&self) -> Option<Arc<Trace>> {
         let open = self.open.as_ref()?;
         match &open.place {
+            Place::Own(_) if open.lent.is_some() => open.lent.clone(),
             Place::Own(_) => local::trace(open.segment),
             Place::Root(trace) => Some(Arc::clone(trace)),
         }
@@ -375,20 +476,12 @@ impl Span {
             trace.decide_by_user(priority);
         }
     }
-
-    fn mark_failed(&mut self, kind: &str, message: &str) {
-        self.edit(|data| {
-            data.error = true;
-            data.tags.set_text("error.type".into(), kind);
-            data.tags.set_text("error.message".into(), message);
-        });
-    }
 }
 
 impl Drop for Span {
     fn drop(&mut self) {
         if self.open.is_some() && std::thread::panicking() {
-            self.mark_failed("panic", "the thread panicked inside this span");
+            self.set_failure("panic", "the thread panicked inside this span");
         }
         let Some(open) = self.open.take() else { return };
         let end = Instant::now();
@@ -399,8 +492,10 @@ impl Drop for Span {
             }
             Place::Root(trace) => trace.end_root(end),
         };
-        if let Some(data) = data {
-            local::finish(open.segment, data);
+        match (data, open.lent) {
+            (Some(data), None) => local::finish(open.segment, data),
+            (Some(data), Some(trace)) => local::finish_detached(&trace, data),
+            (None, _) => {}
         }
     }
 }

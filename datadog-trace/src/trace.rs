@@ -147,6 +147,17 @@ impl Trace {
         self.state.lock().holders += 1;
     }
 
+    /// Counts one less that will bring spans.
+    pub(crate) fn leave(&self) {
+        let mut state = self.state.lock();
+        if state.holders > 1 {
+            state.holders -= 1;
+            return;
+        }
+        drop(state);
+        self.release(Batch::default());
+    }
+
     /// Takes the spans of a holder that has no more. If it was the last one, or too much has come together, what is
     /// there goes to the worker.
     pub(crate) fn release(&self, mut spans: Batch) {

@@ -13,7 +13,7 @@ use crate::propagate::{Extract, Inject, Propagation};
 use crate::sample::Sampler;
 use crate::sink::TraceSink;
 use crate::trace::Chunk;
-use crate::{Span, SpanContext, local};
+use crate::{DetachedSpan, Parent, Span, SpanContext, local};
 
 /// Without partial flush, a trace is still not allowed to grow without end: it is sent in parts of so many spans.
 const LARGEST_CHUNK: usize = 10_000;
@@ -91,6 +91,24 @@ impl Tracer {
         }
     }
 
+    /// Starts a span that is active on no thread: for bridges from other libraries, whose spans come and go on several
+    /// threads.
+    pub fn trace_detached(
+        &self,
+        parent: Parent<'_>,
+        name: impl Into<Cow<'static, str>>,
+    ) -> DetachedSpan {
+        match &self.shared {
+            Some(shared) => Span::start_detached(shared, parent, name.into()),
+            None => DetachedSpan::new(None),
+        }
+    }
+
+    /// Whether there are spans at all.
+    pub fn is_enabled(&self) -> bool {
+        self.shared.is_some()
+    }
+
     /// Reads the trace that a request brings, in the formats of
     /// [`DDConfig::propagation_style_extract`]. The first span of the request starts
     /// [from it](Tracer::trace_from). `None` if the request brings nothing, or is to be ignored.
@@ -119,11 +137,11 @@ impl Tracer {
 
     /// The span that is active on this thread, as others see it.
     pub fn active(&self) -> Option<SpanContext> {
-        let (active, trace) = local::active(self.shared.as_ref()?.id())?;
+        let (trace, span_id, service) = local::active(self.shared.as_ref()?.id())?;
         Some(SpanContext(Inner::Here {
             trace,
-            span_id: active.span_id,
-            service: active.service,
+            span_id,
+            service,
         }))
     }
 }

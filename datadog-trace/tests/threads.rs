@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use common::{LIMIT, assert_balanced, config, named, start};
 use datadog_local_agent::{LocalAgent, Span as Received};
-use datadog_trace::FutureExt;
+use datadog_trace::{FutureExt, Parent};
 use datadog_transport::context;
 use parking_lot::Mutex;
 
@@ -413,4 +413,78 @@ fn every_span_is_accounted_for_whatever_threads_do() {
     let ids: std::collections::HashSet<u64> = spans.iter().map(|span| span.span_id).collect();
     assert_eq!(ids.len(), 4 * 50 * 32);
     assert!(agent.traces().iter().all(|chunk| chunk.spans.len() < 20));
+}
+
+#[test]
+fn a_detached_span_is_active_wherever_it_is_made_so() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let mut span = tracer.trace_detached(Parent::Active, "bridged");
+    assert!(tracer.active().is_none());
+    span.edit(|span| {
+        span.set_tag("early", 1).set_service("cart");
+    });
+    let alone = tracer.trace_detached(Parent::Root, "alone");
+    span.activate();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            span.activate();
+            tracer.trace("elsewhere").finish();
+            span.deactivate();
+            assert!(tracer.active().is_none());
+        });
+    });
+    alone.activate();
+    // Out of order, as guards of different values may be dropped.
+    let outer = tracer.trace_detached(Parent::Active, "of alone");
+    span.deactivate();
+    tracer.trace("of alone too").finish();
+    alone.deactivate();
+    // Twice is fine.
+    span.activate();
+    span.activate();
+    span.deactivate();
+    let child = tracer.trace_detached(Parent::Active, "child");
+    span.deactivate();
+    span.deactivate();
+    assert!(tracer.active().is_none());
+    let context = span.context().unwrap();
+    let from = tracer.trace_detached(Parent::Of(&context), "from");
+    span.edit(|span| {
+        span.set_name("renamed").set_resource("GET /");
+    });
+    drop((child, outer, from, alone, span));
+    tracer.flush(LIMIT);
+    let spans = agent.spans();
+    for (child, expected) in [
+        ("renamed", None),
+        ("alone", None),
+        ("elsewhere", Some("renamed")),
+        ("of alone", Some("alone")),
+        ("of alone too", Some("alone")),
+        ("child", Some("renamed")),
+        ("from", Some("renamed")),
+    ] {
+        assert_eq!(parent(&spans, child), expected, "{child}");
+    }
+    let renamed = named(&spans, "renamed");
+    assert_eq!((&*renamed.service, &*renamed.resource), ("cart", "GET /"));
+    assert_eq!(renamed.metrics["early"], 1.0);
+    assert_eq!(spans.len(), 7);
+    assert_balanced(&tracer.health());
+}
+
+#[test]
+fn many_detached_spans_of_one_trace_go_in_parts() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()).partial_flush_min_spans(10));
+    let root = tracer.trace("root");
+    for _ in 0..25 {
+        drop(tracer.trace_detached(Parent::Active, "step"));
+    }
+    tracer.flush(LIMIT);
+    assert_eq!(agent.spans().len(), 20);
+    root.finish();
+    tracer.flush(LIMIT);
+    assert_eq!(agent.spans().len(), 26);
 }

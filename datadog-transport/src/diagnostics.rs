@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::on_worker;
+
 /// How often one kind of line may appear.
 const PERIOD: Duration = Duration::from_secs(60);
 
@@ -18,6 +20,23 @@ pub fn warn(kind: &'static str, line: impl FnOnce() -> String) {
         .try_lock()
         .and_then(|mut limiters| limiters.entry(kind).or_default().admit(Instant::now()));
     write(admitted, line);
+}
+
+/// Whether a line is about a client's own work: by its target, or because a worker writes it. Sending it would cause
+/// the next one.
+pub fn is_own(target: &str) -> bool {
+    const CRATES: [&str; 8] = [
+        "datadog",
+        "datadog_config",
+        "datadog_logs",
+        "datadog_metrics",
+        "datadog_profiling",
+        "datadog_security",
+        "datadog_trace",
+        "datadog_transport",
+    ];
+    let root = target.split("::").next().unwrap_or(target);
+    (root.starts_with("datadog") && CRATES.contains(&root)) || on_worker()
 }
 
 /// Remembers when a line appeared last.

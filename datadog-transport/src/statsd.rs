@@ -1,15 +1,16 @@
 //! The socket to a DogStatsD server.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use datadog_config::DogStatsDUrl;
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 /// The largest datagram over UDP: fits an Ethernet frame with room for tunnels (datadog-go: `statsd/options.go`).
 const UDP_DATAGRAM_BYTES: usize = 1432;
@@ -19,6 +20,13 @@ const UNIX_DATAGRAM_BYTES: usize = 8192;
 
 /// How long one datagram may wait for room in a Unix socket's buffer (datadog-go: `statsd/options.go`).
 const WRITE_LIMIT: Duration = Duration::from_millis(100);
+
+/// The most bytes that leave over UDP at once …
+const BURST_BYTES: usize = 16 << 10;
+
+/// … and how long they take at least: 64 KiB a millisecond. A server's usual buffer holds about 90 full datagrams (Linux:
+/// `net.core.rmem_default`), and what does not fit is lost unseen, so a flush of many is not to outrun its reader.
+const BURST_TIME: Duration = Duration::from_micros(250);
 
 /// How long the address of a host's name is believed.
 const REMEMBER: Duration = Duration::from_secs(60);
@@ -32,6 +40,7 @@ pub struct StatsdSocket {
     file: Option<(u64, u64)>,
     /// When the connection was made.
     since: Option<Instant>,
+    pace: Pace,
 }
 
 /// Why a datagram was not taken.
@@ -63,6 +72,7 @@ impl StatsdSocket {
             connection: None,
             file: None,
             since: None,
+            pace: Pace::default(),
         }
     }
 
@@ -99,13 +109,16 @@ impl StatsdSocket {
     }
 
     /// Sends one datagram of whole lines. Where the server has gone since the last one, it connects once more and
-    /// sends the same datagram.
+    /// sends the same datagram. Over UDP it waits so long, if need be, that at most 64 KiB leave in a millisecond.
     ///
     /// # Errors
     ///
     /// A [`StatsdError`] where the operating system did not take the datagram. UDP tells of a closed port only
     /// where the network says so, as loopback does.
     pub fn send(&mut self, datagram: &[u8]) -> Result<(), StatsdError> {
+        if matches!(self.url, DogStatsDUrl::Udp { .. }) {
+            thread::sleep(self.pace.wait(datagram.len(), Instant::now()));
+        }
         let was_connected = self.connection.is_some();
         let mut result = self.try_send(datagram);
         if was_connected && result.as_ref().is_err_and(gone) {
@@ -188,11 +201,40 @@ impl Connection {
                 let mut rest = frame.as_slice();
                 within_limit(|| {
                     while !rest.is_empty() {
-                        let written = stream.write(rest)?;
+                        let written = write(stream, rest)?;
                         rest = &rest[written..];
                     }
                     Ok(())
                 })
+            }
+        }
+    }
+}
+
+/// How much was sent of late.
+#[derive(Debug, Default)]
+struct Pace {
+    /// When the burst began that the bytes belong to.
+    since: Option<Instant>,
+    bytes: usize,
+}
+
+impl Pace {
+    /// How long a datagram of `bytes` has to wait that is to be sent at `now`.
+    fn wait(&mut self, bytes: usize, now: Instant) -> Duration {
+        let since = self.since.filter(|since| now < *since + BURST_TIME);
+        self.bytes = since.map_or(0, |_| self.bytes) + bytes;
+        match since {
+            Some(since) if self.bytes > BURST_BYTES => {
+                self.bytes = bytes;
+                let next = since + BURST_TIME;
+                self.since = Some(next);
+                next - now
+            }
+            Some(_) => Duration::ZERO,
+            None => {
+                self.since = Some(now);
+                Duration::ZERO
             }
         }
     }
@@ -222,6 +264,18 @@ fn connect(url: &DogStatsDUrl) -> io::Result<Connection> {
                 })
         }
     }
+}
+
+/// Writes to a stream. Where the server is gone this is an error, not a signal that would end the program.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn write(stream: &UnixStream, bytes: &[u8]) -> io::Result<usize> {
+    SockRef::from(stream).send_with_flags(bytes, libc::MSG_NOSIGNAL)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn write(mut stream: &UnixStream, bytes: &[u8]) -> io::Result<usize> {
+    // The socket was made with `SO_NOSIGPIPE`, where there is such a thing.
+    io::Write::write(&mut stream, bytes)
 }
 
 fn connect_udp(host: &str, port: u16) -> io::Result<UdpSocket> {
@@ -301,3 +355,75 @@ impl fmt::Display for StatsdError {
 }
 
 impl std::error::Error for StatsdError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A full socket empties by itself, and a new connection to it would be as full.
+    #[test]
+    fn a_full_server_keeps_its_connection() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dsd.socket");
+        let server = UnixDatagram::bind(&path).unwrap();
+        let mut socket = StatsdSocket::new(&DogStatsDUrl::UnixDatagram(path));
+        let full = loop {
+            if let Err(error) = socket.send(b"hits:1|c\n") {
+                break error;
+            }
+        };
+        assert!(matches!(full, StatsdError::Full), "{full}");
+        let since = socket.since;
+        assert!(socket.connection.is_some());
+        server.recv(&mut [0; 100]).unwrap();
+        socket.send(b"hits:1|c\n").unwrap();
+        assert_eq!(socket.since, since, "it is the same connection");
+    }
+
+    /// A frame that was written in part can't be taken back, and the next one would be read as its end.
+    #[test]
+    fn a_full_stream_is_given_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dsd.stream.socket");
+        let _server = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let mut socket = StatsdSocket::new(&DogStatsDUrl::UnixStream(path));
+        let full = loop {
+            if let Err(error) = socket.send(&[b'x'; 8192]) {
+                break error;
+            }
+        };
+        assert!(matches!(full, StatsdError::Full), "{full}");
+        assert!(socket.connection.is_none());
+    }
+
+    #[test]
+    fn a_burst_is_followed_by_a_wait_and_a_trickle_by_none() {
+        let mut pace = Pace::default();
+        let start = Instant::now();
+        assert_eq!(pace.wait(BURST_BYTES, start), Duration::ZERO);
+        let soon = start + BURST_TIME / 5;
+        assert_eq!(pace.wait(1432, soon), BURST_TIME * 4 / 5);
+        // The wait's end begins the next burst.
+        let next = start + BURST_TIME;
+        assert_eq!(pace.wait(BURST_BYTES - 1432, next), Duration::ZERO);
+        assert_eq!(pace.wait(1, next), BURST_TIME);
+
+        let mut now = next + BURST_TIME * 2;
+        for _ in 0..100 {
+            assert_eq!(pace.wait(BURST_BYTES, now), Duration::ZERO);
+            now += BURST_TIME;
+        }
+    }
+
+    #[test]
+    fn no_millisecond_gets_more_than_its_share() {
+        let mut pace = Pace::default();
+        let start = Instant::now();
+        let mut now = start;
+        for _ in 0..1000 {
+            now += pace.wait(1432, now);
+        }
+        let least = BURST_TIME * (1000 * 1432 / BURST_BYTES - 1) as u32;
+        assert!(now - start >= least, "{:?}", now - start);
+    }
+}

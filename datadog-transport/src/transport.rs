@@ -11,7 +11,7 @@ use crate::http::HttpClient;
 use crate::sync::Mutex;
 use crate::sync::channel::{Sender, bounded};
 use crate::sync::thread::{self, JoinHandle, ThreadId};
-use crate::worker::{self, Brake, Control, Controls, Driven};
+use crate::worker::{self, Brake, Chore, Control, Controls, Driven};
 use crate::{
     Account, Accounts, AgentClient, FlushReport, Health, IntakeClient, Signal, SignalHealth,
     SignalKind, TransportError, Waker,
@@ -30,6 +30,7 @@ pub struct TransportBuilder {
     controls: Controls,
     agent: Option<Arc<AgentClient>>,
     http: Vec<HttpClient>,
+    chores: Vec<Chore>,
     signals: Vec<Driven>,
     accounts: Accounts,
 }
@@ -69,6 +70,7 @@ impl TransportBuilder {
             controls,
             agent: None,
             http: Vec::new(),
+            chores: Vec::new(),
             signals: Vec::new(),
             accounts: Accounts::default(),
         }
@@ -124,6 +126,12 @@ impl TransportBuilder {
         handle
     }
 
+    /// Lets the worker do `work` after each `period`, for what watches the process and hands it to a signal. Neither a flush
+    /// nor the end of the client waits for it. Once it panicked it is not done again.
+    pub fn every(&mut self, period: Duration, work: impl FnMut() + Send + 'static) {
+        self.chores.push(Chore::new(period, work));
+    }
+
     /// Starts the worker thread, and logs what is wrong with the environment and the config files.
     ///
     /// # Errors
@@ -138,12 +146,12 @@ impl TransportBuilder {
         for problem in self.config.problems() {
             log::warn!(target: "datadog", "{problem}");
         }
-        let (controls, signals) = (self.controls, self.signals);
+        let (controls, chores, signals) = (self.controls, self.chores, self.signals);
         let brake = Arc::new(Brake::new(self.http));
         let workers_brake = Arc::clone(&brake);
         let worker = thread::Builder::new()
             .name("datadog".to_owned())
-            .spawn(move || worker::run(&controls, signals, &workers_brake))
+            .spawn(move || worker::run(&controls, chores, signals, &workers_brake))
             .map_err(TransportError::Thread)?;
         Ok(Transport {
             sender: self.sender,
@@ -274,7 +282,7 @@ impl fmt::Debug for Transport {
     }
 }
 
-/// `RUSTFLAGS="--cfg datadog_loom" cargo test -p datadog-transport --lib --release model`
+/// `cargo xtask verify loom`
 #[cfg(all(test, datadog_loom))]
 mod model {
     use loom::thread::spawn;

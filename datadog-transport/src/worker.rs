@@ -81,6 +81,13 @@ pub(crate) struct Driven {
     due: Instant,
 }
 
+/// What the worker does besides the signals.
+pub(crate) struct Chore {
+    period: Duration,
+    due: Instant,
+    work: Box<dyn FnMut() + Send>,
+}
+
 /// How long one signal may keep beginning requests when it is merely due.
 const DUE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -136,16 +143,25 @@ impl Brake {
 }
 
 /// The worker's life: runs what is due, then sleeps until the next due time, a wake-up, a flush or the end.
-pub(crate) fn run(controls: &Controls, mut signals: Vec<Driven>, brake: &Brake) {
+pub(crate) fn run(
+    controls: &Controls,
+    mut chores: Vec<Chore>,
+    mut signals: Vec<Driven>,
+    brake: &Brake,
+) {
     ON_WORKER.set(true);
     loop {
+        chores.retain_mut(|chore| chore.due > Instant::now() || chore.run());
         // First, and all of them: wake-ups of a busy signal must not keep the others from their turn.
         let now = Instant::now();
         signals
             .iter_mut()
             .filter(|driven| driven.due <= now)
             .for_each(Driven::run_due);
-        let due = signals.iter().map(|driven| driven.due).min();
+        let signals_due = signals.iter().map(|driven| driven.due);
+        let due = signals_due
+            .chain(chores.iter().map(|chore| chore.due))
+            .min();
         let control = match due {
             Some(due) => controls.recv_deadline(due),
             None => controls.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -242,6 +258,26 @@ impl Driven {
                     .error("the worker panicked in this signal: please report this as a bug")
             })
             .ok()
+    }
+}
+
+impl Chore {
+    pub(crate) fn new(period: Duration, work: impl FnMut() + Send + 'static) -> Self {
+        Self {
+            period,
+            due: Instant::now() + period,
+            work: Box::new(work),
+        }
+    }
+
+    /// Returns whether it may run again: not after a panic.
+    fn run(&mut self) -> bool {
+        let result = catch_unwind(AssertUnwindSafe(&mut self.work));
+        self.due = Instant::now() + self.period;
+        if result.is_err() {
+            log::error!(target: "datadog", "work of the worker panicked and is not done again: please report this as a bug");
+        }
+        result.is_ok()
     }
 }
 

@@ -453,3 +453,27 @@ fn a_signal_that_is_always_awake_does_not_keep_another_from_its_turn() {
     assert!(busy.len() > 3);
     assert!(transport.flush(Duration::from_secs(5)).complete);
 }
+
+#[test]
+fn work_besides_the_signals_is_done_each_period_until_it_panics() {
+    let mut builder = TransportBuilder::new(&config("localhost"));
+    let (done, times) = unbounded();
+    let (good_done, good_times) = unbounded();
+    builder.every(OFTEN, move || {
+        done.send(datadog_transport::on_worker()).unwrap();
+        assert!(done.len() < 3, "an expected panic of this test");
+    });
+    builder.every(OFTEN, move || good_done.send(()).unwrap());
+    let transport = builder.start().unwrap();
+    for _ in 0..10 {
+        good_times.recv_timeout(Duration::from_secs(5)).unwrap();
+    }
+    assert_eq!(times.iter().collect::<Vec<_>>(), [true; 3]);
+    assert!(transport.shutdown(Duration::from_secs(5)).complete);
+    let after = good_times.try_iter().count();
+    assert!(after < 100, "{after}");
+    assert!(
+        good_times.recv_timeout(OFTEN * 3).is_err(),
+        "it ends with the client"
+    );
+}

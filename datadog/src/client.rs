@@ -22,6 +22,8 @@ pub(crate) struct Inner {
     pub(crate) transport: Transport,
     #[cfg(feature = "metrics")]
     pub(crate) metrics: datadog_metrics::Metrics,
+    #[cfg(feature = "runtime-metrics")]
+    pub(crate) runtime_metrics: datadog_metrics::RuntimeMetrics,
     #[cfg(feature = "logs")]
     pub(crate) logs: datadog_logs::Logs,
     #[cfg(feature = "tracing")]
@@ -40,10 +42,14 @@ impl DDClient {
     pub fn new(config: DDConfig) -> Result<Self, TransportError> {
         #[allow(unused_mut, reason = "without any signal there is nothing to add")]
         let mut transport = TransportBuilder::new(&config);
+        #[cfg(feature = "metrics")]
+        let metrics = datadog_metrics::Metrics::join(&mut transport)?;
         Ok(Self {
             inner: Arc::new(Inner {
+                #[cfg(feature = "runtime-metrics")]
+                runtime_metrics: datadog_metrics::RuntimeMetrics::join(&mut transport, &metrics),
                 #[cfg(feature = "metrics")]
-                metrics: datadog_metrics::Metrics::join(&mut transport)?,
+                metrics,
                 #[cfg(feature = "tracing")]
                 tracer: datadog_trace::Tracer::join(&mut transport)?,
                 #[cfg(feature = "profiling")]

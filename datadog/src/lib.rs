@@ -2,11 +2,19 @@
 
 mod client;
 mod signals;
+#[cfg(feature = "tracing-subscriber")]
+mod subscriber;
 
 pub use client::DDClient;
 pub use datadog_config::{self as config, ConfigError, DDConfig, DDConfigBuilder};
 #[cfg(feature = "logs")]
 pub use datadog_logs::{self as logs, DDLogHandler, Level, Logger, Record, Value};
+#[cfg(feature = "metrics-rs")]
+pub use datadog_metrics::MetricsRecorder;
+#[cfg(feature = "runtime-metrics")]
+pub use datadog_metrics::RuntimeMetrics;
+#[cfg(feature = "dogstatsd-compat")]
+pub use datadog_metrics::dogstatsd_compat;
 #[cfg(feature = "metrics")]
 pub use datadog_metrics::{
     self as metrics, Counter, Distribution, Event, Gauge, Histogram, ServiceCheck, Tags, Timer,
@@ -16,9 +24,11 @@ pub use datadog_metrics::{
 pub use datadog_profiling as profiling;
 #[cfg(feature = "tracing")]
 pub use datadog_trace::{
-    self as tracing, DetachedSpan, Extract, FutureExt, Inject, Span, SpanContext, SpanKind,
+    self as tracing, DetachedSpan, Extract, FutureExt, Inject, Parent, Span, SpanContext, SpanKind,
     TagValue,
 };
 pub use datadog_transport::{
     DropReason, Drops, FlushReport, Health, LastError, SignalHealth, SignalKind, TransportError,
 };
+#[cfg(feature = "tracing-subscriber")]
+pub use subscriber::DDTracingLayer;

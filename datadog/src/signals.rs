@@ -4,7 +4,13 @@
 mod logs;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(feature = "metrics-rs")]
+mod metrics_rs;
 #[cfg(feature = "profiling")]
 mod profiling;
+#[cfg(feature = "runtime-metrics")]
+mod runtime_metrics;
+#[cfg(feature = "runtime-metrics-tokio")]
+mod tokio;
 #[cfg(feature = "tracing")]
 mod tracing;

@@ -3,10 +3,19 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::{Outcome, style, test, workspace};
+use crate::{Outcome, style, test, verify, workspace};
 
 /// The features of the facade; each has to work without the others.
-const SIGNALS: [&str; 4] = ["metrics", "logs", "tracing", "profiling"];
+const SIGNALS: [&str; 8] = [
+    "metrics",
+    "logs",
+    "tracing",
+    "profiling",
+    "dogstatsd-compat",
+    "metrics-rs",
+    "runtime-metrics",
+    "runtime-metrics-tokio",
+];
 
 pub(crate) fn run() -> Outcome {
     let steps = steps();
@@ -61,6 +70,10 @@ fn steps() -> Vec<Step> {
             "clippy --package datadog --no-default-features --features {signal} -- -D warnings"
         ))
     }));
+    steps.push(Step {
+        name: "cargo xtask verify loom".to_owned(),
+        run: Box::new(verify::loom),
+    });
     steps.push(Step {
         name: "cargo xtask test".to_owned(),
         run: Box::new(|| test::run(&[])),

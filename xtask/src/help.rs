@@ -19,8 +19,12 @@ Tasks of this workspace: cargo xtask TASK
   fuzz [SECONDS] [TARGET]
                run each fuzz target, or one, for 60 s or as long as you say (needs a C++
                compiler)
+  verify [TOOL]
+               what threads could do to each other, undefined behaviour and data races: loom
+               (models of the queue, of flush and of shutdown), miri, tsan (both need the
+               nightly toolchain)
   ci           what has to pass before a merge: format, lints, docs, each feature alone,
-               and `test`
+               the models of loom, and `test`
   help         this list
 
 Plain `cargo test` works too, needs no Python, and says which tests it left out.

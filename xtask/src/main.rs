@@ -15,6 +15,7 @@ mod options;
 mod style;
 mod test;
 mod test_agent;
+mod verify;
 mod workspace;
 
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         ("test", args) => test::run(args),
         ("bench", args) => bench::run(args),
         ("fuzz", args) => fuzz::run(args),
+        ("verify", args) => verify::run(args),
         ("demo", []) => demo::run(),
         ("options", []) => options::run(),
         ("faults", []) => faults::run(false),

@@ -22,10 +22,15 @@ pub(crate) fn scratch() -> io::Result<PathBuf> {
 
 /// Cargo, in the workspace's folder, without the user's Datadog settings.
 pub(crate) fn cargo() -> Command {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(root());
-    remove_datadog_variables(&mut cargo);
-    cargo
+    command(env!("CARGO"))
+}
+
+/// A program, in the workspace's folder, without the user's Datadog settings.
+pub(crate) fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(root());
+    remove_datadog_variables(&mut command);
+    command
 }
 
 /// Takes all variables out of a command's environment that set up a Datadog client.

@@ -3,165 +3,120 @@
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 #![allow(
     clippy::unwrap_used,
-    clippy::print_stdout,
+    clippy::print_stderr,
     reason = "a bench ends at the first surprise, and tells what was lost"
 )]
+
+mod clients;
 
 use std::hint::black_box;
 use std::io;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use datadog_config::DDConfig;
+use clients::{
+    MESSAGE, in_a_span, json_subscriber, logs, logs_scrubbing, opentelemetry, plain_logger, say,
+    say_to_sentry, sentry,
+};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use datadog_logs::{Level, Logs};
-use datadog_transport::Standalone;
-use datadog_transport::context::{self, ActiveSpan};
-use log::Log;
 use opentelemetry_appender_log::OpenTelemetryLogBridge;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::logs::{LogBatch, LogExporter, SdkLoggerProvider};
-use tracing_subscriber::fmt::format::FmtSpan;
+use sentry_core::Hub;
 
-const MESSAGE: &str = "order placed by a customer";
-
-fn logs() -> Standalone<Logs> {
-    let config = DDConfig::builder()
-        .environment([("", ""); 0])
-        .service("shop")
-        .env("prod")
-        .version("1.2.3")
-        .hostname("box-17")
-        .logs_output("/dev/null");
-    Logs::start(&config.build().unwrap()).unwrap()
+fn with_attributes(logs: &Logs, number: u64) {
+    logs.log(Level::Info, black_box(MESSAGE))
+        .with("order.id", black_box(number))
+        .with("order.kind", black_box("express"))
+        .with("ok", black_box(true));
 }
 
-fn in_a_span<T>(work: impl FnOnce() -> T) -> T {
-    let span = ActiveSpan {
-        trace_id: 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef,
-        span_id: 1_234_567_890_123_456_789,
-        local_root_id: 5,
-    };
-    let outer = context::replace(Some(span));
-    let result = work();
-    context::replace(outer);
-    result
-}
-
-/// A line of the `log` macros with three key-values.
-fn say(logger: &dyn Log, number: u64) {
-    let pairs: &[(&str, log::kv::Value<'_>)] = &[
-        ("order.id", number.into()),
-        ("order.kind", "express".into()),
-        ("ok", true.into()),
-    ];
-    logger.log(
-        &log::Record::builder()
-            .level(log::Level::Info)
-            .target("shop::orders")
-            .module_path_static(Some("shop::orders"))
-            .file_static(Some("src/orders.rs"))
-            .line(Some(12))
-            .args(format_args!("order placed by a customer"))
-            .key_values(&pairs)
-            .build(),
-    );
-}
-
-fn datadog(c: &mut Criterion) {
-    let logs = logs();
-    let mut group = c.benchmark_group("3 attributes in a span");
-    in_a_span(|| {
-        let mut number = 0_u64;
-        group.bench_function("datadog-logs", |b| {
-            b.iter(|| {
-                number += 1;
-                logs.log(Level::Info, black_box(MESSAGE))
-                    .with("order.id", black_box(number))
-                    .with("order.kind", black_box("express"))
-                    .with("ok", black_box(true));
-            });
-        });
-        let handler = logs.handler();
-        group.bench_function("datadog-logs, log handler", |b| {
-            b.iter(|| {
-                number += 1;
-                say(&handler, black_box(number));
-            });
-        });
-    });
-    group.finish();
-    let quiet = logs.get_logger("shop").level(Level::Warning);
-    c.bench_function("disabled level", |b| {
-        b.iter(|| drop(black_box(&quiet).info(black_box(MESSAGE))));
-    });
-    let long = "the quick brown fox jumps over the lazy dog; ".repeat(700);
-    let mut group = c.benchmark_group("encoding");
-    group.throughput(Throughput::Bytes(long.len() as u64));
-    group.bench_function("a message of 31 KB", |b| {
-        b.iter(|| logs.log(Level::Info, black_box(&long)));
-    });
-    group.finish();
-    println!("{}", logs.health());
-}
-
-fn peers(c: &mut Criterion) {
-    let mut group = c.benchmark_group("3 attributes in a span");
-
-    let plain = env_logger::Builder::new()
-        .target(env_logger::Target::Pipe(Box::new(io::sink())))
-        .filter_level(log::LevelFilter::Info)
-        .build();
+fn record(c: &mut Criterion) {
+    let mut group = c.benchmark_group("log record, 3 attributes in a span");
     let mut number = 0_u64;
-    group.bench_function("env_logger to a sink", |b| {
-        b.iter(|| {
-            number += 1;
-            say(&plain, black_box(number));
+    let mut next = move || {
+        number += 1;
+        black_box(number)
+    };
+
+    let logs = logs();
+    in_a_span(|| {
+        group.bench_function("datadog", |b| b.iter(|| with_attributes(&logs, next())));
+        let handler = logs.handler();
+        group.bench_function("datadog, through log", |b| b.iter(|| say(&handler, next())));
+        let scrubbing = logs_scrubbing();
+        group.bench_function("datadog, 3 scrub rules", |b| {
+            b.iter(|| with_attributes(&scrubbing, next()));
         });
     });
+
+    let plain = plain_logger(io::sink());
+    group.bench_function("env_logger to a sink", |b| b.iter(|| say(&plain, next())));
 
     let (writer, _guard) = tracing_appender::non_blocking(io::sink());
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .with_span_events(FmtSpan::NONE)
-        .with_writer(writer)
-        .finish();
-    tracing::subscriber::with_default(subscriber, || {
+    tracing::subscriber::with_default(json_subscriber(writer), || {
         let span = tracing::info_span!("work");
         let _entered = span.enter();
-        group.bench_function("tracing-subscriber JSON, non-blocking", |b| {
-            b.iter(|| {
-                number += 1;
-                tracing::info!(
-                    order.id = black_box(number),
-                    order.kind = black_box("express"),
-                    ok = black_box(true),
-                    "order placed by a customer"
-                );
-            });
+        group.bench_function("tracing-subscriber JSON to tracing-appender", |b| {
+            b.iter(|| clients::trace(next()));
         });
     });
 
-    let provider = SdkLoggerProvider::builder()
-        .with_batch_exporter(Nowhere)
-        .build();
+    let provider = opentelemetry();
     let bridge = OpenTelemetryLogBridge::new(&provider);
     group.bench_function("opentelemetry-appender-log, batched", |b| {
-        b.iter(|| {
-            number += 1;
-            say(&bridge, black_box(number));
+        b.iter(|| say(&bridge, next()));
+    });
+
+    Hub::run(sentry(), || {
+        group.bench_function("sentry-core logs, batched", |b| {
+            b.iter(|| say_to_sentry(next()));
         });
     });
+
+    group.finish();
+    eprintln!("{}", logs.health());
+}
+
+fn disabled(c: &mut Criterion) {
+    let mut group = c.benchmark_group("log record at a disabled level");
+    let logs = logs();
+    let quiet = logs.get_logger("shop").level(Level::Warning);
+    group.bench_function("datadog", |b| {
+        b.iter(|| black_box(&quiet).info(MESSAGE));
+    });
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_max_level(tracing::Level::WARN)
+        .with_writer(io::sink)
+        .finish();
+    tracing::subscriber::with_default(subscriber, || {
+        group.bench_function("tracing", |b| b.iter(|| clients::trace(black_box(1))));
+    });
+    // Nothing set a level.
+    group.bench_function("log", |b| b.iter(|| log::info!("{MESSAGE}")));
     group.finish();
 }
 
-#[derive(Debug)]
-struct Nowhere;
-
-impl LogExporter for Nowhere {
-    async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
-        black_box(batch.iter().count());
-        Ok(())
-    }
+fn encoding(c: &mut Criterion) {
+    let mut group = c.benchmark_group("log message of 31 KB");
+    let plain = "the quick brown fox jumps over the lazy dog; ".repeat(700);
+    long_messages(&mut group, "", &plain);
+    let quoted = "{\"fox\": \"quick, brown\", \"dog\": \"lazy\"}\n     ".repeat(700);
+    long_messages(&mut group, ", every 9th byte escaped", &quoted);
+    group.finish();
 }
 
-criterion_group!(benches, datadog, peers);
+fn long_messages(group: &mut BenchmarkGroup<'_, WallTime>, what: &str, message: &str) {
+    group.throughput(Throughput::Bytes(message.len() as u64));
+    let logs = logs();
+    group.bench_function(format!("datadog{what}"), |b| {
+        b.iter(|| logs.log(Level::Info, black_box(message)));
+    });
+    tracing::subscriber::with_default(json_subscriber(io::sink), || {
+        group.bench_function(format!("tracing-subscriber JSON to a sink{what}"), |b| {
+            b.iter(|| tracing::info!("{}", black_box(message)));
+        });
+    });
+}
+
+criterion_group!(benches, record, disabled, encoding);
 criterion_main!(benches);

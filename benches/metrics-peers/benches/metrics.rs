@@ -10,17 +10,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cadence::prelude::*;
-use cadence::{BufferedUdpMetricSink, QueuingMetricSink, StatsdClient};
-use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
-use datadog_config::DDConfig;
-use datadog_metrics::Metrics;
-use datadog_transport::Standalone;
-use dogstatsd::{BatchingOptions, Client, OptionsBuilder};
+use criterion::{Criterion, criterion_group, criterion_main};
 use libdd_common::tag::Tag;
-use libdd_dogstatsd_client::{DogStatsDAction, DogStatsDClient};
+use libdd_dogstatsd_client::DogStatsDAction;
 use metrics::{Key, Label, Level, Metadata, Recorder};
-use metrics_exporter_dogstatsd::{DogStatsDBuilder, DogStatsDRecorder};
+use metrics_peers::{Server, cadence, dogstatsd, exporter, libdd, ours};
+
+const OURS: &str = "datadog";
+const EXPORTER: &str = "metrics-exporter-dogstatsd";
 
 const NAME: &str = "bench.requests";
 const TAGS: [(&str, &str); 3] = [("route", "/cart"), ("method", "get"), ("status", "200")];
@@ -28,68 +25,23 @@ const TAG_TEXTS: [&str; 3] = ["route:/cart", "method:get", "status:200"];
 const METADATA: Metadata<'static> = Metadata::new("bench", Level::INFO, None);
 
 /// A server that never reads: the kernel drops what does not fit, which costs the senders the same.
-fn server() -> (UdpSocket, String) {
+fn server() -> (UdpSocket, Server) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = socket.local_addr().unwrap().to_string();
-    (socket, address)
-}
-
-fn ours(address: &str) -> Standalone<Metrics> {
-    let config = DDConfig::builder()
-        .environment([("", "")])
-        .service("bench")
-        .dogstatsd_url(format!("udp://{address}"))
-        .build()
-        .unwrap();
-    Metrics::start(&config).unwrap()
-}
-
-fn dogstatsd(address: &str, batching: bool) -> Client {
-    let mut options = OptionsBuilder::new();
-    options.to_addr(address.to_owned());
-    if batching {
-        options.batching_options(BatchingOptions {
-            max_buffer_size: 1432,
-            max_time: Duration::from_millis(100),
-            max_retry_attempts: 3,
-            initial_retry_delay: 10,
-        });
-    }
-    Client::new(options.build()).unwrap()
-}
-
-fn cadence(address: &str, queued: bool) -> StatsdClient {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let buffered = BufferedUdpMetricSink::with_capacity(address, socket, 1432).unwrap();
-    if queued {
-        // Bounded, because an unbounded queue would take all memory in a bench.
-        StatsdClient::from_sink("", QueuingMetricSink::with_capacity(buffered, 128 * 1024))
-    } else {
-        StatsdClient::from_sink("", buffered)
-    }
-}
-
-fn exporter(address: &str) -> DogStatsDRecorder {
-    DogStatsDBuilder::default()
-        .with_remote_address(address)
-        .unwrap()
-        .build()
-        .unwrap()
-}
-
-fn libdd(address: &str) -> DogStatsDClient {
-    let url = format!("udp://{address}").parse().unwrap();
-    DogStatsDClient::new(libdd_common::Endpoint::from_url(url)).unwrap()
+    let address = socket.local_addr().unwrap();
+    (socket, Server::Udp(address))
 }
 
 /// Measures `call` on one thread and on four at once. With four, the figure is the time of one core for one call.
-fn on_one_and_four(group: &mut BenchmarkGroup<'_, WallTime>, client: &str, call: impl Fn() + Sync) {
-    group.bench_function(format!("{client}/1 thread"), |bencher| bencher.iter(&call));
+fn on_one_and_four(criterion: &mut Criterion, work: &str, client: &str, call: impl Fn() + Sync) {
+    let mut group = criterion.benchmark_group(format!("{work}, 1 thread"));
+    group.bench_function(client, |bencher| bencher.iter(&call));
+    group.finish();
     let threads = 4;
     let cores = thread::available_parallelism()
         .map_or(1, usize::from)
         .min(threads) as u32;
-    group.bench_function(format!("{client}/4 threads"), |bencher| {
+    let mut group = criterion.benchmark_group(format!("{work}, {threads} threads"));
+    group.bench_function(client, |bencher| {
         bencher.iter_custom(|calls| {
             let barrier = Barrier::new(threads + 1);
             let start = thread::scope(|scope| {
@@ -105,72 +57,70 @@ fn on_one_and_four(group: &mut BenchmarkGroup<'_, WallTime>, client: &str, call:
             start.elapsed() * cores / threads as u32
         });
     });
+    group.finish();
 }
 
 /// A kept handle.
 fn handles(criterion: &mut Criterion) {
-    let (_socket, address) = server();
-    let metrics = ours(&address);
-    let exporter = exporter(&address);
+    let (_socket, server) = server();
+    let metrics = ours(&server);
+    let exporter = exporter(&server);
 
-    let mut group = criterion.benchmark_group("metrics/counter handle");
+    let work = "counter handle";
     let counter = metrics.counter(NAME, TAGS);
-    on_one_and_four(&mut group, "datadog-metrics", || {
-        counter.increment(black_box(1))
-    });
+    on_one_and_four(criterion, work, OURS, || counter.increment(black_box(1)));
     let counter = exporter.register_counter(&key(), &METADATA);
-    on_one_and_four(&mut group, "metrics-exporter-dogstatsd", || {
+    on_one_and_four(criterion, work, EXPORTER, || {
         counter.increment(black_box(1));
     });
-    group.finish();
 
-    let mut group = criterion.benchmark_group("metrics/gauge handle");
+    let work = "gauge handle";
     let gauge = metrics.gauge_handle(NAME, TAGS);
-    on_one_and_four(&mut group, "datadog-metrics", || gauge.set(black_box(1.5)));
+    on_one_and_four(criterion, work, OURS, || gauge.set(black_box(1.5)));
     let gauge = exporter.register_gauge(&key(), &METADATA);
-    on_one_and_four(&mut group, "metrics-exporter-dogstatsd", || {
-        gauge.set(black_box(1.5))
-    });
-    group.finish();
+    on_one_and_four(criterion, work, EXPORTER, || gauge.set(black_box(1.5)));
 
-    let mut group = criterion.benchmark_group("metrics/distribution handle");
+    let work = "distribution handle";
     let distribution = metrics.distribution_handle(NAME, TAGS);
-    on_one_and_four(&mut group, "datadog-metrics", || {
-        distribution.record(black_box(1.5))
+    on_one_and_four(criterion, work, OURS, || {
+        distribution.record(black_box(1.5));
     });
     let histogram = exporter.register_histogram(&key(), &METADATA);
-    on_one_and_four(&mut group, "metrics-exporter-dogstatsd", || {
+    on_one_and_four(criterion, work, EXPORTER, || {
         histogram.record(black_box(1.5));
     });
-    group.finish();
+
+    let work = "counter handle at a rate of 1 %";
+    let counter = metrics.sampled(0.01).counter(NAME, TAGS);
+    on_one_and_four(criterion, work, OURS, || counter.increment(black_box(1)));
 }
 
 /// A count by a name and three tags that are known at run time only.
 fn by_name(criterion: &mut Criterion) {
-    let (_socket, address) = server();
-    let mut group = criterion.benchmark_group("metrics/count by name and 3 tags");
+    let (_socket, server) = server();
+    let work = "count by name and 3 tags";
 
-    let metrics = ours(&address);
-    on_one_and_four(&mut group, "datadog-metrics", || {
+    let metrics = ours(&server);
+    on_one_and_four(criterion, work, OURS, || {
         metrics.count(black_box(NAME), 1, black_box(&TAGS));
     });
     drop(metrics);
-    let recorder = exporter(&address);
-    on_one_and_four(&mut group, "metrics-exporter-dogstatsd", || {
+    let recorder = exporter(&server);
+    on_one_and_four(criterion, work, EXPORTER, || {
         recorder
             .register_counter(&black_box(key()), &METADATA)
             .increment(1);
     });
     drop(recorder);
     for (name, batching) in [("dogstatsd", false), ("dogstatsd batching", true)] {
-        let client = dogstatsd(&address, batching);
-        on_one_and_four(&mut group, name, || {
+        let client = dogstatsd(&server, batching);
+        on_one_and_four(criterion, work, name, || {
             let _ = client.count(black_box(NAME), 1, black_box(&TAG_TEXTS));
         });
     }
     for (name, queued) in [("cadence buffered", false), ("cadence queued", true)] {
-        let client = cadence(&address, queued);
-        on_one_and_four(&mut group, name, || {
+        let client = cadence(&server, queued);
+        on_one_and_four(criterion, work, name, || {
             let mut line = client.count_with_tags(black_box(NAME), 1);
             for (key, value) in black_box(&TAGS) {
                 line = line.with_tag(key, value);
@@ -178,46 +128,44 @@ fn by_name(criterion: &mut Criterion) {
             let _ = line.try_send();
         });
     }
-    let client = libdd(&address);
+    let client = libdd(&server);
     let tags: Vec<Tag> = TAGS
         .iter()
         .map(|(key, value)| Tag::new(key, value).unwrap())
         .collect();
-    on_one_and_four(&mut group, "libdd-dogstatsd-client", || {
+    on_one_and_four(criterion, work, "libdd-dogstatsd-client", || {
         client.send(vec![DogStatsDAction::Count(
             black_box(NAME),
             1,
             black_box(&tags),
         )]);
     });
-    group.finish();
 }
 
 /// The first value of a context that nobody has seen.
 fn first_sight(criterion: &mut Criterion) {
-    let (_socket, address) = server();
+    let (_socket, server) = server();
     // Fewer than a client's limit of contexts, beyond which it would be cheaper.
     let values: Vec<String> = (0..10_000).map(|number| number.to_string()).collect();
-    criterion.bench_function(
-        "metrics/first sight of a context/datadog-metrics",
-        |bencher| {
-            bencher.iter_custom(|calls| {
-                let mut total = Duration::ZERO;
-                let mut left = calls as usize;
-                while left > 0 {
-                    let metrics = ours(&address);
-                    let batch = &values[..left.min(values.len())];
-                    let start = Instant::now();
-                    for value in batch {
-                        metrics.count(NAME, 1, [("number", value.as_str())]);
-                    }
-                    total += start.elapsed();
-                    left -= batch.len();
+    let mut group = criterion.benchmark_group("first count of a context");
+    group.bench_function(OURS, |bencher| {
+        bencher.iter_custom(|calls| {
+            let mut total = Duration::ZERO;
+            let mut left = calls as usize;
+            while left > 0 {
+                let metrics = ours(&server);
+                let batch = &values[..left.min(values.len())];
+                let start = Instant::now();
+                for value in batch {
+                    metrics.count(NAME, 1, [("number", value.as_str())]);
                 }
-                total
-            });
-        },
-    );
+                total += start.elapsed();
+                left -= batch.len();
+            }
+            total
+        });
+    });
+    group.finish();
 }
 
 fn key() -> Key {

@@ -10,4 +10,5 @@ mod program;
 mod report;
 mod smoke;
 mod stats;
+mod streams;
 mod traces;

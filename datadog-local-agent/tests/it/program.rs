@@ -37,7 +37,7 @@ fn what_arrives_is_shown_and_an_interrupt_ends_it_with_the_report() {
     assert_eq!(next(), "\n");
 
     let address = dogstatsd.split_once("udp://").unwrap().1;
-    let address = address.split_once(' ').unwrap().0;
+    let address = address.split_once(',').unwrap().0;
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket
         .send_to(b"a.b:1|c\na.b:2|c\noops\n", address)

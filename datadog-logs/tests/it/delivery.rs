@@ -61,6 +61,41 @@ fn a_record_arrives_with_everything_that_belongs_to_it() {
 }
 
 #[test]
+fn datadog_s_standard_attributes_have_their_names_and_units() {
+    let agent = receiver();
+    let logs = logs_to(&agent);
+    let thread = std::thread::Builder::new().name("requests-1".to_owned());
+    let logger = logs.get_logger("shop::web");
+    let written = thread.spawn(move || {
+        logger
+            .exception(&fmt::Error)
+            .with("duration", Duration::from_micros(1500))
+            .with("http.method", "GET")
+            .with("http.url", "/cart?id=7")
+            .with("http.status_code", 404)
+            .with("network.client.ip", "192.0.2.1")
+            .with("usr.id", "u-1");
+    });
+    written.unwrap().join().unwrap();
+    logs.flush(SOON);
+    let entry = &agent.logs()[0];
+    for (path, value) in [
+        ("error.kind", json!("core::fmt::Error")),
+        ("error.message", json!(fmt::Error.to_string())),
+        ("logger.name", json!("shop::web")),
+        ("logger.thread_name", json!("requests-1")),
+        ("duration", json!(1_500_000)),
+        ("http.method", json!("GET")),
+        ("http.url", json!("/cart?id=7")),
+        ("http.status_code", json!(404)),
+        ("network.client.ip", json!("192.0.2.1")),
+        ("usr.id", json!("u-1")),
+    ] {
+        assert_eq!(entry.attribute(path), Some(&value), "{path}");
+    }
+}
+
+#[test]
 fn a_record_carries_the_ids_of_the_span_it_was_written_in() {
     let agent = receiver();
     let logs = logs_to(&agent);

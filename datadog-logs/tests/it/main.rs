@@ -7,4 +7,5 @@ mod delivery;
 mod handler;
 mod lines;
 mod logger;
+mod scrubbing;
 mod support;

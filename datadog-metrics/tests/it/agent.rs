@@ -24,6 +24,11 @@ pub(crate) fn over_unix(agent: &LocalAgent) -> Standalone<Metrics> {
     start(config().dogstatsd_url(format!("unixgram://{path}")))
 }
 
+pub(crate) fn over_stream(agent: &LocalAgent) -> Standalone<Metrics> {
+    let path = agent.dogstatsd_stream_socket().display();
+    start(config().dogstatsd_url(format!("unixstream://{path}")))
+}
+
 pub(crate) fn start(config: DDConfigBuilder) -> Standalone<Metrics> {
     Metrics::start(&config.build().unwrap()).unwrap()
 }

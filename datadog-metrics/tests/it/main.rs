@@ -5,6 +5,9 @@
 mod agent;
 mod agentless;
 mod delivery;
+mod losses;
 mod model;
+mod peer_defects;
+mod sampled;
 mod strings;
 mod values;

@@ -1,0 +1,362 @@
+//! The client.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use datadog_config::{DDConfig, DDConfigBuilder};
+use datadog_transport::{Standalone, TransportError};
+
+use super::{
+    DogstatsdError, DogstatsdResult, EventOptions, Options, ServiceCheckOptions, ServiceStatus,
+};
+use crate::{Metrics, Tags};
+
+/// A client with the methods of the `dogstatsd` crate's, and a worker of its own. Dropping it sends what is left.
+#[derive(Debug)]
+pub struct Client {
+    /// Keeps the worker.
+    metrics: Standalone<Metrics>,
+    /// The same with the namespace, which events and service checks don't have.
+    named: Metrics,
+    options: Options,
+}
+
+/// As the crate has it: clients are equal if they send alike from and to the same addresses.
+impl PartialEq for Client {
+    fn eq(&self, other: &Self) -> bool {
+        let (one, two) = (&self.options, &other.options);
+        one.from_addr == two.from_addr
+            && one.to_addr == two.to_addr
+            && one.namespace == two.namespace
+            && one.default_tags == two.default_tags
+    }
+}
+
+impl Client {
+    /// Starts a client.
+    ///
+    /// # Errors
+    ///
+    /// An address or a path that is none; a thread that the system refuses.
+    pub fn new(options: Options) -> Result<Self, DogstatsdError> {
+        Self::start(options, DDConfig::builder())
+    }
+
+    fn start(options: Options, config: DDConfigBuilder) -> Result<Self, DogstatsdError> {
+        let config = options.config(config).map_err(DogstatsdError::invalid)?;
+        let metrics = Metrics::start(&config).map_err(|error| match error {
+            TransportError::Thread(error) => DogstatsdError::IoError(error),
+            other => DogstatsdError::invalid(other),
+        })?;
+        let named = match options.namespace.as_str() {
+            "" => Metrics::clone(&metrics),
+            namespace => metrics.namespaced(namespace),
+        };
+        Ok(Self {
+            metrics,
+            named,
+            options,
+        })
+    }
+
+    /// Adds 1 to a count.
+    ///
+    /// # Errors
+    ///
+    /// None: see [`count`](Client::count).
+    pub fn incr<'a, I, S, T>(&self, stat: S, tags: I) -> DogstatsdResult
+    where
+        I: IntoIterator<Item = T>,
+        S: Into<Cow<'a, str>>,
+        T: AsRef<str>,
+    {
+        self.count(stat, 1, tags)
+    }
+
+    /// Adds to a count.
+    ///
+    /// # Errors
+    ///
+    /// None: see [`count`](Client::count).
+    pub fn incr_by_value<'a, I, S, T>(&self, stat: S, value: i64, tags: I) -> DogstatsdResult
+    where
+        I: IntoIterator<Item = T>,
+        S: Into<Cow<'a, str>>,
+        T: AsRef<str>,
+    {
+        self.count(stat, value, tags)
+    }
+
+    /// Takes 1 from a count.
+    ///
+    /// # Errors
+    ///
+    /// None: see [`count`](Client::count).
+    pub fn decr<'a, I, S, T>(&self, stat: S, tags: I) -> DogstatsdResult
+    where
+        I: IntoIterator<Item = T>,
+        S: Into<Cow<'a, str>>,
+        T: AsRef<str>,
+    {
+        self.count(stat, -1, tags)
+    }
+
+    /// Takes something from a count.
+    ///
+    /// # Errors
+    ///
+    /// None: see [`count`](Client::count).
+    pub fn decr_by_value<'a, I, S, T>(&self, stat: S, value: i64, tags: I) -> DogstatsdResult
+    where
+        I: IntoIterator<Item = T>,
+        S: Into<Cow<'a, str>>,
+        T: AsRef<str>,
+    {
+        self.count(stat, value.wrapping_neg(), tags)
+    }
+
+    /// Changes a count.
+    ///
+    /// # Errors
+    ///
+    /// None; what can't be sent is counted as dropped. The crate fails where the network does.
+    pub fn count<'a, I, S, T>(&self, stat: S, count: i64, tags: I) -> DogstatsdResult
+    where
+        I: IntoIterator<Item = T>,
+        S: Into<Cow<'a, str>>,
+        T: AsRef<str>,
+    {
+        self.named.count(&stat.into(), count, Texts::new(tags));
+        Ok(())
+    }
+
+    /// Runs `block` and sends its time as a timing.
+    ///
+    /// # Errors
+    ///
+    /// None: see [`count`](Client::count).
+    pub fn time<'a, F, O, I, S, T>(
+        &self,
+        stat: S,
+        tags: I,
+        block: F,
+    ) -> Result<O, (O, DogstatsdError)>
+    where
+        F: FnOnce() -> O,
+        I: IntoIterator<Item = T>,
+        S: Into<Cow<'a, str>>,
+        T: AsRef<str>,
+    {
+        let start = Instant::now();
+        let output = block();
+        self.named
+            .timing(&stat.into(), start.elapsed(), Texts::new(tags));
+        Ok(output)
+    }
+
+    /// Awaits what `block` returns and sends its time as a timing.
+    ///
+    /// # Errors
+    ///
+    /// None: see [`count`](Client::count).
+    pub async fn async_time<'a, Fn, Fut, O, I, S, T>(
+        &self,
+        stat: S,
+        tags: I,
+        block: Fn,
+    ) -> Result<O, (O, DogstatsdError)>
+    where
+        Fn: FnOnce() -> Fut,
+        Fut: Future<Output = O>,
+        I: IntoIterator<Item = T>,
+        S: Into<Cow<'a, str>>,
+        T: AsRef<str>,
+    {
+        let start = Instant::now();
+        let output = block().await;
+        self.named
+            .timing(&stat.into(), start.elapsed(), Texts::new(tags));
+        Ok(output)
+    }
+
+    /// Adds a number of milliseconds to a timing.
+    ///
+    /// # Errors
+    ///
+    /// A negative time.
+    pub fn timing<'a, I, S, T>(&self, stat: S, ms: i64, tags: I) -> DogstatsdResult
+    where
+        I: IntoIterator<Item = T>,
+        S: Into<Cow<'a, str>>,
+        T: AsRef<str>,
+    {
+        let stat = stat.into();
+        if let Ok(ms) = u64::try_from(ms) {
+            self.named
+                .timing(&stat, Duration::from_millis(ms), Texts::new(tags));
+            return Ok(());
+        }
+        // Counts it as dropped.
+        self.named.histogram(&stat, f64::NAN, ());
+        Err(DogstatsdError::invalid(format!("{ms} ms is no time")))
+    }
+
+    /// Sets a gauge.
+    ///
+    /// # Errors
+    ///
+    /// Text that is no number.
+    pub fn gauge<'a, I, S, SS, T>(&self, stat: S, val: SS, tags: I) -> DogstatsdResult
+    where
+        I: IntoIterator<Item = T>,
+        S: Into<Cow<'a, str>>,
+        SS: Into<Cow<'a, str>>,
+        T: AsRef<str>,
+    {
+        let (stat, tags) = (stat.into(), Texts::new(tags));
+        each_number(&val.into(), |value| self.named.gauge(&stat, value, &tags))
+    }
+
+    /// Adds a value to a histogram, or several with colons between them.
+    ///
+    /// # Errors
+    ///
+    /// Text that is no number.
+    pub fn histogram<'a, I, S, SS, T>(&self, stat: S, val: SS, tags: I) -> DogstatsdResult
+    where
+        I: IntoIterator<Item = T>,
+        S: Into<Cow<'a, str>>,
+        SS: Into<Cow<'a, str>>,
+        T: AsRef<str>,
+    {
+        let (stat, tags) = (stat.into(), Texts::new(tags));
+        each_number(&val.into(), |value| {
+            self.named.histogram(&stat, value, &tags);
+        })
+    }
+
+    /// Adds a value to a distribution, or several with colons between them.
+    ///
+    /// # Errors
+    ///
+    /// Text that is no number.
+    pub fn distribution<'a, I, S, SS, T>(&self, stat: S, val: SS, tags: I) -> DogstatsdResult
+    where
+        I: IntoIterator<Item = T>,
+        S: Into<Cow<'a, str>>,
+        SS: Into<Cow<'a, str>>,
+        T: AsRef<str>,
+    {
+        let (stat, tags) = (stat.into(), Texts::new(tags));
+        each_number(&val.into(), |value| {
+            self.named.distribution(&stat, value, &tags);
+        })
+    }
+
+    /// Adds a member to a set.
+    ///
+    /// # Errors
+    ///
+    /// None: see [`count`](Client::count).
+    pub fn set<'a, I, S, SS, T>(&self, stat: S, val: SS, tags: I) -> DogstatsdResult
+    where
+        I: IntoIterator<Item = T>,
+        S: Into<Cow<'a, str>>,
+        SS: Into<Cow<'a, str>>,
+        T: AsRef<str>,
+    {
+        self.named.set(&stat.into(), val.into(), Texts::new(tags));
+        Ok(())
+    }
+
+    /// Sends what a check of a service found.
+    ///
+    /// # Errors
+    ///
+    /// None: see [`count`](Client::count).
+    pub fn service_check<'a, I, S, T>(
+        &self,
+        stat: S,
+        val: ServiceStatus,
+        tags: I,
+        options: Option<ServiceCheckOptions<'_>>,
+    ) -> DogstatsdResult
+    where
+        I: IntoIterator<Item = T>,
+        S: Into<Cow<'a, str>>,
+        T: AsRef<str>,
+    {
+        let stat = stat.into();
+        let check = options.unwrap_or_default().check(&stat, val);
+        self.metrics.service_check(&check, Texts::new(tags));
+        Ok(())
+    }
+
+    /// Sends an event.
+    ///
+    /// # Errors
+    ///
+    /// None: see [`count`](Client::count).
+    pub fn event<'a, I, S, SS, T>(&self, title: S, text: SS, tags: I) -> DogstatsdResult
+    where
+        I: IntoIterator<Item = T>,
+        S: Into<Cow<'a, str>>,
+        SS: Into<Cow<'a, str>>,
+        T: AsRef<str>,
+    {
+        self.event_with_options(title, text, tags, None)
+    }
+
+    /// Sends an event with more about it.
+    ///
+    /// # Errors
+    ///
+    /// None: see [`count`](Client::count).
+    pub fn event_with_options<'a, I, S, SS, T>(
+        &self,
+        title: S,
+        text: SS,
+        tags: I,
+        options: Option<EventOptions<'a>>,
+    ) -> DogstatsdResult
+    where
+        I: IntoIterator<Item = T>,
+        S: Into<Cow<'a, str>>,
+        SS: Into<Cow<'a, str>>,
+        T: AsRef<str>,
+    {
+        let (title, text) = (title.into(), text.into());
+        let event = options.unwrap_or_default().event(&title, &text);
+        self.metrics.event(&event, Texts::new(tags));
+        Ok(())
+    }
+}
+
+/// The tags of one call.
+struct Texts<T>(Vec<T>);
+
+impl<T: AsRef<str>> Texts<T> {
+    fn new(tags: impl IntoIterator<Item = T>) -> Self {
+        Self(tags.into_iter().collect())
+    }
+}
+
+impl<T: AsRef<str>> Tags for Texts<T> {
+    fn for_each_tag(&self, mut tag: impl FnMut(&str, Option<&str>)) {
+        self.0.iter().for_each(|text| tag(text.as_ref(), None));
+    }
+}
+
+/// Reads numbers with colons between them.
+fn each_number(text: &str, mut take: impl FnMut(f64)) -> DogstatsdResult {
+    let mut result = Ok(());
+    for part in text.split(':') {
+        // What is no number is counted as dropped where it is taken.
+        let value: f64 = part.parse().unwrap_or(f64::NAN);
+        if !value.is_finite() {
+            result = Err(DogstatsdError::invalid(format!("{part:?} is no number")));
+        }
+        take(value);
+    }
+    result
+}

@@ -1,0 +1,289 @@
+//! What becomes of events: logs, events of spans, failures of spans, and spans of statements.
+
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use datadog_logs::{Level, Record, Value};
+use datadog_trace::SpanEvent;
+use datadog_transport::diagnostics::is_own;
+use tracing_core::{Event, Level as EventLevel, Metadata, Subscriber};
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
+
+use super::fields::{FieldValue, Fields};
+use super::layer::DDTracingLayer;
+use super::open_span::OpenSpan;
+use super::rules::Rule;
+
+/// sqlx 0.9: `sqlx-core/src/logger.rs`. It tells each statement by an event when it is done.
+const SQLX: &str = "sqlx::query";
+
+/// tower-http 0.7: `src/trace/on_response.rs`.
+const RESPONSE: &str = "tower_http::trace::on_response";
+
+impl DDTracingLayer {
+    pub(super) fn take_event<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let metadata = event.metadata();
+        let target = metadata.target();
+        let logged = *metadata.level() <= self.log_level;
+        let fails = self.failing_events && *metadata.level() == EventLevel::ERROR;
+        let tells = target == SQLX || target == RESPONSE;
+        if !(logged || fails || tells || self.span_events) || is_own(target) {
+            return;
+        }
+        let mut fields = Fields::take();
+        event.record(&mut fields.record_as(Rule::of(target)));
+        // What came from the `log` crate says its target in a field.
+        let target = fields.text(&["log.target"]).unwrap_or(target);
+        if !is_own(target) {
+            if fails || tells || self.span_events {
+                self.tell_span(event, &fields, fails, context);
+            }
+            if target == SQLX {
+                self.trace_statement(&fields, context);
+            }
+            if logged {
+                self.write_log(event, target, &fields, context);
+            }
+        }
+        fields.give_back();
+    }
+
+    /// Tells the span of an event what the event says about it.
+    fn tell_span<S>(
+        &self,
+        event: &Event<'_>,
+        fields: &Fields,
+        fails: bool,
+        context: &Context<'_, S>,
+    ) where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let Some(span) = context.event_span(event) else {
+            return;
+        };
+        let mut extensions = span.extensions_mut();
+        let Some(open) = extensions.get_mut::<OpenSpan>() else {
+            return;
+        };
+        if fails {
+            let (kind, message) = failure(fields);
+            open.span.edit(|span| {
+                span.set_failure(kind, message);
+            });
+        }
+        if event.metadata().target() == RESPONSE {
+            open.fields.copy(fields, "http.response.status_code");
+            open.apply();
+        }
+        if self.span_events {
+            open.add_event(|| span_event(event.metadata(), fields));
+        }
+    }
+
+    /// A span for a statement that is done. Nothing says which database it was for.
+    fn trace_statement<S>(&self, fields: &Fields, context: &Context<'_, S>)
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let current = context.lookup_current();
+        let of_orm = current.is_some_and(|span| span.metadata().target().starts_with("sea_orm"));
+        let elapsed = fields.number(&["elapsed_secs"]);
+        let elapsed = elapsed.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let Some(elapsed) = elapsed.filter(|_| !of_orm) else {
+            return;
+        };
+        let end = SystemTime::now();
+        let mut span = self.tracer.trace("sql.query");
+        span.set_type("sql")
+            .set_tag("component", "sqlx")
+            .set_tag("span.kind", "client");
+        if let Some(start) = end.checked_sub(elapsed) {
+            span.set_start_time(start);
+        }
+        // Only the summary of a short statement is told.
+        if let Some(statement) = fields.text(&["db.statement", "summary"]) {
+            span.set_resource(statement.trim().to_owned());
+        }
+        for (field, tag) in [
+            ("rows_returned", "db.row_count"),
+            ("rows_affected", "db.rows_affected"),
+        ] {
+            if let Some(rows) = fields.number(&[field]) {
+                span.set_tag(tag, rows);
+            }
+        }
+        span.finish_at(end);
+    }
+
+    fn write_log<S>(
+        &self,
+        event: &Event<'_>,
+        target: &str,
+        fields: &Fields,
+        context: &Context<'_, S>,
+    ) where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let metadata = event.metadata();
+        // Correlated with the span that the event names, wherever it happens.
+        let named = (!event.is_contextual()).then(|| context.event_span(event));
+        let named = named.flatten();
+        if let Some(span) = &named
+            && let Some(open) = span.extensions().get::<OpenSpan>()
+        {
+            open.span.activate();
+        }
+        let message = fields.text(&["message"]).unwrap_or(metadata.name());
+        let mut record = self
+            .logs
+            .log(level(*metadata.level()), message)
+            .with("logger.name", target);
+        record = with_place(record, metadata, target, fields);
+        for span in context
+            .event_scope(event)
+            .into_iter()
+            .flat_map(|scope| scope.from_root())
+        {
+            if let Some(open) = span.extensions().get::<OpenSpan>() {
+                record = with_fields(record, &open.fields);
+            }
+        }
+        record = with_fields(record, fields);
+        drop(record);
+        if let Some(span) = &named
+            && let Some(open) = span.extensions().get::<OpenSpan>()
+        {
+            open.span.deactivate();
+        }
+    }
+}
+
+/// What an event of level error says: the kind of the error and a message.
+fn failure(fields: &Fields) -> (&str, &str) {
+    match &fields.error {
+        Some(report) => (&report.kind, &report.message),
+        None => (
+            fields.text(&["exception.type"]).unwrap_or_default(),
+            fields
+                .text(&["exception.message", "error", "err", "message"])
+                .unwrap_or_default(),
+        ),
+    }
+}
+
+fn level(level: EventLevel) -> Level {
+    match level {
+        EventLevel::ERROR => Level::Error,
+        EventLevel::WARN => Level::Warning,
+        EventLevel::INFO => Level::Info,
+        _ => Level::Debug,
+    }
+}
+
+/// Adds where the event stands in the source, and on which thread.
+fn with_place(
+    mut record: Record,
+    metadata: &Metadata<'_>,
+    target: &str,
+    fields: &Fields,
+) -> Record {
+    let from_log = fields.get("log.target").is_some();
+    let module = match from_log {
+        true => fields.text(&["log.module_path"]),
+        false => metadata.module_path(),
+    };
+    let file = match from_log {
+        true => fields.text(&["log.file"]),
+        false => metadata.file(),
+    };
+    let line = match from_log {
+        true => fields.number(&["log.line"]).map(|line| line as u32),
+        false => metadata.line(),
+    };
+    if let Some(module) = module.filter(|module| *module != target) {
+        record = record.with("code.namespace", module);
+    }
+    if let Some(file) = file {
+        record = record.with("code.file.path", file);
+    }
+    if let Some(line) = line {
+        record = record.with("code.line.number", line);
+    }
+    match thread::current().name() {
+        Some(name) => record.with("logger.thread_name", name),
+        None => record,
+    }
+}
+
+/// Adds fields as attributes, and an error by Datadog's standard names.
+fn with_fields(mut record: Record, fields: &Fields) -> Record {
+    for (key, value) in fields.iter() {
+        record = match key {
+            "message" => record,
+            "error" | "err" if matches!(value, FieldValue::Text(_)) => {
+                record.with("error.message", attribute(value))
+            }
+            "exception.message" => record.with("error.message", attribute(value)),
+            "exception.type" => record.with("error.kind", attribute(value)),
+            "exception.stacktrace" => record.with("error.stack", attribute(value)),
+            key if ["log.", "dd.", "otel."]
+                .iter()
+                .any(|own| key.starts_with(own)) =>
+            {
+                record
+            }
+            key => record.with(key, attribute(value)),
+        };
+    }
+    if let Some(report) = &fields.error {
+        record = record
+            .with("error.kind", &report.kind)
+            .with("error.message", &report.message);
+        if let Some(stack) = report.stack.as_ref().filter(|stack| !stack.has_backtrace()) {
+            record = record.with("error.stack", stack.to_string());
+        }
+    }
+    record
+}
+
+fn attribute(value: FieldValue<'_>) -> Value<'_> {
+    match value {
+        FieldValue::Text(text) => text.into(),
+        FieldValue::Int(number) => number.into(),
+        FieldValue::UInt(number) => number.into(),
+        FieldValue::Float(number) => number.into(),
+        FieldValue::Bool(truth) => truth.into(),
+    }
+}
+
+fn span_event(metadata: &'static Metadata<'static>, fields: &Fields) -> SpanEvent {
+    let mut event = match fields.text(&["message"]) {
+        Some(message) => SpanEvent::new(message.to_owned()),
+        None => SpanEvent::new(metadata.name()),
+    };
+    event = event
+        .attribute("level", metadata.level().as_str())
+        .attribute("target", metadata.target());
+    for (key, value) in fields.iter().filter(|(key, _)| *key != "message") {
+        event = match value {
+            FieldValue::Text(text) => event.attribute(key, text.to_owned()),
+            FieldValue::Int(number) => event.attribute(key, number),
+            FieldValue::UInt(number) => match i64::try_from(number) {
+                Ok(number) => event.attribute(key, number),
+                Err(_) => event.attribute(key, number as f64),
+            },
+            FieldValue::Float(number) => event.attribute(key, number),
+            FieldValue::Bool(truth) => event.attribute(key, truth),
+        };
+    }
+    if let Some(report) = &fields.error {
+        event = event
+            .attribute("exception.type", report.kind.clone())
+            .attribute("exception.message", report.message.clone());
+    }
+    event
+}

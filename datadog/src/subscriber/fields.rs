@@ -1,0 +1,314 @@
+//! Fields of spans and events, with the types that they were recorded with.
+
+use std::cell::RefCell;
+use std::error::Error;
+use std::fmt::{self, Write as _};
+
+use datadog_transport::ErrorReport;
+use tracing_core::Field;
+use tracing_core::field::Visit;
+
+use super::rules::Rule;
+
+/// The most fields that are kept of a span or an event.
+const MOST_FIELDS: usize = 256;
+
+/// The most memory that a thread keeps for fields to come: so many, none of them larger than so many bytes.
+const MOST_FREE: usize = 64;
+const FREE_BYTES: usize = 4_096;
+
+thread_local! {
+    static FREE: RefCell<Vec<Fields>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The fields of one span or event. Texts share one buffer, so that fields which are used again take no memory.
+#[derive(Debug, Default)]
+pub(super) struct Fields {
+    buffer: String,
+    list: Vec<(&'static str, Stored)>,
+    /// Whether a name among them is one of OpenTelemetry's or of Datadog's that means more than a tag.
+    pub(super) has_meaning: bool,
+    /// Of a field that is an error value.
+    pub(super) error: Option<ErrorReport>,
+}
+
+/// The value of a field; a text by where it stands in the buffer.
+#[derive(Clone, Copy, Debug)]
+enum Stored {
+    Text(usize, usize),
+    Int(i64),
+    UInt(u64),
+    Float(f64),
+    Bool(bool),
+}
+
+/// The value of a field.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum FieldValue<'a> {
+    Text(&'a str),
+    Int(i64),
+    UInt(u64),
+    Float(f64),
+    Bool(bool),
+}
+
+impl Fields {
+    /// No fields, with memory that was used before if there is some.
+    pub(super) fn take() -> Self {
+        FREE.try_with(|free| free.try_borrow_mut().ok()?.pop())
+            .ok()
+            .flatten()
+            .unwrap_or_default()
+    }
+
+    /// Keeps the memory for others.
+    pub(super) fn give_back(mut self) {
+        let bytes = self.buffer.capacity() + self.list.capacity() * size_of::<(&str, Stored)>();
+        if bytes > FREE_BYTES {
+            return;
+        }
+        self.buffer.clear();
+        self.list.clear();
+        self.has_meaning = false;
+        self.error = None;
+        let _ = FREE.try_with(|free| {
+            if let Ok(mut free) = free.try_borrow_mut()
+                && free.len() < MOST_FREE
+            {
+                free.push(self);
+            }
+        });
+    }
+
+    /// Takes what is recorded, under the names that `rule` gives.
+    pub(super) fn record_as(&mut self, rule: Option<&'static Rule>) -> Recording<'_> {
+        Recording { fields: self, rule }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty() && self.error.is_none()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, FieldValue<'_>)> {
+        self.list
+            .iter()
+            .map(|(key, stored)| (*key, self.value(*stored)))
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<FieldValue<'_>> {
+        let (_, stored) = self.list.iter().find(|(known, _)| *known == key)?;
+        Some(self.value(*stored))
+    }
+
+    /// The text of the first of these fields that there is. Empty ones are as good as none.
+    pub(super) fn text(&self, keys: &[&str]) -> Option<&str> {
+        keys.iter().find_map(|key| match self.get(key) {
+            Some(FieldValue::Text(text)) if !text.is_empty() => Some(text),
+            _ => None,
+        })
+    }
+
+    /// The number of the first of these fields that there is.
+    pub(super) fn number(&self, keys: &[&str]) -> Option<f64> {
+        keys.iter().find_map(|key| match self.get(key)? {
+            FieldValue::Int(number) => Some(number as f64),
+            FieldValue::UInt(number) => Some(number as f64),
+            FieldValue::Float(number) => Some(number),
+            FieldValue::Text(text) => text.parse().ok(),
+            FieldValue::Bool(_) => None,
+        })
+    }
+
+    /// Takes the fields of another.
+    pub(super) fn extend(&mut self, other: &mut Self) {
+        for (key, stored) in other.list.iter() {
+            self.put(key, other.value(*stored));
+        }
+        self.has_meaning |= other.has_meaning;
+        if other.error.is_some() {
+            self.error = other.error.take();
+        }
+    }
+
+    /// Takes one field of another.
+    pub(super) fn copy(&mut self, other: &Self, key: &'static str) {
+        if let Some(value) = other.get(key) {
+            self.put(key, value);
+        }
+    }
+
+    fn put(&mut self, key: &'static str, value: FieldValue<'_>) {
+        match value {
+            FieldValue::Text(text) => self.set_text(key, |buffer| buffer.push_str(text)),
+            FieldValue::Int(number) => self.set(key, Stored::Int(number)),
+            FieldValue::UInt(number) => self.set(key, Stored::UInt(number)),
+            FieldValue::Float(number) => self.set(key, Stored::Float(number)),
+            FieldValue::Bool(truth) => self.set(key, Stored::Bool(truth)),
+        }
+    }
+
+    fn value(&self, stored: Stored) -> FieldValue<'_> {
+        match stored {
+            Stored::Text(start, end) => {
+                FieldValue::Text(self.buffer.get(start..end).unwrap_or_default())
+            }
+            Stored::Int(number) => FieldValue::Int(number),
+            Stored::UInt(number) => FieldValue::UInt(number),
+            Stored::Float(number) => FieldValue::Float(number),
+            Stored::Bool(truth) => FieldValue::Bool(truth),
+        }
+    }
+
+    /// Sets a field. A later value replaces an earlier one.
+    fn set(&mut self, key: &'static str, stored: Stored) {
+        self.has_meaning |= has_meaning(key);
+        let room = self.list.len() < MOST_FIELDS;
+        match self.list.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, known)) => *known = stored,
+            None if room => self.list.push((key, stored)),
+            None => {}
+        }
+    }
+
+    /// Takes a text out of the buffer, so that a field that changes all the time does not make it grow.
+    fn remove_text(&mut self, key: &'static str) {
+        let known = self.list.iter_mut().find(|(known, _)| *known == key);
+        let Some((_, stored @ Stored::Text(..))) = known else {
+            return;
+        };
+        let Stored::Text(start, end) = std::mem::replace(stored, Stored::Text(0, 0)) else {
+            return;
+        };
+        self.buffer.drain(start..end);
+        for (_, other) in &mut self.list {
+            if let Stored::Text(other_start, other_end) = other
+                && *other_start >= end
+            {
+                *other_start -= end - start;
+                *other_end -= end - start;
+            }
+        }
+    }
+
+    fn set_text(&mut self, key: &'static str, write: impl FnOnce(&mut String)) {
+        self.remove_text(key);
+        let start = self.buffer.len();
+        write(&mut self.buffer);
+        self.set(key, Stored::Text(start, self.buffer.len()));
+    }
+}
+
+/// Whether the mapping has to look at spans with such a field.
+fn has_meaning(key: &str) -> bool {
+    let group = key.split('.').next().unwrap_or(key);
+    matches!(
+        group,
+        "http"
+            | "db"
+            | "messaging"
+            | "rpc"
+            | "graphql"
+            | "faas"
+            | "otel"
+            | "dd"
+            | "exception"
+            | "error"
+            | "err"
+            | "operation"
+            | "url"
+            | "span"
+            | "service"
+            | "resource"
+    )
+}
+
+/// Takes what a span or an event records.
+pub(super) struct Recording<'f> {
+    fields: &'f mut Fields,
+    rule: Option<&'static Rule>,
+}
+
+impl Recording<'_> {
+    fn key(&self, field: &Field) -> &'static str {
+        match self.rule {
+            Some(rule) => rule.key(field.name()),
+            None => field.name(),
+        }
+    }
+}
+
+impl Visit for Recording<'_> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.fields.set(self.key(field), Stored::Float(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.fields.set(self.key(field), Stored::Int(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.fields.set(self.key(field), Stored::UInt(value));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.fields.set(self.key(field), Stored::Bool(value));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let key = self.key(field);
+        self.fields.set_text(key, |buffer| buffer.push_str(value));
+    }
+
+    fn record_error(&mut self, _field: &Field, value: &(dyn Error + 'static)) {
+        self.fields.has_meaning = true;
+        self.fields.error = Some(ErrorReport::of(value));
+    }
+
+    /// Also what was recorded with `%`, and whole numbers of 128 bits.
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let key = self.key(field);
+        // An error means that a value of the program's gave up; what it wrote before stays.
+        self.fields.set_text(key, |buffer| {
+            let _ = write!(buffer, "{value:?}");
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_counts_and_takes_the_place_of_the_one_before() {
+        let mut fields = Fields::default();
+        fields.put("a", FieldValue::Text("first"));
+        fields.put("b", FieldValue::Text("stays"));
+        fields.put("c", FieldValue::Int(-1));
+        for number in 0..10_000 {
+            fields.put("a", FieldValue::Text(&number.to_string()));
+        }
+        fields.put("c", FieldValue::Bool(true));
+        assert_eq!(fields.buffer, "stays9999");
+        let all: Vec<_> = fields.iter().collect();
+        let expected = [
+            ("a", FieldValue::Text("9999")),
+            ("b", FieldValue::Text("stays")),
+            ("c", FieldValue::Bool(true)),
+        ];
+        assert_eq!(all, expected);
+        assert!(!fields.has_meaning);
+        fields.put("http.route", FieldValue::Text("/"));
+        assert!(fields.has_meaning);
+    }
+
+    #[test]
+    fn there_is_a_most() {
+        let mut fields = Fields::default();
+        for number in 0..2 * MOST_FIELDS {
+            fields.put(format!("key{number}").leak(), FieldValue::Int(1));
+        }
+        fields.put("key0", FieldValue::Text("known"));
+        assert_eq!(fields.iter().count(), MOST_FIELDS);
+        assert_eq!(fields.text(&["none", "key0"]), Some("known"));
+    }
+}

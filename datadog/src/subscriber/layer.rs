@@ -1,0 +1,216 @@
+//! The layer.
+
+use std::fmt;
+
+use datadog_logs::Logs;
+use datadog_trace::{DetachedSpan, Parent, SpanContext, SpanLink, Tracer};
+use datadog_transport::on_worker;
+use tracing_core::span::{Attributes, Id, Record};
+use tracing_core::{Event, LevelFilter, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
+
+use super::fields::Fields;
+use super::open_span::OpenSpan;
+use super::rules::{Rule, is_inner_life};
+use crate::DDClient;
+
+/// A layer for subscribers of the `tracing` crate: its spans become spans of the client, its events become logs.
+///
+/// Made by [`DDClient::tracing_layer`]. It may outlive the client, and then drops what it gets.
+///
+/// ```
+/// use tracing_subscriber::prelude::*;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let agent = datadog_local_agent::LocalAgent::start()?;
+/// # let config = datadog::DDConfig::builder().environment([("", "")]).agent_url(agent.url())
+/// #     .logs_direct_submission_url(agent.url()).api_key("0123456789abcdef0123456789abcdef").build()?;
+/// let client = datadog::DDClient::new(config)?;
+/// let subscriber = tracing_subscriber::registry().with(client.tracing_layer());
+/// // Or `.init()`, for the whole program.
+/// tracing::subscriber::with_default(subscriber, || {
+///     let _span = tracing::info_span!("cart.checkout", cart.items = 3).entered();
+///     tracing::info!(amount = 12.5, "paid"); // a log with the ids of the span
+/// });
+/// # client.flush(std::time::Duration::from_secs(5));
+/// # assert_eq!(agent.spans()[0].metrics["cart.items"], 3.0);
+/// # assert_eq!(agent.logs()[0].message, "paid");
+/// # Ok(()) }
+/// ```
+///
+/// # Spans
+///
+/// Parents are right across threads and `.await`, and spans of both kinds mix: a span of `tracing` that is entered is the
+/// active one for [`DDClient::trace`], and the other way round. A span is sent when its last handle is gone, which
+/// may be later than its last exit. `follows_from` becomes a link.
+///
+/// Fields become tags of their types. Those with names of OpenTelemetry's conventions (`http.*`, `db.*`, `messaging.*`,
+/// `rpc.*`, `graphql.*`, `faas.*`, `otel.kind`, `otel.name`, `otel.status_code`, `otel.status_message`,
+/// `exception.*`) also decide about the span's name, resource, type and failure, by the rules of the Datadog Agent;
+/// `dd.name`, `dd.resource`, `dd.service` and `dd.type` beat them. The spans of `tower-http`, poem, warp, mysql_async,
+/// fred, sea-orm, clickhouse and the AWS SDK are understood as they are, and statements of `sqlx`, which tells them by
+/// events, become spans. A field `error` or `err` marks the span as failed. The values of URL queries are not
+/// sent.
+///
+/// Spans of protocols and runtimes such as `h2` and `tokio` are left out.
+///
+/// # Filters
+///
+/// The layer takes what the subscriber has enabled. Give it a filter of its own with
+/// [`with_filter`](Layer::with_filter); a filter of the whole subscriber, such as an `EnvFilter` of `info`, takes spans
+/// of libraries away that are on level debug: those of `tower-http`, and all that `sqlx` tells.
+pub struct DDTracingLayer {
+    pub(super) tracer: Tracer,
+    pub(super) logs: Logs,
+    pub(super) log_level: LevelFilter,
+    pub(super) span_events: bool,
+    pub(super) failing_events: bool,
+}
+
+impl DDClient {
+    /// A layer for subscribers of the `tracing` crate.
+    pub fn tracing_layer(&self) -> DDTracingLayer {
+        DDTracingLayer {
+            tracer: self.inner.tracer.clone(),
+            logs: self.inner.logs.clone(),
+            log_level: LevelFilter::INFO,
+            span_events: false,
+            failing_events: true,
+        }
+    }
+}
+
+impl DDTracingLayer {
+    /// Sends events up to `level` as logs, with the fields of the spans around them. Default: info. What this client
+    /// says about itself is never sent.
+    #[must_use]
+    pub fn log_level(mut self, level: LevelFilter) -> Self {
+        self.log_level = level;
+        self
+    }
+
+    /// Whether events are kept within their spans, up to 128 a span. Default: no, as there are logs.
+    #[must_use]
+    pub fn span_events(mut self, kept: bool) -> Self {
+        self.span_events = kept;
+        self
+    }
+
+    /// Whether an event of level error marks its span as failed. Default: yes.
+    #[must_use]
+    pub fn errors_fail_spans(mut self, fail: bool) -> Self {
+        self.failing_events = fail;
+        self
+    }
+
+    fn start<S>(&self, attributes: &Attributes<'_>, context: &Context<'_, S>) -> DetachedSpan
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let name = attributes.metadata().name();
+        if attributes.is_contextual() {
+            return self.tracer.trace_detached(Parent::Active, name);
+        }
+        let parent = attributes.parent();
+        match parent.and_then(|parent| span_context(parent, context)) {
+            Some(parent) => self.tracer.trace_detached(Parent::Of(&parent), name),
+            None => self.tracer.trace_detached(Parent::Root, name),
+        }
+    }
+}
+
+/// The Datadog span of a span, or of the nearest one above it that has one.
+fn span_context<S>(id: &Id, context: &Context<'_, S>) -> Option<SpanContext>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    context.span_scope(id)?.find_map(|span| {
+        let extensions = span.extensions();
+        extensions.get::<OpenSpan>()?.span.context()
+    })
+}
+
+impl<S> Layer<S> for DDTracingLayer
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let metadata = attributes.metadata();
+        if is_inner_life(metadata.target()) || on_worker() {
+            return;
+        }
+        let rule = Rule::of(metadata.target());
+        let mut fields = Fields::take();
+        attributes.record(&mut fields.record_as(rule));
+        let span = self.start(attributes, &context);
+        let open = OpenSpan::new(span, metadata, rule, fields);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().replace(open);
+        }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        // Read without the lock: a value may say something about itself while it is read.
+        let rule = Rule::of(span.metadata().target());
+        let mut recorded = Fields::take();
+        values.record(&mut recorded.record_as(rule));
+        if let Some(open) = span.extensions_mut().get_mut::<OpenSpan>() {
+            open.fields.extend(&mut recorded);
+            open.apply();
+        }
+        recorded.give_back();
+    }
+
+    fn on_follows_from(&self, id: &Id, follows: &Id, context: Context<'_, S>) {
+        let Some(followed) = span_context(follows, &context) else {
+            return;
+        };
+        if let Some(span) = context.span(id)
+            && let Some(open) = span.extensions_mut().get_mut::<OpenSpan>()
+        {
+            open.link_to(&SpanLink::to(&followed));
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        self.take_event(event, &context);
+    }
+
+    fn on_enter(&self, id: &Id, context: Context<'_, S>) {
+        if let Some(span) = context.span(id)
+            && let Some(open) = span.extensions().get::<OpenSpan>()
+        {
+            open.span.activate();
+        }
+    }
+
+    fn on_exit(&self, id: &Id, context: Context<'_, S>) {
+        if let Some(span) = context.span(id)
+            && let Some(open) = span.extensions().get::<OpenSpan>()
+        {
+            open.span.deactivate();
+        }
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        let open = context
+            .span(&id)
+            .and_then(|span| span.extensions_mut().remove::<OpenSpan>());
+        if let Some(open) = open {
+            open.close();
+        }
+    }
+}
+
+impl fmt::Debug for DDTracingLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DDTracingLayer")
+            .field("log_level", &self.log_level)
+            .field("span_events", &self.span_events)
+            .field("failing_events", &self.failing_events)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,436 @@
+//! What the fields of a span mean: its name, resource, type, service and tags, by the rules that the agent has for
+//! OpenTelemetry's spans (datadog-agent: `pkg/trace/traceutil/otel_util.go`,
+//! `pkg/opentelemetry-mapping-go/otlp/attributes/semconv.go`).
+
+use std::borrow::Cow;
+
+use datadog_trace::{Span, SpanKind};
+
+use super::fields::{FieldValue, Fields};
+use super::rules::Rule;
+
+const METHOD: &[&str] = &["http.request.method", "http.method"];
+const STATUS: &[&str] = &["http.response.status_code", "http.status_code"];
+const DB_SYSTEM: &[&str] = &["db.system.name", "db.system"];
+const DB_TEXT: &[&str] = &["db.query.text", "db.statement"];
+const DESTINATION: &[&str] = &["messaging.destination.name", "messaging.destination"];
+const OPERATION: &[&str] = &[
+    "messaging.operation.type",
+    "messaging.operation.name",
+    "messaging.operation",
+];
+const HOST: &[&str] = &["server.address", "net.peer.name", "net.peer.ip"];
+const PORT: &[&str] = &["server.port", "net.peer.port"];
+
+/// What is put in place of the query of a URL, as in Datadog's libraries.
+const HIDDEN: &str = "?<redacted>";
+
+/// Writes the fields of a span.
+pub(super) fn apply(span: &mut Span, name: &'static str, rule: Option<&Rule>, fields: &Fields) {
+    if rule.is_none() && !fields.has_meaning {
+        for (key, value) in fields.iter() {
+            tag(span, key, value);
+        }
+        return;
+    }
+    let meaning = Meaning::new(name, rule, fields);
+    meaning.write_tags(span);
+    meaning.write_identity(span);
+    meaning.write_failure(span);
+}
+
+/// Sets a tag of the field's type.
+fn tag(span: &mut Span, key: &'static str, value: FieldValue<'_>) {
+    match value {
+        FieldValue::Text(text) => span.set_tag(key, text),
+        FieldValue::Int(number) => span.set_tag(key, number),
+        FieldValue::UInt(number) => span.set_tag(key, number),
+        FieldValue::Float(number) => span.set_tag(key, number),
+        FieldValue::Bool(truth) => span.set_tag(key, truth),
+    };
+}
+
+/// The fields of a span, with what decides how they are read.
+struct Meaning<'a> {
+    name: &'static str,
+    rule: Option<&'a Rule>,
+    fields: &'a Fields,
+    kind: Option<SpanKind>,
+    method: Option<&'a str>,
+    db_system: Option<&'a str>,
+}
+
+impl<'a> Meaning<'a> {
+    fn new(name: &'static str, rule: Option<&'a Rule>, fields: &'a Fields) -> Self {
+        let kind = fields.text(&["otel.kind", "span.kind"]).and_then(kind_of);
+        let db_system = fields.text(DB_SYSTEM);
+        Self {
+            name,
+            rule,
+            fields,
+            kind: kind.or_else(|| rule.and_then(|rule| rule.kind)),
+            method: fields.text(METHOD),
+            db_system: db_system.or_else(|| rule.and_then(|rule| rule.db_system)),
+        }
+    }
+
+    /// What the span tells another process, or is told by one.
+    fn is_client(&self) -> bool {
+        self.kind == Some(SpanKind::Client)
+    }
+
+    fn is_server(&self) -> bool {
+        self.kind == Some(SpanKind::Server)
+    }
+
+    fn write_tags(&self, span: &mut Span) {
+        for (key, value) in self.fields.iter() {
+            match key {
+                // What they mean is written elsewhere.
+                "otel.kind"
+                | "span.kind"
+                | "otel.name"
+                | "otel.status_code"
+                | "otel.status_message"
+                | "otel.status_description"
+                | "error"
+                | "err"
+                | "exception.message"
+                | "exception.type"
+                | "exception.stacktrace"
+                | "operation.name"
+                | "resource.name"
+                | "service.name"
+                | "span.type" => {}
+                key if key.starts_with("dd.") => {}
+                "url.full" | "http.url" | "url.path" | "http.target" => {
+                    if let FieldValue::Text(url) = value {
+                        span.set_tag(tag_name(key), &*without_query(url));
+                    }
+                }
+                "http.response.status_code" | "http.status_code" => {
+                    if let Some(status) = self.fields.number(&[key]) {
+                        span.set_tag("http.status_code", status.to_string());
+                    }
+                }
+                key => tag(span, tag_name(key), value),
+            }
+        }
+        if let Some(kind) = self.kind {
+            span.set_kind(kind);
+        }
+        if let Some(rule) = self.rule {
+            span.set_tag("component", rule.component);
+        }
+        if let Some(system) = self.db_system {
+            span.set_tag("db.system", system);
+        }
+        if self.is_client() {
+            if let Some(host) = self.fields.text(HOST) {
+                span.set_tag("out.host", host);
+            }
+            if let Some(port) = self.fields.number(PORT) {
+                span.set_tag("network.destination.port", port);
+            }
+        }
+    }
+
+    fn write_identity(&self, span: &mut Span) {
+        if let Some(service) = self.fields.text(&["dd.service", "service.name"]) {
+            span.set_service(service);
+        }
+        let name = self
+            .fields
+            .text(&["dd.name", "dd.operation", "operation.name"]);
+        match name {
+            Some(name) => _ = span.set_name(name.to_owned()),
+            None => {
+                if let Some(name) = self.operation() {
+                    span.set_name(name);
+                }
+            }
+        }
+        let resource = self.fields.text(&["dd.resource", "resource.name"]);
+        let resource = resource.map(|resource| Cow::Owned(resource.to_owned()));
+        if let Some(resource) = resource.or_else(|| self.resource()) {
+            span.set_resource(resource);
+        }
+        let span_type = self.fields.text(&["dd.type", "dd.span_type", "span.type"]);
+        let span_type = span_type.map(|span_type| Cow::Owned(span_type.to_owned()));
+        if let Some(span_type) = span_type.or_else(|| self.span_type().map(Cow::Borrowed)) {
+            span.set_type(span_type);
+        }
+    }
+
+    /// The name of the operation, where a convention says one.
+    fn operation(&self) -> Option<Cow<'static, str>> {
+        let fields = self.fields;
+        if self.method.is_some() && self.is_server() {
+            return Some("http.server.request".into());
+        }
+        if self.method.is_some() && self.is_client() {
+            return Some("http.client.request".into());
+        }
+        if let Some(system) = self.db_system.filter(|_| self.is_client()) {
+            return Some(lowered(system, ".query").into());
+        }
+        if let (Some(system), Some(operation), Some(_)) = (
+            fields.text(&["messaging.system"]),
+            fields.text(OPERATION),
+            self.kind,
+        ) {
+            return Some(lowered(system, &format!(".{operation}")).into());
+        }
+        if let Some(system) = fields.text(&["rpc.system", "rpc.system.name"]) {
+            return self.rpc(system).map(Cow::Owned);
+        }
+        if self.is_client()
+            && let (Some(provider), Some(function)) = (
+                fields.text(&["faas.invoked_provider"]),
+                fields.text(&["faas.invoked_name"]),
+            )
+        {
+            return Some(lowered(provider, &format!(".{function}.invoke")).into());
+        }
+        if self.is_server()
+            && let Some(trigger) = fields.text(&["faas.trigger"])
+        {
+            return Some(lowered(trigger, ".invoke").into());
+        }
+        let graphql = fields.text(&["graphql.operation.type"]);
+        graphql.map(|_| "graphql.server.request".into())
+    }
+
+    fn rpc(&self, system: &str) -> Option<String> {
+        if system == "aws-api" && self.is_client() {
+            let service = self.fields.text(&["rpc.service"]);
+            return Some(match service {
+                Some(service) => format!("aws.{}.request", service.to_lowercase()),
+                None => "aws.client.request".to_owned(),
+            });
+        }
+        let side = match self.kind? {
+            SpanKind::Client => "client",
+            SpanKind::Server => "server",
+            _ => return None,
+        };
+        Some(lowered(system, &format!(".{side}.request")))
+    }
+
+    /// What was worked on, where a convention says so.
+    fn resource(&self) -> Option<Cow<'static, str>> {
+        let fields = self.fields;
+        if let Some(method) = self.method {
+            let method = if method == "_OTHER" { "HTTP" } else { method };
+            return Some(match self.route() {
+                Some(route) => format!("{method} {route}").into(),
+                None => method.to_owned().into(),
+            });
+        }
+        if let Some(operation) = fields.text(OPERATION) {
+            return Some(with_object(operation, fields.text(DESTINATION)));
+        }
+        if let Some(method) = fields.text(&["rpc.method"]) {
+            return Some(with_object(method, fields.text(&["rpc.service"])));
+        }
+        if let Some(operation) = fields.text(&["graphql.operation.type"]) {
+            return Some(with_object(
+                operation,
+                fields.text(&["graphql.operation.name"]),
+            ));
+        }
+        let of_database = self.db_system.and_then(|_| {
+            fields
+                .text(DB_TEXT)
+                .or_else(|| fields.text(&["db.query.summary", "db.operation.name"]))
+        });
+        let text = of_database.or_else(|| fields.text(&["otel.name"]));
+        match text {
+            Some(text) => Some(text.to_owned().into()),
+            // The operation has another name than the span; the resource is the span.
+            None => self.operation().map(|_| self.name.into()),
+        }
+    }
+
+    /// The route of a request; of a server that says no route, the path without what looks like an id.
+    fn route(&self) -> Option<Cow<'_, str>> {
+        if self.is_client() {
+            return self.fields.text(&["url.template"]).map(Cow::Borrowed);
+        }
+        if let Some(route) = self.fields.text(&["http.route"]) {
+            return Some(Cow::Borrowed(route));
+        }
+        let url = self
+            .rule
+            .and_then(|_| self.fields.text(&["url.full", "url.path"]))?;
+        Some(Cow::Owned(without_ids(path_of(url))))
+    }
+
+    fn span_type(&self) -> Option<&'static str> {
+        match self.kind {
+            Some(SpanKind::Server) => Some("web"),
+            Some(SpanKind::Client) => Some(self.db_system.map_or("http", db_type)),
+            Some(_) => Some("custom"),
+            None => None,
+        }
+    }
+
+    fn write_failure(&self, span: &mut Span) {
+        let fields = self.fields;
+        if let Some(report) = &fields.error {
+            span.set_failure(&report.kind, &report.message);
+            if let Some(stack) = report.stack.as_ref().filter(|stack| !stack.has_backtrace()) {
+                span.set_tag("error.stack", stack.to_string());
+            }
+        }
+        let said = fields.text(&["exception.message", "error", "err"]);
+        let flagged = fields.get("error") == Some(FieldValue::Bool(true));
+        let status = fields.text(&["otel.status_code"]);
+        let status_failed = status.is_some_and(|status| status.eq_ignore_ascii_case("error"));
+        if said.is_some() || flagged || status_failed {
+            let described = fields.text(&["otel.status_message", "otel.status_description"]);
+            let message = said.or(described).unwrap_or_default();
+            span.set_failure(
+                fields.text(&["exception.type"]).unwrap_or_default(),
+                message,
+            );
+        }
+        if let Some(stack) = fields.text(&["exception.stacktrace"]) {
+            span.set_tag("error.stack", stack);
+        }
+        // What OpenTelemetry's conventions for HTTP say of the status of spans.
+        let limit = if self.is_client() { 400.0 } else { 500.0 };
+        if let Some(status) = fields.number(STATUS).filter(|status| *status >= limit)
+            && self.kind.is_some()
+        {
+            span.set_failure("", "").set_tag("error.status", status);
+        }
+    }
+}
+
+fn kind_of(text: &str) -> Option<SpanKind> {
+    let kinds = [
+        SpanKind::Internal,
+        SpanKind::Server,
+        SpanKind::Client,
+        SpanKind::Producer,
+        SpanKind::Consumer,
+    ];
+    kinds
+        .into_iter()
+        .find(|kind| kind.as_str().eq_ignore_ascii_case(text))
+}
+
+/// Datadog's names for OpenTelemetry's (`HTTPMappings`).
+fn tag_name(key: &'static str) -> &'static str {
+    match key {
+        "client.address" => "http.client_ip",
+        "http.request.method" => "http.method",
+        "http.request.body.size" => "http.request.content_length",
+        "http.response.body.size" => "http.response.content_length",
+        "http.request.header.referrer" => "http.referrer",
+        "network.protocol.version" => "http.version",
+        "server.address" => "http.server_name",
+        "url.full" => "http.url",
+        "user_agent.original" => "http.useragent",
+        "db.namespace" => "db.name",
+        "db.operation.name" => "db.operation",
+        "db.query.text" => "db.statement",
+        "db.response.returned_rows" => "db.row_count",
+        key => key,
+    }
+}
+
+/// The type of spans that ask a database.
+pub(super) fn db_type(system: &str) -> &'static str {
+    match system.to_ascii_lowercase().as_str() {
+        "redis" => "redis",
+        "memcached" => "memcached",
+        "mongodb" => "mongodb",
+        "elasticsearch" => "elasticsearch",
+        "opensearch" => "opensearch",
+        "cassandra" => "cassandra",
+        "mysql"
+        | "mariadb"
+        | "postgresql"
+        | "postgres"
+        | "sqlite"
+        | "mssql"
+        | "microsoft.sql_server"
+        | "oracle"
+        | "oracle.db"
+        | "db2"
+        | "cockroachdb"
+        | "clickhouse"
+        | "redshift"
+        | "snowflake"
+        | "teradata"
+        | "hive"
+        | "other_sql" => "sql",
+        _ => "db",
+    }
+}
+
+fn lowered(text: &str, rest: &str) -> String {
+    let mut name = text.to_lowercase();
+    name.push_str(rest);
+    name
+}
+
+fn with_object(verb: &str, object: Option<&str>) -> Cow<'static, str> {
+    match object {
+        Some(object) => format!("{verb} {object}").into(),
+        None => verb.to_owned().into(),
+    }
+}
+
+/// A URL without the values that its query may bring.
+fn without_query(url: &str) -> Cow<'_, str> {
+    match url.split_once('?') {
+        Some((before, _)) => Cow::Owned(format!("{before}{HIDDEN}")),
+        None => Cow::Borrowed(url),
+    }
+}
+
+/// The path of a URL, or of what is a path already.
+fn path_of(url: &str) -> &str {
+    let path = match url.split_once("://") {
+        Some((_, rest)) => rest.find('/').map_or("/", |start| &rest[start..]),
+        None => url,
+    };
+    path.split(['?', '#']).next().unwrap_or(path)
+}
+
+/// A path whose parts with digits are replaced: there are too many different ones.
+fn without_ids(path: &str) -> String {
+    let part = |part| {
+        let is_id = str::bytes(part).any(|byte| byte.is_ascii_digit());
+        if is_id { "?" } else { part }
+    };
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_lose_their_queries_and_paths_their_ids() {
+        assert_eq!(without_query("/a?b=secret#c"), "/a?<redacted>");
+        assert_eq!(without_query("http://h/a"), "http://h/a");
+        assert_eq!(path_of("http://host:80/a/b?c"), "/a/b");
+        assert_eq!(path_of("http://host"), "/");
+        assert_eq!(path_of("/a/b#c"), "/a/b");
+        assert_eq!(
+            without_ids("/users/42/carts/a-1f/items"),
+            "/users/?/carts/?/items"
+        );
+    }
+
+    #[test]
+    fn kinds_are_read_in_any_case() {
+        assert_eq!(kind_of("SERVER"), Some(SpanKind::Server));
+        assert_eq!(kind_of("Consumer"), Some(SpanKind::Consumer));
+        assert_eq!(kind_of("serve"), None);
+    }
+}

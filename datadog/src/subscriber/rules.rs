@@ -1,0 +1,157 @@
+//! Libraries whose spans have names of their own for what OpenTelemetry has names for.
+
+use datadog_trace::SpanKind;
+
+/// How the spans of a library are read.
+#[derive(Debug)]
+pub(super) struct Rule {
+    /// The tag `component`.
+    pub(super) component: &'static str,
+    /// The role of the spans, unless they say one.
+    pub(super) kind: Option<SpanKind>,
+    /// The database, unless the spans say one.
+    pub(super) db_system: Option<&'static str>,
+    /// OpenTelemetry's names for some of the library's.
+    names: &'static [(&'static str, &'static str)],
+}
+
+const NONE: Rule = Rule {
+    component: "",
+    kind: None,
+    db_system: None,
+    names: &[],
+};
+
+/// tower-http 0.7: `src/trace/make_span.rs`.
+static TOWER_HTTP: Rule = Rule {
+    component: "tower-http",
+    kind: Some(SpanKind::Server),
+    names: &[
+        ("method", "http.request.method"),
+        ("uri", "url.full"),
+        ("version", "network.protocol.version"),
+        ("status", "http.response.status_code"),
+    ],
+    ..NONE
+};
+
+/// poem 3.1: `src/middleware/tracing_mw.rs`.
+static POEM: Rule = Rule {
+    component: "poem",
+    kind: Some(SpanKind::Server),
+    names: &[
+        ("method", "http.request.method"),
+        ("uri", "url.full"),
+        ("version", "network.protocol.version"),
+        ("remote_addr", "client.address"),
+    ],
+    ..NONE
+};
+
+/// warp 0.4: `src/filters/trace.rs`.
+static WARP: Rule = Rule {
+    component: "warp",
+    kind: Some(SpanKind::Server),
+    names: &[
+        ("method", "http.request.method"),
+        ("path", "url.full"),
+        ("version", "network.protocol.version"),
+        ("remote.addr", "client.address"),
+        ("referer", "http.referrer"),
+    ],
+    ..NONE
+};
+
+/// mysql_async 0.37: `src/queryable/mod.rs`.
+static MYSQL_ASYNC: Rule = Rule {
+    component: "mysql_async",
+    kind: Some(SpanKind::Client),
+    db_system: Some("mysql"),
+    names: &[("mysql_async.query.sql", "db.query.text")],
+};
+
+/// fred 10.1: `src/trace/enabled.rs`.
+static FRED: Rule = Rule {
+    component: "fred",
+    kind: Some(SpanKind::Client),
+    db_system: Some("redis"),
+    names: &[("cmd.name", "db.operation.name")],
+};
+
+/// sea-orm 2.0: `src/database/tracing_spans.rs`.
+static SEA_ORM: Rule = Rule {
+    component: "sea-orm",
+    ..NONE
+};
+
+static CLICKHOUSE: Rule = Rule {
+    component: "clickhouse",
+    kind: Some(SpanKind::Client),
+    db_system: Some("clickhouse"),
+    ..NONE
+};
+
+/// Their spans have `rpc.system = "aws-api"`, but no role.
+static AWS_SDK: Rule = Rule {
+    component: "aws-sdk",
+    kind: Some(SpanKind::Client),
+    ..NONE
+};
+
+impl Rule {
+    /// The rule for spans and events of this target.
+    pub(super) fn of(target: &str) -> Option<&'static Self> {
+        let (library, part) = target.split_once("::").unwrap_or((target, ""));
+        match library {
+            "tower_http" if part.starts_with("trace") => Some(&TOWER_HTTP),
+            "poem" if part.starts_with("middleware") => Some(&POEM),
+            "warp" if part.starts_with("filters::trace") => Some(&WARP),
+            "mysql_async" => Some(&MYSQL_ASYNC),
+            "fred" => Some(&FRED),
+            "sea_orm" => Some(&SEA_ORM),
+            "clickhouse" => Some(&CLICKHOUSE),
+            _ if library.starts_with("aws_sdk_") || library.starts_with("aws_smithy_") => {
+                Some(&AWS_SDK)
+            }
+            _ => None,
+        }
+    }
+
+    /// The name that a field goes by.
+    pub(super) fn key(&self, name: &'static str) -> &'static str {
+        let known = self.names.iter().find(|(own, _)| *own == name);
+        known.map_or(name, |(_, key)| *key)
+    }
+}
+
+/// Whether spans of this target are about the inner life of a protocol or a runtime, of which there are far too many.
+pub(super) fn is_inner_life(target: &str) -> bool {
+    let library = target.split("::").next().unwrap_or(target);
+    match library {
+        "h2" | "h3" | "hyper" | "hyper_util" | "mio" | "quinn" | "runtime" | "rustls" | "tokio"
+        | "want" => true,
+        "tower" => target.starts_with("tower::buffer"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_belong_to_libraries_and_not_to_what_is_named_alike() {
+        let component = |target| Rule::of(target).map(|rule| rule.component);
+        assert_eq!(
+            component("tower_http::trace::make_span"),
+            Some("tower-http")
+        );
+        assert_eq!(component("aws_sdk_sqs::operation"), Some("aws-sdk"));
+        assert_eq!(component("sea_orm::database"), Some("sea-orm"));
+        for target in ["tower_http::cors", "fredo", "shop::fred", "", "aws"] {
+            assert_eq!(component(target), None, "{target}");
+        }
+        assert!(is_inner_life("h2::codec") && is_inner_life("tower::buffer::worker"));
+        assert!(!is_inner_life("tower::limit") && !is_inner_life("tokio_postgres"));
+    }
+}

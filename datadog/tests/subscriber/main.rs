@@ -1,0 +1,9 @@
+//! The layer for `tracing`: what arrives of spans and events.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod events;
+mod libraries;
+mod mapping;
+mod spans;
+mod support;

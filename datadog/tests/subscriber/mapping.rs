@@ -1,0 +1,233 @@
+//! Fields with the names of OpenTelemetry's conventions.
+
+use datadog_local_agent::Span;
+use tracing::info_span;
+
+use crate::support::Fixture;
+
+fn one(work: impl FnOnce()) -> Span {
+    let [span] = Fixture::new().spans_of(work).try_into().unwrap();
+    span
+}
+
+fn identity(span: &Span) -> (&str, &str, &str) {
+    (&span.name, &span.resource, &span.type_)
+}
+
+#[test]
+fn requests_that_are_served() {
+    let span = one(|| {
+        let span = info_span!(
+            "HTTP request",
+            otel.kind = "server",
+            http.request.method = "GET",
+            http.route = "/cart/{id}",
+            url.full = "http://shop/cart/7?token=secret",
+            client.address = "192.0.2.1",
+            user_agent.original = "curl",
+            http.response.status_code = tracing::field::Empty,
+        );
+        span.record("http.response.status_code", 503);
+    });
+    let expected = ("http.server.request", "GET /cart/{id}", "web");
+    assert_eq!(identity(&span), expected);
+    assert_eq!(span.error, 1);
+    for (key, value) in [
+        ("span.kind", "server"),
+        ("http.method", "GET"),
+        ("http.route", "/cart/{id}"),
+        ("http.url", "http://shop/cart/7?<redacted>"),
+        ("http.client_ip", "192.0.2.1"),
+        ("http.useragent", "curl"),
+        ("http.status_code", "503"),
+    ] {
+        assert_eq!(span.meta.get(key).map(String::as_str), Some(value), "{key}");
+    }
+    assert!(!span.meta.contains_key("otel.kind"));
+}
+
+#[test]
+fn requests_that_are_made() {
+    let span = one(|| {
+        drop(info_span!(
+            "call",
+            otel.kind = "client",
+            http.method = "POST",
+            http.status_code = 404_u64,
+            server.address = "api.example",
+            server.port = 8443,
+        ));
+    });
+    assert_eq!(identity(&span), ("http.client.request", "POST", "http"));
+    assert_eq!(span.error, 1, "a client's 4xx is its failure");
+    assert_eq!(span.meta["out.host"], "api.example");
+    assert_eq!(span.metrics["network.destination.port"], 8443.0);
+    let served = one(|| {
+        drop(info_span!(
+            "x",
+            otel.kind = "SERVER",
+            http.method = "GET",
+            http.status_code = 404
+        ));
+    });
+    assert_eq!((served.error, &*served.resource), (0, "GET"));
+}
+
+#[test]
+fn databases() {
+    let span = one(|| {
+        drop(info_span!(
+            "query",
+            otel.kind = "client",
+            db.system = "postgresql",
+            db.statement = "SELECT 1",
+            db.name = "shop",
+        ));
+    });
+    assert_eq!(identity(&span), ("postgresql.query", "SELECT 1", "sql"));
+    assert_eq!(span.meta["db.name"], "shop");
+    let redis = one(|| {
+        drop(info_span!(
+            "GET",
+            otel.kind = "client",
+            db.system.name = "redis",
+            db.operation.name = "GET"
+        ));
+    });
+    assert_eq!(identity(&redis), ("redis.query", "GET", "redis"));
+    assert_eq!(redis.meta["db.system"], "redis");
+}
+
+#[test]
+fn messages_calls_functions_and_graphs() {
+    let consumer = one(|| {
+        drop(info_span!(
+            "take",
+            otel.kind = "consumer",
+            messaging.system = "kafka",
+            messaging.operation = "receive",
+            messaging.destination.name = "orders",
+        ));
+    });
+    assert_eq!(
+        identity(&consumer),
+        ("kafka.receive", "receive orders", "custom")
+    );
+    let server = one(|| {
+        drop(info_span!(
+            "call",
+            otel.kind = "server",
+            rpc.system = "grpc",
+            rpc.service = "shop.Cart",
+            rpc.method = "Add",
+        ));
+    });
+    assert_eq!(
+        identity(&server),
+        ("grpc.server.request", "Add shop.Cart", "web")
+    );
+    let aws = one(|| {
+        drop(info_span!(
+            target: "aws_sdk_sqs::operation",
+            "SQS.SendMessage",
+            rpc.system = "aws-api",
+            rpc.service = "SQS",
+            rpc.method = "SendMessage",
+        ));
+    });
+    assert_eq!(
+        identity(&aws),
+        ("aws.sqs.request", "SendMessage SQS", "http")
+    );
+    assert_eq!(aws.meta["component"], "aws-sdk");
+    let function = one(|| {
+        drop(info_span!(
+            "f",
+            otel.kind = "server",
+            faas.trigger = "timer"
+        ));
+    });
+    assert_eq!(identity(&function), ("timer.invoke", "f", "web"));
+    let graph = one(|| {
+        drop(info_span!(
+            "g",
+            otel.kind = "server",
+            graphql.operation.type = "query",
+            graphql.operation.name = "Cart",
+        ));
+    });
+    assert_eq!(
+        identity(&graph),
+        ("graphql.server.request", "query Cart", "web")
+    );
+}
+
+#[test]
+fn what_the_program_says_beats_the_conventions() {
+    let span = one(|| {
+        drop(info_span!(
+            "x",
+            otel.kind = "server",
+            http.method = "GET",
+            otel.name = "not this",
+            dd.name = "shop.page",
+            dd.resource = "front page",
+            dd.service = "front",
+            dd.type = "worker",
+        ));
+    });
+    assert_eq!(identity(&span), ("shop.page", "front page", "worker"));
+    assert_eq!(span.service, "front");
+    assert!(
+        span.meta.keys().all(|key| !key.starts_with("dd.")),
+        "{span:?}"
+    );
+    let named = one(|| drop(info_span!("x", otel.name = "load cart")));
+    assert_eq!(identity(&named), ("x", "load cart", ""));
+}
+
+#[test]
+fn failures() {
+    let status = one(|| {
+        drop(info_span!(
+            "x",
+            otel.status_code = "ERROR",
+            otel.status_message = "too slow"
+        ));
+    });
+    assert_eq!(
+        (status.error, &*status.meta["error.message"]),
+        (1, "too slow")
+    );
+    let error = std::io::Error::other("disk on fire");
+    let value = one(|| {
+        drop(info_span!(
+            "x",
+            error = &error as &(dyn std::error::Error + 'static)
+        ));
+    });
+    assert_eq!(
+        (value.error, &*value.meta["error.message"]),
+        (1, "disk on fire")
+    );
+    assert_eq!(value.meta["error.type"], "Custom");
+    let text = one(|| {
+        let span = info_span!("x", err = tracing::field::Empty);
+        span.record("err", tracing::field::display("refused"));
+    });
+    assert_eq!((text.error, &*text.meta["error.message"]), (1, "refused"));
+    let exception = one(|| {
+        drop(info_span!(
+            "x",
+            exception.type = "Refused",
+            exception.message = "no",
+            exception.stacktrace = "at a"
+        ));
+    });
+    let tags = ["error.type", "error.message", "error.stack"];
+    let tags = tags.map(|key| &*exception.meta[key]);
+    assert_eq!((exception.error, tags), (1, ["Refused", "no", "at a"]));
+    let flag = one(|| drop(info_span!("x", error = true)));
+    let fine = one(|| drop(info_span!("x", error = false, otel.status_code = "OK")));
+    assert_eq!((flag.error, fine.error), (1, 0));
+}

@@ -1,0 +1,138 @@
+//! `cargo xtask verify`: what tests alone don't find. Models of what threads do to each other, undefined behaviour, data races.
+
+use std::process::Command;
+
+use crate::{Outcome, workspace};
+
+/// The unit tests that Miri can run: those without sockets and without questions to the operating system that it can't answer.
+const MIRI: [(&str, &[&str]); 5] = [
+    ("transport", &["context::", "queue::"]),
+    (
+        "metrics",
+        &[
+            "tags::",
+            "slot::",
+            "samples::",
+            "local::",
+            "registry::",
+            "context::",
+            "bodies::",
+        ],
+    ),
+    (
+        "trace",
+        &[
+            "batch::",
+            "msgpack::",
+            "tags::",
+            "pool::",
+            "parked::",
+            "propagate::",
+        ],
+    ),
+    ("logs", &["draft::", "encode::", "redact::"]),
+    ("profiling", &["finds_types_times_and_counts", "protobuf::"]),
+];
+
+/// Tests in which threads meet, as arguments of cargo.
+const TSAN: [&[&str]; 3] = [
+    &[
+        "--package",
+        "datadog-transport",
+        "--lib",
+        "--test",
+        "worker",
+    ],
+    &["--package", "datadog-trace", "--lib", "--test", "threads"],
+    &["--package", "datadog-logs", "--test", "flood"],
+];
+
+/// `args`: one of the tools, else all.
+pub(crate) fn run(args: &[String]) -> Outcome {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args[..] {
+        ["loom"] => loom(),
+        ["miri"] => miri(),
+        ["tsan"] => tsan(),
+        [] => loom().and_then(|()| miri()).and_then(|()| tsan()),
+        _ => Err("takes one of loom, miri, tsan".into()),
+    }
+}
+
+/// Loom tries every order of events in models of the queue, of flush and of shutdown.
+pub(crate) fn loom() -> Outcome {
+    let mut cargo = workspace::cargo();
+    cargo
+        .args(["test", "--package", "datadog-transport", "--lib", "model::"])
+        .env("RUSTFLAGS", "--cfg datadog_loom");
+    succeed(apart(&mut cargo, "loom")?)
+}
+
+/// Miri finds undefined behaviour in the encoders, the cells of metrics, the queue and the slot of the active span.
+fn miri() -> Outcome {
+    for (signal, tests) in MIRI {
+        let mut cargo = nightly()?;
+        cargo
+            .args([
+                "miri",
+                "test",
+                "--package",
+                &format!("datadog-{signal}"),
+                "--lib",
+                "--",
+            ])
+            .args(tests)
+            .env("MIRIFLAGS", "-Zmiri-disable-isolation");
+        succeed(&mut cargo)?;
+    }
+    Ok(())
+}
+
+/// ThreadSanitizer finds data races in tests with many threads.
+fn tsan() -> Outcome {
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    for tests in TSAN {
+        let mut cargo = nightly()?;
+        // With a standard library that is watched too, which takes an explicit target.
+        cargo
+            .args(["test", "-Zbuild-std", "--target", &target])
+            .args(tests)
+            .env("RUSTFLAGS", "-Zsanitizer=thread")
+            // Each takes seconds there, and tests wait for some that come from panics.
+            .env("RUST_BACKTRACE", "0");
+        succeed(apart(&mut cargo, "tsan")?)?;
+    }
+    Ok(())
+}
+
+/// A cargo of the nightly toolchain, which Miri and sanitizers need.
+fn nightly() -> Outcome<Command> {
+    // Not the cargo that runs this: only rustup's knows of toolchains.
+    let mut cargo = workspace::command("cargo");
+    cargo.arg("+nightly");
+    let answer = workspace::command("cargo")
+        .args(["+nightly", "miri", "--version"])
+        .output()?;
+    if !answer.status.success() {
+        let fix = "rustup toolchain install nightly --component miri,rust-src";
+        return Err(format!("needs the nightly toolchain: {fix}").into());
+    }
+    Ok(cargo)
+}
+
+/// With a target folder of its own: other flags make other builds of everything.
+fn apart<'a>(cargo: &'a mut Command, name: &str) -> Outcome<&'a mut Command> {
+    Ok(cargo.env(
+        "CARGO_TARGET_DIR",
+        workspace::scratch()?.with_file_name(name),
+    ))
+}
+
+fn succeed(cargo: &mut Command) -> Outcome {
+    let status = cargo.status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{cargo:?}: {status}").into())
+    }
+}
