@@ -41,7 +41,7 @@ impl ScrubRule {
 
     /// The text with everything replaced that fits; takes memory only if something does.
     pub fn scrub<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        self.pattern.replace_all(text, &*self.placeholder)
+        self.pattern.replace_all(text, &self.placeholder)
     }
 
     pub(crate) fn from_json(rule: &mut Fields<'_>) -> Option<Self> {

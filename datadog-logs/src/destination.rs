@@ -3,11 +3,15 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::net::{Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use datadog_config::LogsOutput;
+use datadog_transport::LookUp;
+
+use crate::stdout::Stdout;
 
 /// The largest datagram that the agent reads whole, unless it is told otherwise
 /// (datadog-agent: `pkg/config/setup/config.go`, `logs_config.frame_size`).
@@ -19,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(1);
 /// A receiver of lines.
 #[derive(Debug)]
 pub(crate) enum Destination {
-    Stdout,
+    Stdout(Stdout),
     File {
         path: PathBuf,
         file: Option<File>,
@@ -27,11 +31,13 @@ pub(crate) enum Destination {
     Tcp {
         host: String,
         port: u16,
+        look_up: LookUp,
         stream: Option<TcpStream>,
     },
     Udp {
         host: String,
         port: u16,
+        look_up: LookUp,
         socket: Option<UdpSocket>,
     },
 }
@@ -49,7 +55,7 @@ impl Destination {
     /// The destination of an output that takes lines.
     pub(crate) fn of(output: &LogsOutput) -> Option<Self> {
         match output {
-            LogsOutput::Stdout => Some(Self::Stdout),
+            LogsOutput::Stdout => Some(Self::Stdout(Stdout::default())),
             LogsOutput::File(path) => Some(Self::File {
                 path: path.clone(),
                 file: None,
@@ -57,11 +63,13 @@ impl Destination {
             LogsOutput::Tcp { host, port } => Some(Self::Tcp {
                 host: host.clone(),
                 port: *port,
+                look_up: LookUp::of(host, *port),
                 stream: None,
             }),
             LogsOutput::Udp { host, port } => Some(Self::Udp {
                 host: host.clone(),
                 port: *port,
+                look_up: LookUp::of(host, *port),
                 socket: None,
             }),
             _ => None,
@@ -71,7 +79,7 @@ impl Destination {
     /// Opens what is not open yet, and a file anew that was moved away. Whether the reader is a new one.
     pub(crate) fn open(&mut self, deadline: Instant) -> io::Result<bool> {
         match self {
-            Self::Stdout => Ok(false),
+            Self::Stdout(stdout) => stdout.open().map(|()| false),
             Self::File { path, file } => {
                 if file.as_ref().is_some_and(|file| is_at(file, path)) {
                     return Ok(false);
@@ -85,12 +93,16 @@ impl Destination {
             | Self::Udp {
                 socket: Some(_), ..
             } => Ok(false),
-            Self::Tcp { host, port, stream } => {
-                *stream = Some(connect(&addresses(host, *port)?, deadline)?);
+            Self::Tcp {
+                look_up, stream, ..
+            } => {
+                *stream = Some(connect(&look_up.addresses(left(deadline))?, deadline)?);
                 Ok(true)
             }
-            Self::Udp { host, port, socket } => {
-                *socket = Some(bind(&addresses(host, *port)?)?);
+            Self::Udp {
+                look_up, socket, ..
+            } => {
+                *socket = Some(bind(&look_up.addresses(left(deadline))?)?);
                 Ok(true)
             }
         }
@@ -99,7 +111,7 @@ impl Destination {
     /// Writes some of `lines`, until `deadline`. After an error a connection has to be opened again.
     pub(crate) fn write(&mut self, lines: &[u8], deadline: Instant) -> io::Result<Written> {
         let outcome = match self {
-            Self::Stdout => io::stdout().write(lines).map(Written::Sent),
+            Self::Stdout(stdout) => wait(deadline, || stdout.write(lines)).map(Written::Sent),
             Self::File { file, .. } => file
                 .as_mut()
                 .ok_or_else(closed)?
@@ -133,7 +145,7 @@ impl Destination {
     /// Passes on what the process itself still holds.
     pub(crate) fn flush(&self) -> io::Result<()> {
         match self {
-            Self::Stdout => io::stdout().flush(),
+            Self::Stdout(stdout) => stdout.flush(),
             _ => Ok(()),
         }
     }
@@ -143,7 +155,7 @@ impl Destination {
             Self::Tcp { stream, .. } => *stream = None,
             Self::Udp { socket, .. } => *socket = None,
             // What was written of a line stays there, so the rest has to follow it.
-            Self::Stdout | Self::File { .. } => {}
+            Self::Stdout(_) | Self::File { .. } => {}
         }
     }
 }
@@ -151,10 +163,23 @@ impl Destination {
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stdout => f.write_str("the standard output"),
+            Self::Stdout(_) => f.write_str("the standard output"),
             Self::File { path, .. } => write!(f, "{}", path.display()),
             Self::Tcp { host, port, .. } => write!(f, "tcp://{host}:{port}"),
             Self::Udp { host, port, .. } => write!(f, "udp://{host}:{port}"),
+        }
+    }
+}
+
+/// Writes again and again until there is room, within the limit of one call.
+fn wait(deadline: Instant, mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    let end = Instant::now() + left(deadline);
+    loop {
+        match write() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < end => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            outcome => return outcome,
         }
     }
 }
@@ -171,14 +196,6 @@ fn send_line(socket: &UdpSocket, lines: &[u8]) -> io::Result<Written> {
     }
     socket.send(line)?;
     Ok(Written::Sent(taken))
-}
-
-fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
-    if addresses.is_empty() {
-        return Err(ErrorKind::NotFound.into());
-    }
-    Ok(addresses)
 }
 
 fn connect(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStream> {

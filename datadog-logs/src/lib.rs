@@ -102,6 +102,7 @@ mod preamble;
 mod record;
 mod redact;
 mod sink;
+mod stdout;
 mod throttle;
 mod value;
 

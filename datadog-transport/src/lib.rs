@@ -24,6 +24,7 @@ mod health;
 mod http;
 mod info;
 mod intake;
+mod look_up;
 mod outbox;
 mod payload;
 mod queue;
@@ -46,6 +47,7 @@ pub use health::{DropReason, Drops, FlushReport, Health, LastError, SignalHealth
 pub use http::{Answer, Headers, SendError};
 pub use info::{AgentInfo, TagFilters};
 pub use intake::IntakeClient;
+pub use look_up::LookUp;
 pub use outbox::Outbox;
 pub use payload::{Frame, Part, Payload};
 pub use queue::Queue;

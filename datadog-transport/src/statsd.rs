@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use datadog_config::DogStatsDUrl;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+
+use crate::LookUp;
 
 /// The largest datagram over UDP: fits an Ethernet frame with room for tunnels (datadog-go: `statsd/options.go`).
 const UDP_DATAGRAM_BYTES: usize = 1432;
@@ -28,6 +30,16 @@ const BURST_BYTES: usize = 16 << 10;
 /// `net.core.rmem_default`), and what does not fit is lost unseen, so a flush of many is not to outrun its reader.
 const BURST_TIME: Duration = Duration::from_micros(250);
 
+/// How long the first look-up of a host's name may take; a later one goes on beside the sending.
+const LOOK_UP_LIMIT: Duration = Duration::from_secs(1);
+
+/// The path is a socket of the other type (`EPROTOTYPE`).
+const WRONG_TYPE: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
+    91
+} else {
+    41
+};
+
 /// How long the address of a host's name is believed.
 const REMEMBER: Duration = Duration::from_secs(60);
 
@@ -35,6 +47,8 @@ const REMEMBER: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct StatsdSocket {
     url: DogStatsDUrl,
+    /// Of a UDP server's name.
+    look_up: Option<LookUp>,
     connection: Option<Connection>,
     /// Device and inode of the socket file that the connection was made to.
     file: Option<(u64, u64)>,
@@ -69,6 +83,10 @@ impl StatsdSocket {
     pub fn new(url: &DogStatsDUrl) -> Self {
         Self {
             url: url.clone(),
+            look_up: match url {
+                DogStatsDUrl::Udp { host, port } => Some(LookUp::of(host, *port)),
+                _ => None,
+            },
             connection: None,
             file: None,
             since: None,
@@ -94,7 +112,7 @@ impl StatsdSocket {
         if let DogStatsDUrl::Udp { host, .. } = &self.url
             && host.parse::<IpAddr>().is_err()
             && self.since.is_some_and(|since| since.elapsed() >= REMEMBER)
-            && let Ok(fresh) = connect(&self.url)
+            && let Ok(fresh) = self.connect(Duration::ZERO)
         {
             self.connected(fresh);
         }
@@ -135,7 +153,7 @@ impl StatsdSocket {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             None => {
-                let fresh = connect(&self.url)?;
+                let fresh = self.connect(LOOK_UP_LIMIT)?;
                 self.connected(fresh)
             }
         };
@@ -147,6 +165,17 @@ impl StatsdSocket {
             self.connection = None;
         }
         result
+    }
+
+    fn connect(&mut self, look_up_limit: Duration) -> io::Result<Connection> {
+        match (&mut self.look_up, &self.url) {
+            (Some(look_up), _) => {
+                // Of another kind than what sending comes to.
+                let addresses = look_up.addresses(look_up_limit).map_err(io::Error::other)?;
+                connect_udp(&addresses).map(Connection::Udp)
+            }
+            (None, url) => connect_unix(url),
+        }
     }
 
     fn connected(&mut self, connection: Connection) -> &mut Connection {
@@ -240,29 +269,17 @@ impl Pace {
     }
 }
 
-fn connect(url: &DogStatsDUrl) -> io::Result<Connection> {
+fn connect_unix(url: &DogStatsDUrl) -> io::Result<Connection> {
     match url {
-        DogStatsDUrl::Udp { host, port } => connect_udp(host, *port).map(Connection::Udp),
         DogStatsDUrl::UnixDatagram(path) => connect_datagram(path).map(Connection::Datagram),
         DogStatsDUrl::UnixStream(path) => connect_stream(path).map(Connection::Stream),
-        DogStatsDUrl::Unix(path) => {
-            connect_datagram(path)
-                .map(Connection::Datagram)
-                .or_else(|error| {
-                    // EPROTOTYPE: the path is a socket of the other type.
-                    let wrong_type = if cfg!(any(target_os = "linux", target_os = "android")) {
-                        91
-                    } else {
-                        41
-                    };
-                    match error.raw_os_error() {
-                        Some(code) if code == wrong_type => {
-                            connect_stream(path).map(Connection::Stream)
-                        }
-                        _ => Err(error),
-                    }
-                })
-        }
+        DogStatsDUrl::Unix(path) => match connect_datagram(path) {
+            Err(error) if error.raw_os_error() == Some(WRONG_TYPE) => {
+                connect_stream(path).map(Connection::Stream)
+            }
+            outcome => outcome.map(Connection::Datagram),
+        },
+        DogStatsDUrl::Udp { .. } => Err(io::ErrorKind::InvalidInput.into()),
     }
 }
 
@@ -278,8 +295,7 @@ fn write(mut stream: &UnixStream, bytes: &[u8]) -> io::Result<usize> {
     io::Write::write(&mut stream, bytes)
 }
 
-fn connect_udp(host: &str, port: u16) -> io::Result<UdpSocket> {
-    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+fn connect_udp(addresses: &[SocketAddr]) -> io::Result<UdpSocket> {
     // A datagram to a name's unused address family vanishes, and servers listen on IPv4 first.
     let address = addresses
         .iter()
