@@ -12,6 +12,7 @@ mod fuzz;
 mod help;
 mod marks;
 mod options;
+mod python;
 mod style;
 mod test;
 mod test_agent;

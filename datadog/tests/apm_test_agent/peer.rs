@@ -217,5 +217,5 @@ impl Python {
     reason = "how `cargo xtask test` says where it is"
 )]
 fn interpreter() -> PathBuf {
-    std::env::var_os("APM_TEST_AGENT_PYTHON").unwrap().into()
+    std::env::var_os("DDTRACE_PYTHON").unwrap().into()
 }
