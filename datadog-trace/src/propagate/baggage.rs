@@ -54,7 +54,11 @@ pub(super) fn extract(carrier: &impl Extract) -> Vec<(String, String)> {
         else {
             return Vec::new();
         };
-        let (key, value) = (decode(key), decode(value));
+        // Blanks around them would not be written again: two keys must not become one, nor none.
+        let [key, value] = [key, value].map(|text| decode(text).trim().to_owned());
+        if key.is_empty() || value.is_empty() {
+            continue;
+        }
         items.retain(|(known, _)| *known != key);
         items.push((key, value));
     }
