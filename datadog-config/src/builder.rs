@@ -123,7 +123,10 @@ impl DDConfigBuilder {
             .map(|path| file::read(&path, Origin::FleetFile))
             .unwrap_or_default();
         let config_file = Id::config_file.info().name;
-        let named = (self.code.get(config_file).or(environment.get(config_file)))
+        let named = self
+            .code
+            .get(config_file)
+            .or_else(|| environment.get(config_file))
             .filter(|path| !path.trim().is_empty());
         let (local, local_problems) = match (self.local_file, named) {
             (Some(path), _) => file::read(&path, Origin::LocalFile),
