@@ -23,9 +23,9 @@ const MOST_KEPT: usize = 16_384;
 /// Takes what libraries report through the `metrics` crate: get it from [`Metrics::recorder`].
 ///
 /// - Labels become tags.
-/// - A counter is a count. Its [`absolute`](::metrics::Counter::absolute) values are told apart for all threads together: what is
-///   sent is by how much a value is above the highest one before it. The first one only is the start, because it may count since
-///   long before this process, as metrics-exporter-dogstatsd has it, too.
+/// - A counter is a count. Of its [`absolute`](::metrics::Counter::absolute) values, what is sent is by how much each is above the
+///   highest one before it, whatever threads they come from. The first one is only where it starts, because it may count since
+///   long before this process did; metrics-exporter-dogstatsd does the same.
 /// - A gauge is a gauge.
 /// - A histogram is a distribution, which has exact counts and percentiles over all hosts; the agent's histograms have those
 ///   of one host, and those of several can't be summed up. It is the default of metrics-exporter-dogstatsd as well.

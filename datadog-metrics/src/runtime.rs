@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datadog_config::DDConfig;
-use datadog_transport::{Birthplace, TransportBuilder};
+use datadog_transport::TransportBuilder;
 use parking_lot::Mutex;
 
 use crate::{Gauge, Metrics};
@@ -65,7 +65,6 @@ struct Watched {
     metrics: Metrics,
     runtime_id: String,
     sources: Mutex<Vec<Box<dyn Source>>>,
-    birthplace: Birthplace,
 }
 
 /// Something that has figures.
@@ -100,14 +99,7 @@ impl Watched {
             metrics: metrics.namespaced("runtime.rust"),
             runtime_id: config.runtime_id().to_owned(),
             sources: Mutex::default(),
-            birthplace: Birthplace::here(),
         }
-    }
-
-    /// Whether this is not a forked child, whose lock may be held by a thread that is not there.
-    #[cfg(feature = "runtime-metrics-tokio")]
-    fn is_here(&self) -> bool {
-        self.birthplace.is_here()
     }
 
     fn tell(&self) {

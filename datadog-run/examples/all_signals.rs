@@ -13,30 +13,33 @@ use std::process::{abort, exit};
 use std::thread;
 use std::time::Duration;
 
-use datadog::{DDClient, DDConfig};
-
 fn main() -> Result<(), Box<dyn Error>> {
-    let client = DDClient::new(DDConfig::from_env()?)?;
+    let _datadog = datadog::init_from_env()?;
+    let client = datadog::client();
     client.profiling_start();
     // The profiler starts in the background.
     client.flush_profiles();
-    client.traced("shop.order", |_| work(&client));
+    order();
     client.profiling_stop();
+
+    let Some(end) = std::env::args().nth(1) else {
+        return Ok(()); // what is left is delivered here
+    };
     client.flush(Duration::from_secs(10));
     println!("all is sent");
-
-    match std::env::args().nth(1).as_deref() {
-        Some("panic") => panic!("as asked for"),
-        Some("abort") => abort(),
-        Some("wait") => loop {
+    match end.as_str() {
+        "panic" => panic!("as asked for"),
+        "abort" => abort(),
+        "wait" => loop {
             thread::park();
         },
-        Some(status) => exit(status.parse()?),
-        None => Ok(()),
+        status => exit(status.parse()?),
     }
 }
 
-fn work(client: &DDClient) {
+#[datadog::traced(name = "shop.order")]
+fn order() {
+    let client = datadog::client();
     client.count("orders", 1, [("shop", "main")]);
     client.info("order taken");
     client.gauge("checksum", checksum() as f64, ());

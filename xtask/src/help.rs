@@ -8,8 +8,8 @@ Tasks of this workspace: cargo xtask TASK
   demo         run the example program against a local agent and show what arrived
                (no account, no Datadog Agent, no Python)
   test [ARGS]  run all tests: unit, integration and doc tests, and the conformance tests
-               against Datadog's APM test agent, which it installs under target/ (needs
-               python3); ARGS go to `cargo test`
+               against Datadog's APM test agent and Python client, which it installs
+               under target/ (needs python3); ARGS go to `cargo test`
   faults       run the client under every fault, and put what became of its items into
                docs/reliability.md; with --long, 20 restarts of the agent in a minute
   options      write docs/configuration.md from the table of options

@@ -6,12 +6,14 @@
 
 mod bench;
 mod ci;
+mod crates;
 mod demo;
 mod faults;
 mod fuzz;
 mod help;
 mod marks;
 mod options;
+mod python;
 mod style;
 mod test;
 mod test_agent;

@@ -1,4 +1,4 @@
-//! Datadog's APM test agent (PyPI `ddapm-test-agent`): installs it, starts it, and ends it when dropped.
+//! Datadog's APM test agent (PyPI `ddapm-test-agent`): starts it, and ends it when dropped.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -9,9 +9,16 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::python::Package;
 use crate::{Outcome, style, workspace};
 
-/// The version that the conformance tests are written for.
+/// In the version that the conformance tests are written for.
+const PACKAGE: Package = Package {
+    name: "ddapm-test-agent",
+    version: VERSION,
+    module: "ddapm_test_agent.agent",
+};
+
 pub(crate) const VERSION: &str = "1.69.1";
 
 /// All checks that it does on every trace request; a failed one is answered 400
@@ -35,7 +42,7 @@ pub(crate) struct TestAgent {
 impl TestAgent {
     /// Installs it if need be, starts it, and waits until it answers.
     pub(crate) fn start() -> Outcome<Self> {
-        let python = install()?;
+        let python = PACKAGE.install()?;
         eprintln!("{} ddapm-test-agent {VERSION}", style::step("starting"));
         let mut tries = 1;
         loop {
@@ -166,91 +173,4 @@ fn free_ports() -> io::Result<[u16; 3]> {
         b.local_addr()?.port(),
         c.local_addr()?.port(),
     ])
-}
-
-/// Makes sure that there is a virtual environment with the agent in it. Returns its Python.
-fn install() -> Outcome<PathBuf> {
-    let scratch = workspace::scratch()?;
-    let venv = scratch.join(format!("ddapm-test-agent-{VERSION}"));
-    let python = venv.join("bin/python3");
-    if is_installed(&python) {
-        return Ok(python);
-    }
-    eprintln!(
-        "{} ddapm-test-agent {VERSION} from PyPI into {} (once; up to a minute)",
-        style::step("installing"),
-        venv.display(),
-    );
-    // Built beside its place and moved there when complete, so that an interrupted installation is never taken for one.
-    let unfinished = tempfile::Builder::new()
-        .prefix("venv-")
-        .tempdir_in(&scratch)?;
-    create_venv(unfinished.path())?;
-    let unfinished_python = unfinished.path().join("bin/python3");
-    install_packages(&unfinished_python)?;
-    if !is_installed(&unfinished_python) {
-        return Err(
-            format!("pip ended well, but ddapm-test-agent {VERSION} can't be imported").into(),
-        );
-    }
-    if venv.exists() {
-        fs::remove_dir_all(&venv)?;
-    }
-    fs::rename(unfinished.keep(), &venv)?;
-    Ok(python)
-}
-
-fn is_installed(python: &Path) -> bool {
-    let code = "import importlib.metadata, ddapm_test_agent.agent; print(importlib.metadata.version('ddapm-test-agent'))";
-    let output = Command::new(python).args(["-I", "-c", code]).output();
-    output.is_ok_and(|output| {
-        output.status.success() && output.stdout.trim_ascii() == VERSION.as_bytes()
-    })
-}
-
-fn create_venv(place: &Path) -> Outcome {
-    let output = Command::new("python3")
-        .args(["-I", "-m", "venv"])
-        .arg(place)
-        .output();
-    let output = output.map_err(|error| {
-        format!(
-            "can't run `python3` ({error}). The conformance tests need Python 3 with venv and pip; \
-             plain `cargo test` runs all others"
-        )
-    })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = [output.stdout, output.stderr].concat();
-    Err(format!(
-        "`python3 -m venv` failed. On Debian and Ubuntu it needs the package python3-venv. Python said:\n{}",
-        String::from_utf8_lossy(&said)
-    )
-    .into())
-}
-
-fn install_packages(python: &Path) -> Outcome {
-    let status = Command::new(python)
-        .args([
-            "-I",
-            "-m",
-            "pip",
-            "install",
-            "--no-input",
-            "--progress-bar",
-            "off",
-        ])
-        .args([
-            "--disable-pip-version-check",
-            &format!("ddapm-test-agent=={VERSION}"),
-        ])
-        // Standard output is for the tests' results.
-        .stdout(io::stderr())
-        .status()
-        .map_err(|error| format!("can't run pip ({error})"))?;
-    if status.success() {
-        return Ok(());
-    }
-    Err("pip could not install the test agent, see above; it needs the network once".into())
 }

@@ -16,70 +16,46 @@ use datadog_metrics::Metrics;
 use metrics::{Recorder, counter, gauge, histogram, with_local_recorder};
 use metrics_exporter_dogstatsd::DogStatsDBuilder;
 
-/// Measures `call` with a recorder on one thread and on four at once. With four, the figure is the time of one core for one
-/// call.
-fn on_one_and_four(
+type Client<'a> = (&'a str, &'a (dyn Recorder + Sync));
+
+/// Measures a call with each recorder, on one thread and on four at once. With four, the figure is the time of one core for
+/// one call. `make` is called with the recorder in place.
+fn with_each<F: Fn() + Sync>(
     criterion: &mut Criterion,
     name: &str,
-    recorder: &(impl Recorder + Sync),
-    call: impl Fn() + Sync,
+    clients: &[Client<'_>],
+    make: impl Fn() -> F,
 ) {
-    let mut group = criterion.benchmark_group("metrics/recorder");
-    group.bench_function(format!("{name}/1 thread"), |bencher| {
-        with_local_recorder(recorder, || bencher.iter(&call));
-    });
-    let threads = 4;
-    let cores = thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(threads) as u32;
-    group.bench_function(format!("{name}/4 threads"), |bencher| {
-        bencher.iter_custom(|calls| {
-            let barrier = Barrier::new(threads + 1);
-            let start = thread::scope(|scope| {
-                for _ in 0..threads {
-                    scope.spawn(|| {
-                        with_local_recorder(recorder, || {
-                            barrier.wait();
-                            (0..calls).for_each(|_| call());
-                        });
-                    });
-                }
-                barrier.wait();
-                Instant::now()
-            });
-            start.elapsed() * cores / threads as u32
+    let mut group = criterion.benchmark_group(format!("metrics/recorder, {name}"));
+    for (client, recorder) in clients {
+        let call = with_local_recorder(recorder, &make);
+        group.bench_function(format!("{client}/1 thread"), |bencher| {
+            with_local_recorder(recorder, || bencher.iter(&call));
         });
-    });
+        let threads = 4;
+        let cores = thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(threads) as u32;
+        group.bench_function(format!("{client}/4 threads"), |bencher| {
+            bencher.iter_custom(|calls| {
+                let barrier = Barrier::new(threads + 1);
+                let start = thread::scope(|scope| {
+                    for _ in 0..threads {
+                        scope.spawn(|| {
+                            with_local_recorder(recorder, || {
+                                barrier.wait();
+                                (0..calls).for_each(|_| call());
+                            });
+                        });
+                    }
+                    barrier.wait();
+                    Instant::now()
+                });
+                start.elapsed() * cores / threads as u32
+            });
+        });
+    }
     group.finish();
-}
-
-fn each_kind(criterion: &mut Criterion, client: &str, recorder: &(impl Recorder + Sync)) {
-    let mut bench = |name: &str, call: &(dyn Fn() + Sync)| {
-        on_one_and_four(criterion, &format!("{name}/{client}"), recorder, call);
-    };
-    bench("counter!, literal labels", &|| {
-        counter!("bench.requests", "route" => "/cart", "method" => "get", "status" => "200")
-            .increment(black_box(1));
-    });
-    bench("counter!, run-time labels", &|| {
-        let [route, method, status] = black_box(["/cart", "get", "200"]).map(String::from);
-        counter!("bench.requests", "route" => route, "method" => method, "status" => status)
-            .increment(black_box(1));
-    });
-    bench("histogram!, literal labels", &|| {
-        histogram!("bench.seconds", "route" => "/cart", "method" => "get", "status" => "200")
-            .record(black_box(1.5));
-    });
-    let (counter, gauge, histogram) = with_local_recorder(recorder, || {
-        (
-            counter!("bench.requests", "route" => "/cart"),
-            gauge!("bench.depth", "route" => "/cart"),
-            histogram!("bench.seconds", "route" => "/cart"),
-        )
-    });
-    bench("kept counter", &|| counter.increment(black_box(1)));
-    bench("kept gauge", &|| gauge.set(black_box(1.5)));
-    bench("kept histogram", &|| histogram.record(black_box(1.5)));
 }
 
 fn recorders(criterion: &mut Criterion) {
@@ -93,14 +69,53 @@ fn recorders(criterion: &mut Criterion) {
         .build()
         .unwrap();
     let metrics = Metrics::start(&config).unwrap();
-    each_kind(criterion, "datadog-metrics", &metrics.recorder());
-    drop(metrics);
+    let ours = metrics.recorder();
     let exporter = DogStatsDBuilder::default()
         .with_remote_address(&address)
         .unwrap()
         .build()
         .unwrap();
-    each_kind(criterion, "metrics-exporter-dogstatsd", &exporter);
+    let clients: [Client<'_>; 2] = [
+        ("datadog-metrics", &ours),
+        ("metrics-exporter-dogstatsd", &exporter),
+    ];
+
+    with_each(criterion, "counter! with literal labels", &clients, || {
+        || {
+            counter!("bench.requests", "route" => "/cart", "method" => "get", "status" => "200")
+                .increment(black_box(1));
+        }
+    });
+    with_each(criterion, "counter! with run-time labels", &clients, || {
+        || {
+            let [route, method, status] = black_box(["/cart", "get", "200"]).map(String::from);
+            counter!("bench.requests", "route" => route, "method" => method, "status" => status)
+                .increment(black_box(1));
+        }
+    });
+    with_each(
+        criterion,
+        "histogram! with literal labels",
+        &clients,
+        || {
+            || {
+                histogram!("bench.seconds", "route" => "/cart", "method" => "get", "status" => "200")
+                .record(black_box(1.5));
+            }
+        },
+    );
+    with_each(criterion, "kept counter", &clients, || {
+        let counter = counter!("bench.requests", "route" => "/cart");
+        move || counter.increment(black_box(1))
+    });
+    with_each(criterion, "kept gauge", &clients, || {
+        let gauge = gauge!("bench.depth", "route" => "/cart");
+        move || gauge.set(black_box(1.5))
+    });
+    with_each(criterion, "kept histogram", &clients, || {
+        let histogram = histogram!("bench.seconds", "route" => "/cart");
+        move || histogram.record(black_box(1.5))
+    });
 }
 
 criterion_group! {

@@ -360,3 +360,98 @@ fn each_number(text: &str, mut take: impl FnMut(f64)) -> DogstatsdResult {
     }
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use datadog_local_agent::{LocalAgent, Metric, Via};
+
+    use super::super::OptionsBuilder;
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    fn invalid(result: DogstatsdResult) -> bool {
+        let is_invalid = |error: &io::Error| error.kind() == io::ErrorKind::InvalidInput;
+        result.is_err_and(|DogstatsdError::IoError(error)| is_invalid(&error))
+    }
+
+    fn arrived(agent: &LocalAgent, lines: usize) -> Vec<Metric> {
+        agent
+            .wait_for(SOON, |got| got.metrics().len() >= lines)
+            .unwrap();
+        assert!(agent.refusals().is_empty(), "{:?}", agent.refusals());
+        agent.metrics()
+    }
+
+    #[test]
+    fn options_beat_the_environment_and_a_dropped_client_delivers() {
+        let agent = LocalAgent::start().unwrap();
+        let environment = [
+            ("DD_SERVICE", "from-environment"),
+            ("DD_ENV", "prod"),
+            ("DD_VERSION", "1"),
+            ("DD_TAGS", "from:environment"),
+            ("DD_DOGSTATSD_URL", "udp://127.0.0.1:9"),
+            ("DD_METRICS_AGENTLESS", "true"),
+            ("DD_ORIGIN_DETECTION_ENABLED", "false"),
+        ];
+        let config = DDConfig::builder().environment(environment);
+        let mut options = OptionsBuilder::new();
+        options
+            .to_addr(agent.dogstatsd_addr().to_string())
+            .namespace("ns".to_owned())
+            .default_tag("service:shop".to_owned())
+            .default_tag("version:2".to_owned())
+            .default_tag(String::new())
+            .default_tag("canary".to_owned());
+        let client = Client::start(options.build(), config).unwrap();
+        client.incr("hits", ["route:/"]).unwrap();
+        drop(client);
+        let got = arrived(&agent, 1);
+        assert_eq!((got[0].name.as_str(), got.len()), ("ns.hits", 1));
+        let tags = ["service:shop", "env:prod", "version:2", "canary", "route:/"];
+        assert_eq!(got[0].tags, tags);
+    }
+
+    #[test]
+    fn text_that_is_no_number_is_an_error_and_is_counted() {
+        let agent = LocalAgent::start().unwrap();
+        let mut options = OptionsBuilder::new();
+        let path = agent.dogstatsd_socket().display().to_string();
+        let options = options.socket_path(Some(path)).build();
+        let config = DDConfig::builder().environment([("", "")]);
+        let client = Client::start(options, config).unwrap();
+        let none: [&str; 0] = [];
+        assert!(invalid(client.gauge("gauge", "much", none)));
+        assert!(invalid(client.gauge("gauge", "", none)));
+        assert!(invalid(client.distribution("d", "inf", none)));
+        assert!(invalid(client.timing("t", -1, none)));
+        assert!(invalid(client.histogram("h", "1:x:3", none)));
+        client.timing("t", 0, none).unwrap();
+        client.gauge("gauge", "-1e3", none).unwrap();
+        let health = client.metrics.health().total();
+        let invalid = health.dropped.get(datadog_transport::DropReason::Invalid);
+        assert_eq!((health.accepted, invalid), (9, 5));
+        client.metrics.flush(SOON);
+        let mut got = arrived(&agent, 3);
+        got.sort_by(|one, other| one.name.cmp(&other.name));
+        let values: Vec<_> = got.iter().map(|metric| metric.values.as_slice()).collect();
+        assert_eq!(values, [[-1000.0].as_slice(), &[1.0, 3.0], &[0.0]]);
+        assert_eq!(got[0].via, Via::UnixDatagram);
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_an_error() {
+        let start = |options: &OptionsBuilder| {
+            let config = DDConfig::builder().environment([("", "")]);
+            Client::start(options.build(), config).map(drop)
+        };
+        let mut options = OptionsBuilder::new();
+        assert!(start(&options).is_ok());
+        assert!(invalid(start(options.to_addr("no address".to_owned()))));
+        assert!(start(options.socket_path(Some("relative.sock".to_owned()))).is_ok());
+        assert!(invalid(start(options.socket_path(Some(String::new())))));
+    }
+}

@@ -1,5 +1,7 @@
 //! The figures of tokio runtimes.
 
+use std::sync::Arc;
+
 use tokio::runtime::{Handle, RuntimeMetrics as Figures};
 
 use super::{RuntimeMetrics, Source, Watched};
@@ -25,7 +27,9 @@ impl RuntimeMetrics {
     /// For runtimes that live as long as the client: `handle` is kept until the client ends. Without effect where the
     /// config does not ask for runtime metrics.
     pub fn observe_tokio(&self, handle: &Handle) {
-        let Some(watched) = self.watched.as_ref().filter(|watched| watched.is_here()) else {
+        // In a forked child, the lock may be held by a thread that is not there.
+        let here = |watched: &&Arc<Watched>| watched.metrics.is_here();
+        let Some(watched) = self.watched.as_ref().filter(here) else {
             return;
         };
         let mut sources = watched.sources.lock();

@@ -145,7 +145,7 @@ fn what_arrived_so_far_is_shown_live() {
 
 #[test]
 fn a_program_that_reads_keys_is_not_drawn_over() {
-    let script = format!("stty -icanon; {} ; read key; stty icanon", all_signals());
+    let script = format!("stty -icanon; {} 0; read key; stty icanon", all_signals());
     let mut terminal = Terminal::start(&["--local", "sh", "-c", &script]);
     terminal.expect("all is sent");
     terminal.type_in("\n");

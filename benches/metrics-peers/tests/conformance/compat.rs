@@ -10,6 +10,10 @@ use crate::received::{Relay, arrived, checks_of, events_of, metrics_of};
 /// Compiles the program with the names of a crate.
 macro_rules! program {
     ($module:ident, $($crate_path:tt)+) => {
+        #[allow(
+            clippy::needless_borrows_for_generic_args,
+            reason = "so it stands in the documentation of the crate"
+        )]
         mod $module {
             use $($crate_path)+::{
                 BatchingOptions, Client, DogstatsdError, DogstatsdResult, EventAlertType, EventOptions,
