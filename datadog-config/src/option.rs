@@ -49,6 +49,8 @@ macro_rules! option_table {
             logs_direct_submission_url: Intake = "DD_LOGS_DIRECT_SUBMISSION_URL", Logs;
             /// Base URL of the profiles intake, without the path `/api/v2/profile`. Default: the site's intake, if there is an API key. Used with `DD_PROFILING_AGENTLESS`.
             profiling_url: Intake = "DD_PROFILING_URL", Profiles;
+            /// The file that is read instead of the host's local file. Only the environment and code can name it.
+            config_file: Text = "DD_CONFIG_FILE", General;
             /// What the Datadog admission controller knows of this container.
             external_env: Text = "DD_EXTERNAL_ENV", General;
             /// Whether the tags of the process (name and directory of the executable, working directory) are sent.
