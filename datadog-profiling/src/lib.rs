@@ -104,6 +104,7 @@ mod allocation;
 mod callers;
 mod counted;
 mod encode;
+mod modules;
 mod owner;
 mod panics;
 mod pprof_sampler;

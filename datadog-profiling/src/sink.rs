@@ -9,6 +9,7 @@ use datadog_transport::{Account, DropReason, Occasion, Outbox, Pass, Signal};
 
 use crate::counted::Counted;
 use crate::encode::encode;
+use crate::modules::Modules;
 use crate::profiler::Switch;
 use crate::receiver::Receiver;
 use crate::recordings::Recordings;
@@ -33,6 +34,7 @@ pub(crate) struct ProfileSink {
     period_start: SystemTime,
     period_end: Instant,
     symbols: Symbols,
+    modules: Modules,
     uploads: Uploads,
     upload_limit: Duration,
     outbox: Outbox,
@@ -60,6 +62,7 @@ impl ProfileSink {
             period_start: SystemTime::now(),
             period_end: Instant::now() + period,
             symbols: Symbols::default(),
+            modules: Modules::default(),
             uploads: Uploads::new(config),
             upload_limit: config.profiling_upload_timeout(),
             outbox: Outbox::new(OUTBOX_BYTES, account),
@@ -142,7 +145,7 @@ impl ProfileSink {
         for counted in &mut profile.counted {
             counted.keep_program(&mut self.symbols);
         }
-        let pprof = encode(&profile, &mut self.symbols);
+        let pprof = encode(&profile, &mut self.symbols, &self.modules.loaded());
         let payload = self.uploads.next(&profile, &pprof);
         match payload {
             Ok(payload) => self.outbox.push(payload),
