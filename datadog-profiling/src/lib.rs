@@ -105,6 +105,7 @@ mod callers;
 mod counted;
 mod encode;
 mod modules;
+mod output;
 mod owner;
 mod panics;
 mod pprof_sampler;
