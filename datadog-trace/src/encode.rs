@@ -378,3 +378,6 @@ fn headers(chunks: usize, stats: bool) -> Headers {
 fn or_nameless(name: &str) -> &str {
     if name.is_empty() { NAMELESS } else { name }
 }
+
+#[cfg(test)]
+mod tests;
