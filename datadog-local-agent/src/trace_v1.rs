@@ -290,7 +290,9 @@ impl Strings {
             let Some(before) = number.checked_sub(1) else {
                 return Ok(String::new());
             };
-            let text = usize::try_from(before).ok().and_then(|at| self.numbered.get(at));
+            let text = usize::try_from(before)
+                .ok()
+                .and_then(|at| self.numbered.get(at));
             let count = self.numbered.len();
             return text
                 .cloned()

@@ -155,7 +155,11 @@ impl Encoder {
 
     /// Appends one chunk, its local root first.
     pub(crate) fn add(&self, filling: &mut Filling, chunk: &mut Chunk) {
-        let Filling { body, chunks, format } = filling;
+        let Filling {
+            body,
+            chunks,
+            format,
+        } = filling;
         if body.is_empty() {
             match format {
                 Format::V04 => body.resize(v04::HEAD_BYTES, 0),
@@ -179,7 +183,11 @@ impl Encoder {
     /// The payload with what was added; `None` if that is nothing. `stats`: whether the statistics of these traces are
     /// computed here.
     pub(crate) fn close(&mut self, filling: Filling, stats: bool) -> Option<Payload> {
-        let Filling { mut body, chunks, format } = filling;
+        let Filling {
+            mut body,
+            chunks,
+            format,
+        } = filling;
         match format {
             Format::V04 => (!chunks.is_empty()).then(|| v04::payload(body, chunks, stats)),
             Format::V1 { strings, count_at } => {
@@ -206,16 +214,14 @@ impl Encoder {
     }
 
     /// The texts of a span: its own, and those that every span carries, unless the program set them itself.
-    fn texts<'a>(
-        &'a self,
-        tagged: FinishedSpan<'a>,
-    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+    fn texts<'a>(&'a self, tagged: FinishedSpan<'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
         let span = tagged.span;
-        let is_own = self
-            .service_of(span)
-            .eq_ignore_ascii_case(&self.service);
+        let is_own = self.service_of(span).eq_ignore_ascii_case(&self.service);
         let of_service = if is_own {
-            [self.version.as_deref().map(|version| ("version", version)), None]
+            [
+                self.version.as_deref().map(|version| ("version", version)),
+                None,
+            ]
         } else {
             [
                 Some(("_dd.base_service", &*self.service)),
@@ -250,7 +256,11 @@ impl Encoder {
         for (key, value) in chunk.propagated_tags() {
             add(key, value);
         }
-        let Some(upstream) = chunk.upstream.as_ref().filter(|_| tagged.span.is_local_root) else {
+        let Some(upstream) = chunk
+            .upstream
+            .as_ref()
+            .filter(|_| tagged.span.is_local_root)
+        else {
             return;
         };
         if let Some(id) = upstream.last_datadog_span {

@@ -70,7 +70,11 @@ impl TracesEndpoint {
         }
         let info = self.agent.info();
         let lists = |wanted: &str| info.endpoints.iter().any(|path| path == wanted);
-        self.protocol = if lists(V10) { self.newest } else { TraceProtocol::V04 };
+        self.protocol = if lists(V10) {
+            self.newest
+        } else {
+            TraceProtocol::V04
+        };
         if lists(V04) {
             self.path = V04;
         }

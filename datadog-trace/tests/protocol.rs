@@ -42,9 +42,15 @@ fn assert_all_once(agent: &LocalAgent, tracer: &Standalone<Tracer>, spans: u64) 
     let mut ids: Vec<u64> = agent.spans().iter().map(|span| span.span_id).collect();
     ids.sort_unstable();
     ids.dedup();
-    assert_eq!((agent.spans().len() as u64, ids.len() as u64), (spans, spans));
+    assert_eq!(
+        (agent.spans().len() as u64, ids.len() as u64),
+        (spans, spans)
+    );
     let health = tracer.health();
-    assert_eq!((health.total().delivered, health.total().accepted), (spans, spans));
+    assert_eq!(
+        (health.total().delivered, health.total().accepted),
+        (spans, spans)
+    );
     assert_balanced(&health);
     assert!(agent.refusals().is_empty(), "{:?}", agent.refusals());
 }
@@ -147,9 +153,15 @@ fn what_waits_for_v10_goes_to_the_older_agent_in_its_place() {
     assert!(tracer.flush(LIMIT).complete);
     assert_all_once(&agent, &tracer, 6);
     let taken = trace_paths(&agent);
-    assert!(taken.ends_with(&[V04.to_owned(), V04.to_owned(), V04.to_owned()]), "{taken:?}");
-    let trace_ids: std::collections::BTreeSet<u128> =
-        agent.spans().iter().map(|span| span.trace_id_128()).collect();
+    assert!(
+        taken.ends_with(&[V04.to_owned(), V04.to_owned(), V04.to_owned()]),
+        "{taken:?}"
+    );
+    let trace_ids: std::collections::BTreeSet<u128> = agent
+        .spans()
+        .iter()
+        .map(|span| span.trace_id_128())
+        .collect();
     assert_eq!(trace_ids.len(), 3);
 }
 
@@ -168,7 +180,11 @@ fn what_is_too_large_as_v10_is_halved_as_v04() {
     assert_all_once(&agent, &tracer, 8);
     make(&tracer, "small");
     tracer.flush(LIMIT);
-    assert_eq!(trace_paths(&agent)[4..], [V10], "it is still the newest that it knows");
+    assert_eq!(
+        trace_paths(&agent)[4..],
+        [V10],
+        "it is still the newest that it knows"
+    );
     assert_all_once(&agent, &tracer, 10);
 }
 

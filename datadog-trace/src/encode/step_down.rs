@@ -5,8 +5,8 @@ use std::str;
 use datadog_transport::{Part, Payload};
 use serde_json::{Map, Value, json};
 
-use super::v04::{self, Pairs, number, text};
 use super::v1::{SPAN_KINDS, kind};
+use super::v04::{self, Pairs, number, text};
 use crate::msgpack;
 use crate::msgpack::Reader;
 

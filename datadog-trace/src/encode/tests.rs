@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use datadog_local_agent::{LocalAgent, TraceChunk};
@@ -15,6 +15,8 @@ use crate::event::{EventValue, SpanEvent};
 use crate::link::SpanLink;
 use crate::sample::Decision;
 use crate::span_data::SpanData;
+
+static AGENT: LazyLock<LocalAgent> = LazyLock::new(|| LocalAgent::start().unwrap());
 
 /// Those that are fields in v1.0 among them.
 const KEYS: [&str; 14] = [
@@ -47,9 +49,10 @@ fn config() -> DDConfig {
     config.build().unwrap()
 }
 
-fn encoder(native_events: bool) -> Encoder {
+/// Of an agent that takes events as they are.
+fn encoder() -> Encoder {
     let mut encoder = Encoder::new(&config());
-    encoder.native_events = native_events;
+    encoder.native_events = true;
     encoder
 }
 
@@ -62,7 +65,11 @@ fn payload(encoder: &mut Encoder, protocol: TraceProtocol, chunks: &mut [Chunk])
 }
 
 /// What a strict receiver makes of it.
-fn received(agent: &LocalAgent, path: &str, payload: &Payload) -> Vec<Vec<datadog_local_agent::Span>> {
+fn received(
+    agent: &LocalAgent,
+    path: &str,
+    payload: &Payload,
+) -> Vec<Vec<datadog_local_agent::Span>> {
     agent.clear();
     let address = agent.url().strip_prefix("http://").unwrap().to_owned();
     let mut stream = TcpStream::connect(address).unwrap();
@@ -132,18 +139,26 @@ fn event() -> impl Strategy<Value = SpanEvent> {
 
 fn link() -> impl Strategy<Value = SpanLink> {
     let attributes = prop::collection::btree_map("[a-c]{1,2}", text(), 0..3);
-    (any::<u64>(), 1..u64::MAX, 1..u64::MAX, attributes, text(), any::<Option<u8>>()).prop_map(
-        |(high, low, span_id, attributes, tracestate, flags)| SpanLink {
-            trace_id: u128::from(high) << 64 | u128::from(low),
-            span_id,
-            attributes: attributes
-                .into_iter()
-                .map(|(key, value)| (key.into(), value))
-                .collect(),
-            tracestate,
-            flags,
-        },
+    (
+        any::<u64>(),
+        1..u64::MAX,
+        1..u64::MAX,
+        attributes,
+        text(),
+        any::<Option<u8>>(),
     )
+        .prop_map(
+            |(high, low, span_id, attributes, tracestate, flags)| SpanLink {
+                trace_id: u128::from(high) << 64 | u128::from(low),
+                span_id,
+                attributes: attributes
+                    .into_iter()
+                    .map(|(key, value)| (key.into(), value))
+                    .collect(),
+                tracestate,
+                flags,
+            },
+        )
 }
 
 prop_compose! {
@@ -220,23 +235,25 @@ proptest! {
 
     #[test]
     fn all_formats_tell_the_same(mut chunks in prop::collection::vec(chunk(), 1..4)) {
-        let agent = LocalAgent::start().unwrap();
-        let v1 = payload(&mut encoder(true), TraceProtocol::V10, &mut chunks);
-        let v04 = payload(&mut encoder(true), TraceProtocol::V04, &mut chunks);
+        let agent = &*AGENT;
+        let mut encoder = encoder();
+        let v1 = payload(&mut encoder, TraceProtocol::V10, &mut chunks);
+        let v04 = payload(&mut encoder, TraceProtocol::V04, &mut chunks);
         prop_assert!(is_v1(&v1) && !is_v1(&v04));
         prop_assert_eq!(v1.headers(), v04.headers());
         prop_assert_eq!(
-            received(&agent, "/v1.0/traces", &v1),
-            received(&agent, "/v0.4/traces", &v04)
+            received(agent, "/v1.0/traces", &v1),
+            received(agent, "/v0.4/traces", &v04)
         );
 
-        let v04 = payload(&mut encoder(false), TraceProtocol::V04, &mut chunks);
+        encoder.native_events = false;
+        let v04 = payload(&mut encoder, TraceProtocol::V04, &mut chunks);
         let stepped_down = to_v04(&v1).unwrap();
         prop_assert!(!is_v1(&stepped_down));
         prop_assert_eq!(stepped_down.headers(), v04.headers());
         prop_assert_eq!(
-            received(&agent, "/v0.4/traces", &stepped_down),
-            received(&agent, "/v0.4/traces", &v04)
+            received(agent, "/v0.4/traces", &stepped_down),
+            received(agent, "/v0.4/traces", &v04)
         );
     }
 
@@ -245,7 +262,7 @@ proptest! {
         mut chunks in prop::collection::vec(chunk(), 1..3),
         cut in any::<prop::sample::Index>(),
     ) {
-        let whole = payload(&mut encoder(true), TraceProtocol::V10, &mut chunks);
+        let whole = payload(&mut encoder(), TraceProtocol::V10, &mut chunks);
         let length = cut.index(whole.body().len());
         let cut = Payload::new(whole.body()[..length].to_vec(), Headers::new(), 1);
         prop_assert!(to_v04(&cut).is_none());
@@ -254,7 +271,7 @@ proptest! {
 
 #[test]
 fn a_payload_knows_nothing_of_the_one_before() {
-    let mut encoder = encoder(true);
+    let mut encoder = encoder();
     let nothing = encoder.start(TraceProtocol::V10);
     assert!(encoder.close(nothing, true).is_none());
     let chunk = || Chunk {
@@ -263,7 +280,10 @@ fn a_payload_knows_nothing_of_the_one_before() {
         decision: Decision::default(),
         spans: {
             let mut spans = Batch::default();
-            let mut span = SpanData { span_id: 1, ..SpanData::default() };
+            let mut span = SpanData {
+                span_id: 1,
+                ..SpanData::default()
+            };
             span.extras().start_ns = Some(1);
             span.extras().end_ns = Some(2);
             spans.push(&mut span);
