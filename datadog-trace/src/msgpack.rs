@@ -118,18 +118,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The bytes of a text, if one comes next.
-    pub(crate) fn str(&mut self) -> Option<&'a [u8]> {
-        let head = *self.rest.first()?;
-        if !matches!(head, 0xa0..=0xbf | 0xd9..=0xdb) {
-            return None;
-        }
-        self.byte();
-        let length = match head {
-            0xa0..=0xbf => usize::from(head & 0x1f),
-            _ => self.size(1 << (head - 0xd9))?,
+    pub(crate) fn next_is_str(&self) -> bool {
+        matches!(self.rest.first(), Some(0xa0..=0xbf | 0xd9..=0xdb))
+    }
+
+    pub(crate) fn str(&mut self) -> Option<&'a str> {
+        let length = match self.byte()? {
+            head @ 0xa0..=0xbf => usize::from(head & 0x1f),
+            head @ 0xd9..=0xdb => self.size(1 << (head - 0xd9))?,
+            _ => return None,
         };
-        self.take(length)
+        str::from_utf8(self.take(length)?).ok()
     }
 
     pub(crate) fn bin(&mut self) -> Option<&'a [u8]> {

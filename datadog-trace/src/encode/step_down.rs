@@ -1,7 +1,5 @@
 //! Payloads of v1.0 encoded anew as v0.4, for an agent that turns out to be too old while they wait.
 
-use std::str;
-
 use datadog_transport::{Part, Payload};
 use serde_json::{Map, Value, json};
 
@@ -228,8 +226,8 @@ impl<'a> Source<'a> {
 
     /// A text, or the number of one that was there before.
     fn text(&mut self) -> Option<&'a str> {
-        if let Some(text) = self.reader.str() {
-            let text = str::from_utf8(text).ok()?;
+        if self.reader.next_is_str() {
+            let text = self.reader.str()?;
             self.strings.push(text);
             return Some(text);
         }
