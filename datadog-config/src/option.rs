@@ -176,6 +176,12 @@ macro_rules! option_table {
             profiling_agentless: Flag = "DD_PROFILING_AGENTLESS", Profiles, default "false";
             /// Tags of profiles, beside those of everything.
             profiling_tags: Tags = "DD_PROFILING_TAGS", Profiles;
+            /// Whether profiles show which code allocates, in programs that installed the `ProfiledAllocator`.
+            profiling_allocation_enabled: Flag = "DD_PROFILING_ALLOCATION_ENABLED", Profiles, default "true";
+            /// Whether they show which code holds memory, too. Costs some nanoseconds for each allocation that is freed.
+            profiling_heap_enabled: Flag = "DD_PROFILING_HEAP_ENABLED", Profiles, default "true";
+            /// Whether profiles show where the program panicked.
+            profiling_exception_enabled: Flag = "DD_PROFILING_EXCEPTION_ENABLED", Profiles, default "true";
             /// Whether attacks are detected. Without effect so far.
             security_enabled: Flag = "DD_APPSEC_ENABLED", Security, default "false";
             /// Whether Datadog may change this configuration at run time. Without effect so far.
