@@ -9,7 +9,7 @@ use std::time::Duration;
 use config::Source;
 use serde_json::Value;
 
-use crate::choice::{Cardinality, ExtractBehavior, LogLevel, PropagationStyle};
+use crate::choice::{Cardinality, ExtractBehavior, LogLevel, PropagationStyle, TraceProtocol};
 use crate::config::{DDConfig, Settings};
 use crate::derive::{Host, derive};
 use crate::environment::Environment;
@@ -224,6 +224,9 @@ macro_rules! setter {
     (Behavior, $field:ident, $doc:expr) => {
         setter! { @display behavior: ExtractBehavior, $field, $doc }
     };
+    (Protocol, $field:ident, $doc:expr) => {
+        setter! { @display protocol: TraceProtocol, $field, $doc }
+    };
     (Level, $field:ident, $doc:expr) => {
         setter! { @display level: LogLevel, $field, $doc }
     };
@@ -418,6 +421,9 @@ mod tests {
         };
         (Behavior, $other:expr, $file:expr) => {
             ("Restart", ExtractBehavior::Restart, Some("go"))
+        };
+        (Protocol, $other:expr, $file:expr) => {
+            ("v0.4", TraceProtocol::V04, Some("0.5"))
         };
         (Level, $other:expr, $file:expr) => {
             ("WARN", LogLevel::Warn, Some("loud"))
