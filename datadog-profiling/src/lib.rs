@@ -66,6 +66,22 @@
 //! memory in use at least; what is beyond is dropped and counted in the figures. The tables take 2.3 MB as far as they
 //! are used, and the stacks 2 to 8 MB. In a forked child nothing is recorded until it starts a profiler of its own.
 //!
+//! What the allocator adds to an allocation and its freeing (64 bytes, an inner allocator that does nothing, Linux 6.18,
+//! x86_64; `cargo bench -p datadog-profiling --bench allocations`, samples included):
+//!
+//! | recorded | ns |
+//! |---|---|
+//! | nothing | below what can be told |
+//! | allocations | 0.5 |
+//! | memory in use, too | 0.5 to 0.8 |
+//!
+//! # Files and symbols
+//!
+//! Each address is given with the file that it was loaded from and that file's GNU build id (on Linux), so a backend that
+//! has the symbols of a stripped program can name its functions. With
+//! [`profiling_output_pprof`](datadog_config::DDConfig::profiling_output_pprof) each upload is also kept as a file that
+//! `pprof` and other tools read.
+//!
 //! # What it costs
 //!
 //! Nothing while it is off, but for the allocator. While it is on, measured on Linux 6.18, x86_64, glibc 2.36, 2 virtual cores, with a
@@ -93,7 +109,7 @@
 //!   at most, counted from the innermost.
 //! - Names come from the program's symbols: `debug = 1` gives qualified names, files, lines and inlined calls;
 //!   `debug = "line-tables-only"` unqualified names; `debug = 0` no files and lines. The profile of a stripped
-//!   program (`strip = true`) has addresses only, and is of no use.
+//!   program (`strip = true`) has addresses and build ids only.
 //! - pprof leaves one empty temporary file behind for each process that was sampled.
 //! - `SIGPROF` must be free. Stopping leaves it ignored. A program that replaces itself by `exec` has to stop
 //!   sampling before, or the timer ends its successor.
