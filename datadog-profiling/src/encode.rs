@@ -38,6 +38,7 @@ mod sample {
 mod label {
     pub(super) const KEY: u64 = 1;
     pub(super) const STR: u64 = 2;
+    pub(super) const NUM: u64 = 3;
 }
 
 /// Fields of `Location`.
@@ -65,8 +66,13 @@ mod function {
 const CPU_SAMPLES: (&str, &str) = ("cpu-samples", "count");
 const CPU_TIME: (&str, &str) = ("cpu-time", "nanoseconds");
 
-/// The label that the backend shows as the thread (ddprof: `src/pprof/ddprof_pprof.cc`).
+/// The labels that the backend shows as the thread (ddprof: `src/pprof/ddprof_pprof.cc`).
 const THREAD_NAME: &str = "thread name";
+const THREAD_ID: &str = "thread id";
+
+/// The labels that link a sample to its trace, as numbers (libdatadog: `libdd-profiling/src/internal/profile`).
+const SPAN_ID: &str = "span id";
+const LOCAL_ROOT_SPAN_ID: &str = "local root span id";
 
 /// Encodes a profile, and names its functions by `symbols`.
 pub(crate) fn encode(profile: &Profile, symbols: &mut Symbols) -> Vec<u8> {
@@ -147,12 +153,32 @@ impl<'a> Tables<'a> {
             [sample.count, sample.count.saturating_mul(SAMPLE_NANOS)],
         );
         if !sample.thread.is_empty() {
-            let mut label = Message::default();
-            label.number(label::KEY, self.string(THREAD_NAME));
-            label.number(label::STR, self.string(sample.thread));
-            message.message(sample::LABEL, &label);
+            message.message(sample::LABEL, &self.text_label(THREAD_NAME, sample.thread));
+        }
+        if sample.thread_id != 0 {
+            let id = sample.thread_id.to_string();
+            message.message(sample::LABEL, &self.text_label(THREAD_ID, &id));
+        }
+        if let Some(span) = sample.span {
+            for (key, id) in [(SPAN_ID, span.id), (LOCAL_ROOT_SPAN_ID, span.local_root)] {
+                message.message(sample::LABEL, &self.number_label(key, id));
+            }
         }
         message
+    }
+
+    fn text_label(&mut self, key: &str, text: &str) -> Message {
+        let mut label = Message::default();
+        label.number(label::KEY, self.string(key));
+        label.number(label::STR, self.string(text));
+        label
+    }
+
+    fn number_label(&mut self, key: &str, number: u64) -> Message {
+        let mut label = Message::default();
+        label.number(label::KEY, self.string(key));
+        label.number(label::NUM, number);
+        label
     }
 
     fn location(&mut self, address: usize) -> u64 {
@@ -246,16 +272,19 @@ mod tests {
                 stack: inner,
                 thread: "main",
                 count: 3,
+                ..Sample::default()
             },
             Sample {
                 stack: inner,
                 thread: "main",
                 count: 4,
+                ..Sample::default()
             },
             Sample {
                 stack: outer,
                 thread: "",
                 count: 1,
+                ..Sample::default()
             },
         ]);
         assert_eq!(profile.string_table[0], "");
@@ -297,6 +326,7 @@ mod tests {
             stack: &stack,
             thread: "main",
             count: 1,
+            ..Sample::default()
         }]);
         for (address, id) in stack.iter().zip(&profile.samples[0].location_ids) {
             let location = profile
@@ -340,6 +370,7 @@ mod tests {
             stack: &[17],
             thread: "",
             count: 1,
+            ..Sample::default()
         }]);
         assert_eq!(profile.locations[0].address, 16);
         assert_eq!(profile.locations[0].lines, []);

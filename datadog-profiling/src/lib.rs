@@ -74,13 +74,20 @@
 //!   can take seconds on the worker, and then report that it did not complete.
 
 mod encode;
+#[cfg(feature = "pprof")]
 mod pprof_sampler;
 mod profiler;
 mod protobuf;
 mod receiver;
 mod sample;
+mod sampler;
 mod sink;
 mod symbol;
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod timer;
 mod timestamp;
 mod upload;
 

@@ -93,6 +93,7 @@ impl Sampler for PprofSampler {
                 stack,
                 thread: &String::from_utf8_lossy(thread),
                 count,
+                ..Sample::default()
             });
         }
         if report.data.len() > self.most_stacks {

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use datadog_config::DDConfig;
 use datadog_transport::{SignalKind, Standalone, TransportBuilder, TransportError, Waker};
 
-use crate::pprof_sampler::PprofSampler;
 use crate::receiver::Receiver;
 use crate::sample::Sampler;
+use crate::sampler;
 use crate::sink::ProfileSink;
 
 /// The CPU profiler's switch. Cheap to clone; clones switch the same profiler.
@@ -50,7 +50,7 @@ impl Profiler {
     ///
     /// [`TransportError::TlsMissing`] for an `https` agent or intake without the feature `tls`.
     pub fn join(transport: &mut TransportBuilder) -> Result<Self, TransportError> {
-        Self::join_with(transport, Box::new(PprofSampler::default()))
+        Self::join_with(transport, Box::new(sampler::FirstThatWorks::default()))
     }
 
     pub(crate) fn join_with(
