@@ -59,8 +59,16 @@ impl Sampler for FirstThatWorks {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use parking_lot::{Mutex, MutexGuard};
+
     use super::*;
+
+    /// There is one signal for all samplers of a process, so the tests of the real ones take turns.
+    pub(crate) fn turn() -> MutexGuard<'static, ()> {
+        static TURN: Mutex<()> = Mutex::new(());
+        TURN.lock()
+    }
 
     struct Fake(Result<(), String>);
 

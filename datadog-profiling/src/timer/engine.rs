@@ -153,3 +153,15 @@ impl Tag {
 fn samples_between_drains(cpus: usize) -> usize {
     (cpus * 160).clamp(256, 2048)
 }
+
+#[cfg(test)]
+impl Engine {
+    /// What this thread's timer does.
+    pub(super) fn signal_this_thread(&self) {
+        let tag = Tag {
+            round: self.round.load(Ordering::Acquire),
+            thread: NonZero::new(sys::thread_id()),
+        };
+        sys::tests::signal_this_thread(tag.number());
+    }
+}

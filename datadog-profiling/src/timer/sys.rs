@@ -289,3 +289,71 @@ fn ok(result: c_int) -> io::Result<()> {
     }
     Err(io::Error::last_os_error())
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Sends the signal of a timer. It is handled before this returns.
+    pub(crate) fn signal_this_thread(tag: u64) {
+        // SAFETY: zero is a value of each of the structure's fields.
+        let mut info: siginfo_t = unsafe { mem::zeroed() };
+        // SAFETY: `TimerInfo` has the layout of what the kernel writes there, and is not larger.
+        let timer = unsafe { &mut *(&raw mut info).cast::<TimerInfo>() };
+        timer.signal = SIGNAL;
+        timer.code = libc::SI_TIMER;
+        timer.tag = tag;
+        // SAFETY: the structure is a live one; the rest is numbers.
+        let sent = unsafe {
+            libc::syscall(
+                libc::SYS_rt_tgsigqueueinfo,
+                libc::getpid(),
+                thread_id(),
+                SIGNAL,
+                &raw const info,
+            )
+        };
+        assert_eq!(sent, 0);
+    }
+
+    /// One that the program doesn't use otherwise.
+    pub(crate) fn load_and_unload_a_library() {
+        // SAFETY: the C library's own, without effects of its own.
+        unsafe {
+            let library = libc::dlopen(c"libresolv.so.2".as_ptr(), libc::RTLD_NOW);
+            assert!(!library.is_null());
+            libc::dlclose(library);
+        }
+    }
+
+    /// The child works, and is not sampled.
+    pub(crate) fn fork_and_work() {
+        // SAFETY: the child only counts and leaves.
+        unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                for number in 0..1_000_000_u64 {
+                    std::hint::black_box(number);
+                }
+                libc::_exit(7);
+            }
+            let mut status = 0;
+            while libc::waitpid(child, &mut status, 0) < 0 {}
+            assert!(libc::WIFEXITED(status), "{status:x}");
+            assert_eq!(libc::WEXITSTATUS(status), 7);
+        }
+    }
+
+    #[test]
+    fn knows_old_kernels_from_new_ones() {
+        assert!(kernel_is_at_least((2, 6)));
+        assert!(!kernel_is_at_least((1000, 0)));
+    }
+
+    #[test]
+    fn a_refused_timer_says_why() {
+        let refused = Timer::start(Clock::Thread(1), Duration::from_millis(1), 0);
+        let error = refused.err().unwrap();
+        assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+    }
+}
