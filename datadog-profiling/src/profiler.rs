@@ -80,8 +80,8 @@ impl Profiler {
     /// Asks the worker to sample the program. Nothing changes if it does already. It begins within a second; a flush
     /// returns after that, so a short program that wants to miss nothing may flush right away.
     ///
-    /// Where that is impossible, as while another profiler of the process uses `pprof`, the account's last error
-    /// says why, and it is tried again at each end of an upload period.
+    /// Where that is impossible, as while another profiler of the process runs, the account's last error says why, and
+    /// it is tried again at each end of an upload period.
     pub fn start_sampling(&self) {
         self.switch.wanted.store(true, Ordering::Relaxed);
         self.switch.ask_again();

@@ -52,7 +52,7 @@ impl Timer {
         // From here on it is deleted again if the rest fails.
         let timer = Self(timer);
         let period = libc::timespec {
-            tv_sec: period.as_secs() as libc::time_t,
+            tv_sec: period.as_secs() as _,
             tv_nsec: period.subsec_nanos().into(),
         };
         let times = libc::itimerspec {
