@@ -1,6 +1,7 @@
 //! The builder: values from code, and where the other layers are.
 
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -228,6 +229,14 @@ macro_rules! setter {
             self.set(Id::$field, tags::print(tags))
         }
     };
+    (Statuses, $field:ident, $doc:expr) => {
+        #[doc = $doc]
+        pub fn $field(self, ranges: impl IntoIterator<Item = RangeInclusive<u16>>) -> Self {
+            let print = |range: RangeInclusive<u16>| format!("{}-{}", range.start(), range.end());
+            let ranges: Vec<String> = ranges.into_iter().map(print).collect();
+            self.set(Id::$field, ranges.join(","))
+        }
+    };
     (LevelRates, $field:ident, $doc:expr) => {
         setter! { @levels $field, $doc }
     };
@@ -319,6 +328,12 @@ mod tests {
         };
         (Tags, $other:expr, $file:expr) => {
             ("a:b,c:d", [("a", "b"), ("c", "d")], None)
+        };
+        (Statuses, $other:expr, $file:expr) => {
+            ("404, 500-502", [404..=404, 500..=502], Some("5xx"))
+        };
+        (Pattern, $other:expr, $file:expr) => {
+            ("a+", "a+", None)
         };
         (Port, $other:expr, $file:expr) => {
             ("1234", 1234, Some("0"))

@@ -1,6 +1,7 @@
 //! The configuration: values, fixed once built.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -383,6 +384,15 @@ macro_rules! getter {
     };
     (Tags, $field:ident, $doc:expr) => {
         getter! { @slice (String, String), $field, $doc }
+    };
+    (Statuses, $field:ident, $doc:expr) => {
+        getter! { @slice RangeInclusive<u16>, $field, $doc }
+    };
+    (Pattern, $field:ident, $doc:expr) => {
+        #[doc = $doc]
+        pub fn $field(&self) -> Option<&str> {
+            self.0.settings.$field.value.as_deref()
+        }
     };
     (TraceRules, $field:ident, $doc:expr) => {
         getter! { @slice SamplingRule, $field, $doc }

@@ -1,5 +1,6 @@
 //! The kinds of values an option can have: how a text is read, and what is expected of it.
 
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -86,6 +87,10 @@ kinds! {
     List -> Vec<String>, "names with commas between them", |text| Some(list(text).map(str::to_owned).collect());
     /// Tags in the form of `DD_TAGS`.
     Tags -> Vec<(String, String)>, "key:value pairs with commas, or spaces, between them", |text| Some(tags::parse(text));
+    /// Statuses of HTTP answers.
+    Statuses -> Vec<RangeInclusive<u16>>, "statuses and ranges of them with commas between, such as 404,500-599", statuses;
+    /// A regular expression, or an empty text for none.
+    Pattern -> Option<String>, "a regular expression, or nothing", |text| Some(Some(text.to_owned()));
     /// A port.
     Port -> Option<u16>, "a port from 1 to 65535", |text| endpoint::parse_port(text.trim()).map(Some);
     /// A host name or address.
@@ -251,6 +256,14 @@ fn per_second(text: &str) -> Option<f64> {
 
 /// Longer is a mistake, and might be more than a clock can add.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn statuses(text: &str) -> Option<Vec<RangeInclusive<u16>>> {
+    let range = |item: &str| {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
+    };
+    list(text).map(range).collect()
+}
 
 /// Seconds. Some of Datadog's libraries write their unit, `10s` or `500ms`.
 fn seconds(text: &str) -> Option<Duration> {

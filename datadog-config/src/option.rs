@@ -51,7 +51,7 @@ macro_rules! option_table {
             profiling_url: Intake = "DD_PROFILING_URL", Profiles;
             /// What the Datadog admission controller knows of this container.
             external_env: Text = "DD_EXTERNAL_ENV", General;
-            /// Whether the tags of the process (name and directory of the executable, working directory) are sent. Without effect so far.
+            /// Whether the tags of the process (name and directory of the executable, working directory) are sent.
             process_tags_enabled: Flag = "DD_EXPERIMENTAL_PROPAGATE_PROCESS_TAGS_ENABLED", General, default "true";
             /// Whether the client logs as much as it can about itself. Without effect so far.
             debug: Flag = "DD_TRACE_DEBUG", General, default "false", otel "OTEL_LOG_LEVEL";
@@ -115,6 +115,24 @@ macro_rules! option_table {
             tracing_buffer_bytes: Count = "DD_TRACE_WRITER_BUFFER_SIZE_BYTES", Traces, default "31457280";
             /// Whether trace statistics are computed here, before sampling, where the Agent takes them. Traces that are not kept are then not sent.
             stats_computation_enabled: Flag = "DD_TRACE_STATS_COMPUTATION_ENABLED" | "DD_TRACE_COMPUTE_STATS", Traces, default "true";
+            /// Other names for services: pairs of the name that a span has and the one that is sent.
+            service_mapping: Tags = "DD_SERVICE_MAPPING", Traces;
+            /// Whether the git commit and repository are sent with the traces.
+            git_metadata_enabled: Flag = "DD_TRACE_GIT_METADATA_ENABLED", Traces, default "true";
+            /// Which statuses of answers mark the spans of HTTP servers as failed.
+            http_server_error_statuses: Statuses = "DD_TRACE_HTTP_SERVER_ERROR_STATUSES", Traces, default "500-599";
+            /// Which statuses of answers mark the spans of HTTP clients as failed.
+            http_client_error_statuses: Statuses = "DD_TRACE_HTTP_CLIENT_ERROR_STATUSES", Traces, default "400-499";
+            /// Headers that become tags: `Name`, or `Name:tag` for a tag of another name than `http.request.headers.name`.
+            header_tags: List = "DD_TRACE_HEADER_TAGS", Traces;
+            /// What is cut out of query strings: a regular expression in the syntax of the crate `regex-lite`; nothing is, if it is empty. Default: what looks like a password, key or token.
+            query_string_obfuscation: Pattern = "DD_TRACE_OBFUSCATION_QUERY_STRING_REGEXP", Traces;
+            /// Whether URLs are sent without their query strings.
+            query_string_disabled: Flag = "DD_TRACE_HTTP_URL_QUERY_STRING_DISABLED", Traces, default "false";
+            /// Whether the address of the client that makes a request is sent.
+            client_ip_enabled: Flag = "DD_TRACE_CLIENT_IP_ENABLED", Traces, default "false";
+            /// The one header that tells the address of the client. Default: the usual ones.
+            client_ip_header: Text = "DD_TRACE_CLIENT_IP_HEADER", Traces;
             /// How many different groups of spans have statistics of their own in 10 seconds; the others share one.
             stats_cardinality_limit: Count = "DD_TRACE_STATS_CARDINALITY_LIMIT", Traces, default "7000";
             /// How many different resources statistics tell apart in 10 seconds.
@@ -165,7 +183,7 @@ macro_rules! option_table {
             telemetry_enabled: Flag = "DD_INSTRUMENTATION_TELEMETRY_ENABLED", General, default "true";
             /// Time between two signs of life. Without effect so far.
             telemetry_heartbeat_interval: Seconds = "DD_TELEMETRY_HEARTBEAT_INTERVAL", General, default "60";
-            /// Whether the configuration is logged once at the start. Without effect so far.
+            /// Whether the configuration is logged once at the start, at the level info.
             startup_logs: Flag = "DD_TRACE_STARTUP_LOGS", General, default "false";
         }
     } };

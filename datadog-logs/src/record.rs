@@ -113,6 +113,16 @@ impl Record {
 impl Drop for Record {
     #[inline]
     fn drop(&mut self) {
+        if self.open.is_some() {
+            self.finish();
+        }
+    }
+}
+
+impl Record {
+    /// Not inlined, so that a record that nobody would get is no call.
+    #[inline(never)]
+    fn finish(&mut self) {
         match self.open.take() {
             Some(Open {
                 shared,

@@ -98,10 +98,6 @@ impl AgentlessSink {
         let name = context.head.trim_end_matches(':');
         let value = match context.kind {
             Kind::Count => owed.sum.to_string(),
-            // Changes can lead to infinity, which JSON has no form for.
-            Kind::Gauge if !context.last().is_finite() => {
-                return self.shared.give_up(DropReason::Invalid, owed.items);
-            }
             Kind::Gauge => float(context.last()),
             Kind::Set => owed.members.len().to_string(),
             Kind::Histogram | Kind::Distribution | Kind::Timing => {

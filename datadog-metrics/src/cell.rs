@@ -43,9 +43,11 @@ impl Cell {
         self.hits.store(hits + 1, Ordering::Release);
     }
 
-    /// Adds to the sum.
+    /// Adds to the sum. So small are the values that no thread could make the sum wrap between two looks of the worker, which
+    /// come every few seconds.
     #[inline]
-    pub(crate) fn add(&self, value: i64) {
+    pub(crate) fn add(&self, value: i32) {
+        let value = i64::from(value);
         let sum = self.sum.load(Ordering::Relaxed);
         self.sum
             .store(sum.wrapping_add(value as u64), Ordering::Relaxed);

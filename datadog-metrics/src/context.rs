@@ -13,9 +13,6 @@ use crate::rate::Rate;
 use crate::samples::Budget;
 use crate::slot::Slot;
 
-/// The most members of one set between two flushes.
-const MOST_MEMBERS: usize = 8192;
-
 /// The longest member of a set: with name and tags it has to fit into a datagram.
 const MOST_MEMBER_BYTES: usize = 1000;
 
@@ -156,12 +153,12 @@ impl Context {
     #[inline(always)]
     pub(crate) fn write(&self, cell: &Cell, value: Value) {
         match value {
-            Value::Count(value) => cell.add(value),
+            Value::Count(value) => match i32::try_from(value) {
+                Ok(small) => cell.add(small),
+                Err(_) => self.write_direct(Value::Count(value)),
+            },
             Value::Gauge(value) => self.set(cell, value),
-            Value::GaugeChange(change) => {
-                self.change_last(change);
-                cell.hit();
-            }
+            Value::GaugeChange(change) => self.change(cell, change),
             Value::Sample(value) => self.sample(cell, value),
         }
     }
@@ -173,6 +170,16 @@ impl Context {
         cell.hit();
     }
 
+    /// Changes a gauge.
+    #[inline]
+    pub(crate) fn change(&self, cell: &Cell, change: f64) {
+        if self.change_last(change) {
+            cell.hit();
+        } else {
+            self.write_invalid();
+        }
+    }
+
     /// Adds a sample.
     #[inline(always)]
     pub(crate) fn sample(&self, cell: &Cell, value: f64) {
@@ -181,18 +188,23 @@ impl Context {
         }
     }
 
-    /// Writes a value without a cell, on a thread that has none: its thread-locals are gone, or in use further up
-    /// the stack.
+    /// Writes a value without a cell: one that is too large for it, or on a thread that has none, because its
+    /// thread-locals are gone, or in use further up the stack.
     #[cold]
     pub(crate) fn write_direct(&self, value: Value) {
         let mut state = self.state.lock();
-        state.direct += 1;
         match value {
-            Value::Count(value) => state.owed.sum = state.owed.sum.wrapping_add(value),
+            Value::Count(value) => state.owed.sum = state.owed.sum.saturating_add(value),
             Value::Gauge(value) => self.set_last(value),
-            Value::GaugeChange(change) => self.change_last(change),
+            Value::GaugeChange(change) => {
+                if !self.change_last(change) {
+                    state.invalid += 1;
+                    return;
+                }
+            }
             Value::Sample(value) => state.owed.samples.push(value, &self.home.budget),
         }
+        state.direct += 1;
     }
 
     /// Adds a member to a set.
@@ -201,19 +213,13 @@ impl Context {
             return self.home.drop_forked();
         }
         let mut state = self.state.lock();
-        let state = &mut *state;
-        if let Some(times) = state.owed.members.get_mut(member) {
-            *times += 1;
-        } else if member.is_empty() || member.len() > MOST_MEMBER_BYTES {
+        if member.is_empty() || member.len() > MOST_MEMBER_BYTES {
             state.invalid += 1;
-            return;
-        } else if state.owed.members.len() >= MOST_MEMBERS {
-            state.refused += 1;
-            return;
+        } else if state.owed.add_member(member, &self.home.budget) {
+            state.direct += 1;
         } else {
-            state.owed.members.insert(member.into(), 1);
+            state.refused += 1;
         }
-        state.direct += 1;
     }
 
     /// Counts a value that can't be sent as dropped.
@@ -239,13 +245,15 @@ impl Context {
         self.last.store(value.to_bits(), Ordering::Relaxed);
     }
 
-    fn change_last(&self, change: f64) {
-        let changed = |bits| (f64::from_bits(bits) + change).to_bits();
-        let update = |bits| Some(changed(bits));
-        // Never an error, because `update` always has a new value.
-        let _ = self
-            .last
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
+    /// Returns whether the gauge has a value afterwards that can be sent; if not, it keeps the one it had.
+    fn change_last(&self, change: f64) -> bool {
+        let update = |bits| {
+            let changed = f64::from_bits(bits) + change;
+            changed.is_finite().then(|| changed.to_bits())
+        };
+        self.last
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, update)
+            .is_ok()
     }
 
     #[cold]
@@ -295,13 +303,8 @@ impl Context {
     }
 
     /// Takes back what the socket did not take.
-    pub(crate) fn give_back(&self, mut owed: Owed) {
-        let mut state = self.state.lock();
-        let samples = std::mem::take(&mut owed.samples);
-        state.owed.absorb(owed);
-        if self.kind.has_samples() {
-            state.owed.samples.merge(samples, &self.home.budget);
-        }
+    pub(crate) fn give_back(&self, owed: Owed) {
+        self.state.lock().owed.take_back(owed, &self.home.budget);
     }
 
     pub(crate) fn last(&self) -> f64 {
@@ -359,7 +362,9 @@ impl State {
             let hits = counted.cell.hits();
             let sum = counted.cell.sum();
             counted.cell.fold(hits, &mut owed.samples, budget);
-            owed.sum = owed.sum.wrapping_add(sum.wrapping_sub(counted.sum) as i64);
+            owed.sum = owed
+                .sum
+                .saturating_add(sum.wrapping_sub(counted.sum) as i64);
             new += hits - counted.hits;
             counted.hits = hits;
             counted.sum = sum;
@@ -401,6 +406,63 @@ mod tests {
         let (new, owed) = set.take();
         let owed = owed.unwrap();
         assert_eq!((new, owed.items, owed.members["ann"]), (2, 3, 2));
+    }
+
+    #[test]
+    fn sums_end_at_the_bounds() {
+        let counter = context(Kind::Count);
+        let cell = counter.new_cell();
+        for value in [i64::MAX, 1, i64::MAX, 5] {
+            counter.write(&cell, Value::Count(value));
+        }
+        let (_, owed) = counter.take();
+        let owed = owed.unwrap();
+        assert_eq!((owed.items, owed.sum), (4, i64::MAX));
+        counter.write(&cell, Value::Count(i64::MIN));
+        counter.write(&cell, Value::Count(-1));
+        assert_eq!(counter.take().1.unwrap().sum, i64::MIN);
+        counter.give_back(owed);
+        counter.write(&cell, Value::Count(1));
+        assert_eq!(counter.take().1.unwrap().sum, i64::MAX);
+    }
+
+    #[test]
+    fn a_gauge_keeps_its_value_where_a_change_has_none() {
+        let gauge = context(Kind::Gauge);
+        let cell = gauge.new_cell();
+        gauge.write(&cell, Value::Gauge(f64::MAX));
+        gauge.write(&cell, Value::GaugeChange(f64::MAX));
+        gauge.write_direct(Value::GaugeChange(f64::MAX));
+        assert_eq!((gauge.take().0, gauge.last()), (1, f64::MAX));
+        let account = gauge.home.account.snapshot();
+        assert_eq!(account.dropped.get(DropReason::Invalid), 2);
+    }
+
+    #[test]
+    fn members_of_sets_are_limited_in_bytes_and_make_room_again() {
+        let home = Home {
+            budget: Budget::new(1000),
+            ..context(Kind::Set).home
+        };
+        let set = Context::new(Kind::Set, Rate::ALL, "a:", "\n", &home);
+        let submit = || {
+            for number in 0..100 {
+                set.add_member(&format!("{number:>0200}"));
+            }
+        };
+        submit();
+        let (taken, owed) = set.take();
+        // Each takes 31 of 1000.
+        assert_eq!(taken, 33);
+        let refused = || home.account.snapshot().dropped.get(DropReason::QueueFull);
+        assert_eq!(refused(), 67);
+        set.give_back(owed.unwrap());
+        submit();
+        assert_eq!(set.take().0, 33, "the same ones");
+        assert_eq!(refused(), 2 * 67);
+        submit();
+        assert_eq!(set.take().0, 33);
+        assert!(home.budget.has_room());
     }
 
     #[test]

@@ -66,7 +66,9 @@ impl Template {
                 .any(|(tag, key_length)| tag[..*key_length] == global[..*length])
         };
         let globals = self.tags.iter().filter(|global| !is_replaced(global));
-        let mut tail = String::new();
+        let with_comma = |(tag, _): &(String, usize)| tag.len() + 1;
+        let tags: usize = self.tags.iter().chain(&own).map(with_comma).sum();
+        let mut tail = String::with_capacity(tags + self.origin.len() + 2);
         for (at, (tag, _)) in globals.chain(&own).enumerate() {
             tail.push_str(if at == 0 { "|#" } else { "," });
             tail.push_str(tag);

@@ -9,7 +9,7 @@ use crate::cell::Cell;
 use crate::context::{Context, Value};
 use crate::local;
 
-/// A count. Get it from [`Metrics::counter`](crate::Metrics::counter), and keep it: each call costs about 2 ns, on any
+/// A count. What it comes to between two flushes ends at the bounds of `i64`. Get it from [`Metrics::counter`](crate::Metrics::counter), and keep it: each call costs about 2 ns, on any
 /// number of threads.
 #[derive(Clone, Debug)]
 pub struct Counter(Handle);
@@ -46,7 +46,11 @@ impl Counter {
     /// Adds `value`.
     #[inline]
     pub fn increment(&self, value: i64) {
-        if !self.0.on_cell(|cell| cell.add(value)) {
+        let done = match i32::try_from(value) {
+            Ok(small) => self.0.on_cell(|cell| cell.add(small)),
+            Err(_) => false,
+        };
+        if !done {
             self.0.write(Value::Count(value));
         }
     }
@@ -54,7 +58,7 @@ impl Counter {
     /// Takes `value` off.
     #[inline]
     pub fn decrement(&self, value: i64) {
-        self.increment(value.wrapping_neg());
+        self.increment(value.saturating_neg());
     }
 }
 
@@ -73,9 +77,15 @@ impl Gauge {
         }
     }
 
-    /// Adds `value` to what the gauge was set or changed to before, from any thread; it starts at 0.
+    /// Adds `value` to what the gauge was set or changed to before, from any thread; it starts at 0. A change that would
+    /// lead beyond the numbers of `f64` is dropped as [`Invalid`](datadog_transport::DropReason::Invalid).
+    #[inline]
     pub fn add(&self, value: f64) {
-        self.0.write_if_finite(Value::GaugeChange(value), value);
+        let context = &self.0.context;
+        let done = value.is_finite() && self.0.on_cell(|cell| context.change(cell, value));
+        if !done {
+            self.0.write_if_finite(Value::GaugeChange(value), value);
+        }
     }
 }
 

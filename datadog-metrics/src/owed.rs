@@ -4,6 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::samples::{Budget, Samples};
 
+/// The most members of one set between two flushes.
+const MOST_MEMBERS: usize = 8192;
+
+/// About what a member takes beside its text, in bytes.
+const MEMBER_BYTES: usize = 48;
+
 /// What was submitted and not delivered.
 #[derive(Debug, Default)]
 pub(crate) struct Owed {
@@ -18,8 +24,25 @@ pub(crate) struct Owed {
 }
 
 impl Owed {
+    /// Adds a member of a set; returns whether there was room. It is not among [`Owed::items`] yet.
+    pub(crate) fn add_member(&mut self, member: &str, budget: &Budget) -> bool {
+        if let Some(times) = self.members.get_mut(member) {
+            *times += 1;
+            return true;
+        }
+        // The first one is kept whatever the budget says, so that no set is silent.
+        let room = self.members.is_empty() || budget.has_room();
+        let fits = room && self.members.len() < MOST_MEMBERS;
+        if fits {
+            budget.charge(cost(member));
+            self.members.insert(member.into(), 1);
+        }
+        fits
+    }
+
     /// Takes everything out.
     pub(crate) fn take(&mut self, budget: &Budget) -> Self {
+        budget.give_back(self.members_cost());
         Self {
             items: std::mem::take(&mut self.items),
             sum: std::mem::take(&mut self.sum),
@@ -28,13 +51,26 @@ impl Owed {
         }
     }
 
-    /// Adds what another context of the same kind without samples owes.
+    /// Takes back what could not be sent.
+    pub(crate) fn take_back(&mut self, mut other: Self, budget: &Budget) {
+        let samples = std::mem::take(&mut other.samples);
+        self.samples.merge(samples, budget);
+        budget.give_back(self.members_cost());
+        self.absorb(other);
+        budget.charge(self.members_cost());
+    }
+
+    /// Adds what another context of the same kind owes, which has been taken out of it and has no samples.
     pub(crate) fn absorb(&mut self, other: Self) {
         self.items += other.items;
-        self.sum = self.sum.wrapping_add(other.sum);
+        self.sum = self.sum.saturating_add(other.sum);
         for (member, times) in other.members {
             *self.members.entry(member).or_default() += times;
         }
+    }
+
+    fn members_cost(&self) -> usize {
+        self.members.keys().map(|member| cost(member)).sum()
     }
 
     /// Splits off the first samples, with their share of the values.
@@ -60,4 +96,9 @@ impl Owed {
         };
         Some((member, part))
     }
+}
+
+/// What a member takes of the budget, which is counted in samples.
+fn cost(member: &str) -> usize {
+    (member.len() + MEMBER_BYTES) / size_of::<f64>()
 }

@@ -19,7 +19,9 @@ use crate::samples::Budget;
 pub(crate) struct Limits {
     /// Contexts, at most.
     pub(crate) contexts: usize,
-    /// Samples of all contexts together, at most: 8 bytes each.
+    /// Bytes of their names and tags, at most.
+    pub(crate) bytes: usize,
+    /// Samples of all contexts together, at most: 8 bytes each. Set members share them.
     pub(crate) samples: isize,
     /// A context without values for that long is forgotten.
     pub(crate) idle: Duration,
@@ -29,6 +31,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             contexts: 20_000,
+            bytes: 16 << 20,
             samples: 1 << 20,
             // As long as the agent keeps a count alive (datadog-agent: `dogstatsd_expiry_seconds`).
             idle: Duration::from_secs(300),
@@ -50,7 +53,11 @@ pub(crate) struct Registry {
 #[derive(Debug, Default)]
 struct Inner {
     live: HashTable<Arc<Context>>,
-    /// Evicted, but a thread or a handle still writes to them.
+    /// The names and tags of the live ones.
+    bytes: usize,
+    /// Evicted, but a thread or a handle may still write to them. No limit of the registry holds them, because a thread that
+    /// sleeps for hours would keep others from their contexts; each thread remembers a limited number, and a handle is
+    /// the program's.
     retired: Vec<Arc<Context>>,
 }
 
@@ -96,9 +103,11 @@ impl Registry {
         if let Some(context) = inner.live.find(hash, is_it) {
             return Arc::clone(context);
         }
-        if inner.live.len() + inner.retired.len() >= self.limits.contexts {
+        let bytes = inner.bytes + head.len() + tail.len();
+        if inner.live.len() >= self.limits.contexts || bytes > self.limits.bytes {
             return Arc::clone(&self.overflow);
         }
+        inner.bytes = bytes;
         let context = Arc::new(Context::new(kind, rate, head, tail, &self.home));
         inner
             .live
@@ -127,12 +136,19 @@ impl Registry {
             return;
         };
         let mut inner = self.inner.lock();
-        let Inner { live, retired } = &mut *inner;
+        let Inner {
+            live,
+            bytes,
+            retired,
+        } = &mut *inner;
         // A retired context that nobody else holds can get no more values, and what it got is counted and sent.
         retired.retain(|context| is_held(context) || !context.is_idle(since));
         let evicted = live.extract_if(|context| context.is_idle(since));
         let before = retired.len();
-        retired.extend(evicted.inspect(|context| context.retire()));
+        retired.extend(evicted.inspect(|context| {
+            context.retire();
+            *bytes -= context.head.len() + context.tail.len();
+        }));
         if retired.len() > before {
             // Threads that see this let go of the retired ones, and try again what did not fit.
             self.overflow.release_threads();
@@ -208,6 +224,33 @@ mod tests {
         registry.evict();
         registry.evict();
         assert_eq!(registry.all().len(), 2, "the ones that only drop");
+    }
+
+    #[test]
+    fn a_thread_that_sleeps_keeps_no_room() {
+        let registry = registry(1);
+        let held = registry.context(Kind::Count, Rate::ALL, "a:", "\n");
+        let _cell = held.new_cell();
+        registry.evict();
+        let next = registry.context(Kind::Count, Rate::ALL, "b:", "\n");
+        let other = registry.context(Kind::Count, Rate::ALL, "c:", "\n");
+        assert!(!Arc::ptr_eq(&next, &registry.overflow));
+        assert!(Arc::ptr_eq(&other, &registry.overflow));
+    }
+
+    #[test]
+    fn names_and_tags_are_limited_in_bytes() {
+        let mut registry = registry(10);
+        registry.limits.bytes = 8;
+        let is_taken = |head| {
+            let context = registry.context(Kind::Count, Rate::ALL, head, "\n");
+            !Arc::ptr_eq(&context, &registry.overflow)
+        };
+        assert!(is_taken("abc:"));
+        assert!(!is_taken("abcd:"));
+        assert!(is_taken("d:"));
+        registry.evict();
+        assert!(is_taken("abcd:"), "what was evicted makes room");
     }
 
     #[test]

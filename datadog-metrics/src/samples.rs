@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 /// The most samples kept for one context.
 pub(crate) const PER_CONTEXT: usize = 1024;
 
-/// How many more samples all contexts of a client may hold.
+/// How many more samples, or as many bytes of set members, all contexts of a client may hold.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget(Arc<AtomicIsize>);
 
@@ -36,15 +36,15 @@ impl Budget {
         Self(Arc::new(AtomicIsize::new(samples)))
     }
 
-    fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.0.load(Ordering::Relaxed) > 0
     }
 
-    fn charge(&self, samples: usize) {
+    pub(crate) fn charge(&self, samples: usize) {
         self.0.fetch_sub(samples as isize, Ordering::Relaxed);
     }
 
-    fn give_back(&self, samples: usize) {
+    pub(crate) fn give_back(&self, samples: usize) {
         self.0.fetch_add(samples as isize, Ordering::Relaxed);
     }
 }
@@ -128,6 +128,9 @@ impl Samples {
 
     /// Takes back samples that could not be sent.
     pub(crate) fn merge(&mut self, mut other: Self, budget: &Budget) {
+        if other.seen == 0 {
+            return;
+        }
         budget.give_back(self.values.len());
         let room = (self.values.len() + other.values.len()).min(PER_CONTEXT);
         // Each place is drawn from one side by the number of values that side still stands for. Where that side has

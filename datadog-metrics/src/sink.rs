@@ -242,8 +242,10 @@ impl Signal for MetricsSink {
     }
 
     fn run(&mut self, pass: &Pass) -> Option<Instant> {
-        // What stays owed is tried again in the next period.
-        let _ = self.send_all(pass);
+        if self.send_all(pass).is_err() {
+            // What stays owed is tried again in the next period. Counted, it is safe from cells that wrap.
+            self.shared.count();
+        }
         self.shared.registry.evict();
         None
     }

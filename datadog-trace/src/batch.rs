@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::span_data::{Extras, SpanData};
 use crate::tags::{Range, Tags};
+use crate::ticks::Ticks;
 
 /// Finished spans of one trace. Their tags stand together in common lists.
 #[derive(Debug, Default)]
@@ -24,8 +24,8 @@ pub(crate) struct Finished {
     pub(crate) is_local_root: bool,
     pub(crate) top_level: bool,
     pub(crate) error: bool,
-    pub(crate) start: Instant,
-    pub(crate) duration_ns: u64,
+    pub(crate) start: Ticks,
+    pub(crate) end: Ticks,
     pub(crate) name: Cow<'static, str>,
     pub(crate) service: Option<Arc<str>>,
     pub(crate) resource: Option<Cow<'static, str>>,
@@ -44,6 +44,7 @@ pub(crate) struct FinishedSpan<'a> {
 
 impl Batch {
     /// Takes everything out of `span`, which may then be used again.
+    #[inline(always)]
     pub(crate) fn push(&mut self, span: &mut SpanData) {
         let heap = span.heap_bytes();
         self.heap += heap;
@@ -55,7 +56,7 @@ impl Batch {
             top_level: std::mem::take(&mut span.top_level),
             error: std::mem::take(&mut span.error),
             start: span.start,
-            duration_ns: span.duration_ns,
+            end: span.end,
             name: std::mem::take(&mut span.name),
             service: span.service.take(),
             resource: span.resource.take(),

@@ -1,9 +1,15 @@
 //! What travels with a trace from process to process.
 
+use std::borrow::Cow;
+
 use crate::link::SpanLink;
 use crate::propagate::PropagationError;
+use crate::sample::Decision;
 
-/// What is written into the headers of a request, and read from them. Each header format knows a part of it.
+/// A tag of a trace. The known ones take no memory.
+pub(crate) type TraceTag = (Cow<'static, str>, Cow<'static, str>);
+
+/// What is read from the headers of a request. Each header format knows a part of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Carried {
     /// 0 if there is no trace to go on with, but links or baggage.
@@ -14,7 +20,7 @@ pub(crate) struct Carried {
     /// Where the trace comes from, such as `synthetics` or `rum`.
     pub(crate) origin: Option<String>,
     /// The tags `_dd.p.*` but `_dd.p.tid`, which is the high half of the trace id.
-    pub(crate) tags: Vec<(String, String)>,
+    pub(crate) tags: Vec<TraceTag>,
     /// The members of `tracestate` that are not Datadog's, as they came.
     pub(crate) tracestate: String,
     /// The last Datadog span before this one, if the sender of the headers was none.
@@ -24,4 +30,60 @@ pub(crate) struct Carried {
     pub(crate) error: Option<PropagationError>,
     /// Other contexts that came with the same request.
     pub(crate) links: Vec<SpanLink>,
+}
+
+/// What is written into the headers of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outgoing<'a> {
+    pub(crate) trace_id: u128,
+    pub(crate) span_id: u64,
+    pub(crate) priority: Option<i32>,
+    pub(crate) origin: Option<&'a str>,
+    /// The tags that came from upstream.
+    pub(crate) upstream_tags: &'a [TraceTag],
+    /// What was decided here, if anything was.
+    pub(crate) decision: Option<&'a Decision>,
+    /// As [`Carried::tracestate`].
+    pub(crate) tracestate: &'a str,
+    pub(crate) baggage: &'a [(String, String)],
+}
+
+impl<'a> Outgoing<'a> {
+    /// The tags `_dd.p.*` but `_dd.p.tid`.
+    pub(crate) fn tags(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        let decision = self.decision;
+        let upstream = self.upstream_tags.iter();
+        upstream
+            .map(|(key, value)| (&**key, &**value))
+            .filter(move |(key, _)| decision.is_none_or(|decision| !decision.replaces(key)))
+            .chain(decision.into_iter().flat_map(Decision::tags))
+    }
+}
+
+impl Carried {
+    /// The same, to be written into headers again.
+    pub(crate) fn outgoing(&self) -> Outgoing<'_> {
+        Outgoing {
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+            priority: self.priority,
+            origin: self.origin.as_deref(),
+            upstream_tags: &self.tags,
+            decision: None,
+            tracestate: &self.tracestate,
+            baggage: &self.baggage,
+        }
+    }
+}
+
+/// A tag as it is kept.
+pub(crate) fn trace_tag(key: &str, value: &str) -> TraceTag {
+    const KEYS: [&str; 3] = ["_dd.p.dm", "_dd.p.ksr", "_dd.p.ts"];
+    const VALUES: [&str; 6] = ["-0", "-1", "-3", "-4", "1", "02"];
+    let kept = |text: &str, known: &[&'static str]| match known.iter().find(|known| **known == text)
+    {
+        Some(known) => Cow::Borrowed(*known),
+        None => Cow::Owned(text.to_owned()),
+    };
+    (kept(key, &KEYS), kept(value, &VALUES))
 }

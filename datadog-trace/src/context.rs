@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::carried::Carried;
-use crate::propagate::Inject;
-use crate::sample::{Decision, otel};
+use crate::carried::{Carried, Outgoing, trace_tag};
+use crate::propagate::{HeaderLines, Inject};
+use crate::sample::Decision;
 use crate::trace::Trace;
 use crate::tracer::Shared;
 
@@ -59,10 +59,7 @@ impl SpanContext {
     /// whether the trace is kept.
     pub fn inject(&self, headers: &mut impl Inject) {
         if let Inner::Here { trace, span_id, .. } = &self.0 {
-            let carried = trace.carried(*span_id);
-            if let Some(error) = trace.tracer.propagation.inject(&carried, headers) {
-                trace.note_error(&error);
-            }
+            trace.inject(*span_id, headers);
         }
     }
 
@@ -90,33 +87,56 @@ impl SpanContext {
 }
 
 impl Trace {
+    /// Writes the context of a span of the trace into the headers of a request.
+    pub(crate) fn inject(&self, span_id: u64, headers: &mut impl Inject) {
+        HeaderLines::with(|lines| {
+            let propagation = &self.tracer.propagation;
+            let error = self.told(|decision, baggage| {
+                propagation.inject(&self.outgoing(span_id, decision, baggage), lines)
+            });
+            lines.set(headers);
+            if let Some(error) = error {
+                self.note_error(&error);
+            }
+        });
+    }
+
     fn carried(&self, span_id: u64) -> Carried {
-        let (decision, baggage) = self.decide();
+        self.told(|decision, baggage| {
+            let outgoing = self.outgoing(span_id, decision, baggage);
+            Carried {
+                trace_id: self.id,
+                span_id,
+                priority: decision.priority,
+                origin: outgoing.origin.map(str::to_owned),
+                tags: outgoing
+                    .tags()
+                    .map(|(key, value)| trace_tag(key, value))
+                    .collect(),
+                tracestate: outgoing.tracestate.to_owned(),
+                baggage: baggage.to_vec(),
+                ..Carried::default()
+            }
+        })
+    }
+
+    fn outgoing<'a>(
+        &'a self,
+        span_id: u64,
+        decision: &'a Decision,
+        baggage: &'a [(String, String)],
+    ) -> Outgoing<'a> {
         let upstream = self.upstream.as_deref();
-        let upstream_tags = upstream.map_or(&[][..], |upstream| &upstream.tags);
-        let tags = decision.propagated_tags(upstream_tags);
-        Carried {
+        Outgoing {
             trace_id: self.id,
             span_id,
             priority: decision.priority,
-            origin: upstream.and_then(|upstream| upstream.origin.clone()),
-            tags,
-            tracestate: tracestate(self.id as u64, &decision, upstream),
+            origin: upstream.and_then(|upstream| upstream.origin.as_deref()),
+            upstream_tags: upstream.map_or(&[], |upstream| &upstream.tags),
+            decision: Some(decision),
+            tracestate: upstream.map_or("", |upstream| &upstream.tracestate),
             baggage,
-            ..Carried::default()
         }
-    }
-}
-
-/// Other vendors' state, with OpenTelemetry's sampling member for a decision that was made here.
-fn tracestate(trace_id: u64, decision: &Decision, upstream: Option<&Carried>) -> String {
-    let others = upstream.map_or("", |upstream| &upstream.tracestate);
-    let has_member = others.split(',').any(|member| member.starts_with("ot="));
-    let rate = decision.probability.filter(|_| !has_member);
-    match rate.and_then(|rate| otel::member(trace_id, rate)) {
-        Some(member) if others.is_empty() => member,
-        Some(member) => format!("{member},{others}"),
-        None => others.to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
@@ -91,6 +91,14 @@ impl DetachedSpan {
     /// Finishes the span now, like dropping it.
     pub fn finish(self) {}
 
+    pub(crate) fn around<F>(self, future: F) -> InSpan<F> {
+        InSpan {
+            future,
+            span: self,
+            parked: Vec::new(),
+        }
+    }
+
     fn enter(&mut self) -> Span {
         let Some(open) = self.open.take() else {
             return Span::off();
@@ -162,11 +170,7 @@ pub trait FutureExt: Future + Sized {
     /// # }
     /// ```
     fn in_span(self, span: impl Into<DetachedSpan>) -> InSpan<Self> {
-        InSpan {
-            future: self,
-            span: span.into(),
-            parked: Vec::new(),
-        }
+        span.into().around(self)
     }
 }
 
@@ -189,14 +193,28 @@ impl<F: Future> Future for InSpan<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<F::Output> {
+        self.poll_with(task, |_, _| {})
+    }
+}
+
+impl<F: Future> InSpan<F> {
+    /// Polls the future, and shows what it returns to `look` before the span ends.
+    pub(crate) fn poll_with(
+        self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+        look: impl FnOnce(&F::Output, &mut Span),
+    ) -> Poll<F::Output> {
         let this = self.project();
-        let span = this.span.enter();
+        let mut span = this.span.enter();
         local::unpark(this.parked);
         let result = this.future.poll(task);
-        if result.is_pending() {
-            *this.parked = local::park_above(span.span_id());
-            *this.span = span.detach();
+        match &result {
+            Poll::Ready(result) => look(result, &mut span),
+            Poll::Pending => {
+                *this.parked = local::park_above(span.span_id());
+                *this.span = span.detach();
+            }
         }
-        Poll::Ready(ready!(result))
+        result
     }
 }

@@ -7,11 +7,12 @@ mod facts;
 use std::process;
 
 use datadog_config::DDConfig;
-use datadog_transport::{Clock, Part, Payload};
+use datadog_transport::{AgentInfo, Part, Payload};
 
 use crate::batch::{Finished, FinishedSpan};
 use crate::msgpack;
 use crate::span_data::Extras;
+use crate::ticks::TickClock;
 use crate::trace::Chunk;
 use crate::tracer::span_tags;
 
@@ -31,19 +32,28 @@ const BAGGAGE_TAGS: [(&str, &str); 3] = [
     ("account.id", "baggage.account.id"),
 ];
 
+/// Who gave the span its service.
+const SERVICE_SOURCE: &str = "_dd.svc_src";
+
 /// The sampling mechanism "single-span rule" (dd-trace-go: `internal/samplernames/samplernames.go`).
 const SINGLE_SPAN_RULE: f64 = 8.0;
 
 /// What the spans of this client carry without being told.
 #[derive(Debug)]
 pub(crate) struct Encoder {
-    clock: Clock,
+    clock: TickClock,
     service: String,
     version: Option<String>,
     /// On every span: the configured tags, with `env`.
     span_tags: Vec<(String, String)>,
     /// On the first span of each chunk.
     chunk_tags: Vec<(&'static str, String)>,
+    /// Whether the agent takes events as they are.
+    native_events: bool,
+    /// Services with the names that are sent for them.
+    mapping: Vec<(String, String)>,
+    /// The value of `_dd.tracer_kr`.
+    keep_rate: f64,
 }
 
 /// A payload that is being filled.
@@ -64,16 +74,38 @@ impl Encoder {
         {
             chunk_tags.push(("_dd.hostname", hostname.to_owned()));
         }
+        if let Some(tags) = config.process_tags() {
+            chunk_tags.push(("_dd.tags.process", tags.to_owned()));
+        }
+        if config.git_metadata_enabled() {
+            let commit = config.git_commit_sha().map(str::to_owned);
+            let repository = config.git_repository_url().map(str::to_owned);
+            chunk_tags.extend(commit.map(|commit| ("_dd.git.commit.sha", commit)));
+            chunk_tags.extend(repository.map(|url| ("_dd.git.repository_url", url)));
+        }
         Self {
-            clock: Clock::new(),
+            clock: TickClock::new(),
             service: config.service().to_owned(),
             version: config.version().map(str::to_owned),
             span_tags: span_tags(config),
             chunk_tags,
+            native_events: false,
+            mapping: config.service_mapping().to_vec(),
+            keep_rate: 1.0,
         }
     }
 
-    /// Sees to it that times are those of the wall clock.
+    /// Takes the part of the spans that were not lost of late.
+    pub(crate) fn set_keep_rate(&mut self, rate: f64) {
+        self.keep_rate = rate;
+    }
+
+    /// Learns what the agent takes.
+    pub(crate) fn learn(&mut self, agent: &AgentInfo) {
+        self.native_events = agent.span_events;
+    }
+
+    /// Sees to it that times are those of the system's clocks.
     pub(crate) fn renew_clock(&mut self) {
         self.clock.renew();
     }
@@ -106,7 +138,9 @@ impl Encoder {
     ) {
         let span = tagged.span;
         let extras = span.extras.as_deref();
-        let fields = 11 + usize::from(span.span_type.is_some()) + extras.map_or(0, extras::fields);
+        let fields = 11
+            + usize::from(span.span_type.is_some())
+            + extras.map_or(0, |extras| extras::fields(extras, self.native_events));
         msgpack::map(out, fields);
         let (start, duration) = self.times(span);
         text(out, "service", self.service_of(span));
@@ -127,20 +161,20 @@ impl Encoder {
         meta.end();
         msgpack::str(out, "metrics");
         let mut metrics = Pairs::start(out);
-        self::metrics(&mut metrics, tagged, first_of);
+        self.metrics(&mut metrics, tagged, first_of);
         metrics.end();
         if let Some(extras) = extras {
-            extras::write(out, extras);
+            extras::write(out, extras, self.native_events);
         }
     }
 
     /// Start and duration in nanoseconds. Times that the program set beat the clock.
     pub(crate) fn times(&self, span: &Finished) -> (u64, u64) {
-        let clock_start = self.clock.unix_nanos(span.start);
+        let (clock_start, duration) = self.clock.times(span.start, span.end);
         let set = |time: fn(&Extras) -> Option<u64>| span.extras.as_deref().and_then(time);
         let start = set(|extras| extras.start_ns).unwrap_or(clock_start);
-        let end = set(|extras| extras.end_ns)
-            .unwrap_or_else(|| clock_start.saturating_add(span.duration_ns));
+        let end =
+            set(|extras| extras.end_ns).unwrap_or_else(|| clock_start.saturating_add(duration));
         (start.max(1), end.saturating_sub(start))
     }
 
@@ -164,12 +198,13 @@ impl Encoder {
             }
         } else {
             add("_dd.base_service", &self.service);
+            add(SERVICE_SOURCE, self.service_source(span));
         }
         if let Some(extras) = span.extras.as_deref() {
             if let Some(stack) = &extras.error_stack {
                 add("error.stack", &stack.to_string());
             }
-            if let Some(events) = extras::events(extras) {
+            if let Some(events) = extras::events_tag(extras).filter(|_| !self.native_events) {
                 add("events", &events);
             }
         }
@@ -182,7 +217,7 @@ impl Encoder {
             add("_dd.p.tid", &format!("{high_id:016x}"));
         }
         for (key, value) in chunk.propagated_tags() {
-            add(&key, &value);
+            add(key, value);
         }
         if let Some(upstream) = &chunk.upstream {
             if let Some(origin) = &upstream.origin {
@@ -202,61 +237,85 @@ impl Encoder {
         }
     }
 
+    fn metrics(&self, metrics: &mut Pairs<'_>, tagged: FinishedSpan<'_>, first_of: Option<&Chunk>) {
+        let span = tagged.span;
+        for (key, value) in tagged.numbers() {
+            metrics.number(key, value);
+        }
+        let mut add = |key: &str, value: f64| {
+            if !tagged.has_tag(key) {
+                metrics.number(key, value);
+            }
+        };
+        if span.top_level {
+            add("_dd.top_level", 1.0);
+        }
+        if let Some((rate, limit)) = span.extras.as_deref().and_then(|extras| extras.kept_alone) {
+            add("_dd.span_sampling.mechanism", SINGLE_SPAN_RULE);
+            add("_dd.span_sampling.rule_rate", rate);
+            if let Some(limit) = limit {
+                add("_dd.span_sampling.max_per_second", limit);
+            }
+        }
+        let Some(chunk) = first_of else { return };
+        let decision = &chunk.decision;
+        add("process_id", f64::from(process::id()));
+        add("_dd.tracer_kr", self.keep_rate);
+        // Undecided are only traces whose first span was lost with its thread.
+        add(
+            "_sampling_priority_v1",
+            decision.priority.map_or(1.0, f64::from),
+        );
+        if span.is_local_root {
+            let rates = [
+                ("_dd.rule_psr", decision.rule_rate),
+                ("_dd.limit_psr", decision.limit_rate),
+                ("_dd.agent_psr", decision.agent_rate),
+            ];
+            for (key, rate) in rates {
+                if let Some(rate) = rate {
+                    add(key, rate);
+                }
+            }
+        }
+    }
+
     fn service_of<'a>(&'a self, span: &'a Finished) -> &'a str {
+        let service = self.own_service_of(span);
+        self.mapped(service).unwrap_or(service)
+    }
+
+    fn own_service_of<'a>(&'a self, span: &'a Finished) -> &'a str {
         let own = span.service.as_deref();
         own.filter(|service| !service.is_empty())
             .unwrap_or(&self.service)
+    }
+
+    /// The name that is sent in place of another one.
+    fn mapped(&self, service: &str) -> Option<&str> {
+        let (_, mapped) = self.mapping.iter().find(|(from, _)| from == service)?;
+        Some(mapped)
+    }
+
+    /// Where the service of a span comes from, if it is not the configured one
+    /// (dd-trace-go: `ddtrace/tracer/span.go`, `instrumentation/instrumentation.go`).
+    fn service_source(&self, span: &Finished) -> &'static str {
+        if self.mapped(self.own_service_of(span)).is_some() {
+            "opt.mapping"
+        } else {
+            "m"
+        }
     }
 }
 
 impl Chunk {
     /// The tags `_dd.p.*` of the trace, but `_dd.p.tid`.
-    pub(crate) fn propagated_tags(&self) -> Vec<(String, String)> {
-        let upstream = self.upstream.as_deref();
-        self.decision
-            .propagated_tags(upstream.map_or(&[], |upstream| &upstream.tags))
-    }
-}
-
-fn metrics(metrics: &mut Pairs<'_>, tagged: FinishedSpan<'_>, first_of: Option<&Chunk>) {
-    let span = tagged.span;
-    for (key, value) in tagged.numbers() {
-        metrics.number(key, value);
-    }
-    let mut add = |key: &str, value: f64| {
-        if !tagged.has_tag(key) {
-            metrics.number(key, value);
-        }
-    };
-    if span.top_level {
-        add("_dd.top_level", 1.0);
-    }
-    if let Some((rate, limit)) = span.extras.as_deref().and_then(|extras| extras.kept_alone) {
-        add("_dd.span_sampling.mechanism", SINGLE_SPAN_RULE);
-        add("_dd.span_sampling.rule_rate", rate);
-        if let Some(limit) = limit {
-            add("_dd.span_sampling.max_per_second", limit);
-        }
-    }
-    let Some(chunk) = first_of else { return };
-    let decision = &chunk.decision;
-    add("process_id", f64::from(process::id()));
-    // Undecided are only traces whose first span was lost with its thread.
-    add(
-        "_sampling_priority_v1",
-        decision.priority.map_or(1.0, f64::from),
-    );
-    if span.is_local_root {
-        let rates = [
-            ("_dd.rule_psr", decision.rule_rate),
-            ("_dd.limit_psr", decision.limit_rate),
-            ("_dd.agent_psr", decision.agent_rate),
-        ];
-        for (key, rate) in rates {
-            if let Some(rate) = rate {
-                add(key, rate);
-            }
-        }
+    pub(crate) fn propagated_tags(&self) -> impl Iterator<Item = (&str, &str)> {
+        let upstream = self.upstream.iter().flat_map(|upstream| &upstream.tags);
+        upstream
+            .map(|(key, value)| (&**key, &**value))
+            .filter(|(key, _)| !self.decision.replaces(key))
+            .chain(self.decision.tags())
     }
 }
 
@@ -354,11 +413,13 @@ fn or_nameless(name: &str) -> &str {
     if name.is_empty() { NAMELESS } else { name }
 }
 
+#[inline(always)]
 fn text(out: &mut Vec<u8>, key: &str, value: &str) {
     msgpack::str(out, key);
     msgpack::str(out, value);
 }
 
+#[inline(always)]
 fn number(out: &mut Vec<u8>, key: &str, value: u64) {
     msgpack::str(out, key);
     msgpack::uint(out, value);

@@ -1,4 +1,8 @@
 //! The version of the traces endpoint that the agent knows.
+//!
+//! Not v0.5, though agents know it as long: its spans are lists of twelve fixed fields, without a place for links and
+//! structured values (datadog-agent: `pkg/trace/api/version.go`). What its table of strings saves, is saved on the way
+//! within one machine.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -22,7 +22,7 @@ struct Ids {
 
 /// A random 64-bit span id, never 0.
 pub(crate) fn span_id() -> u64 {
-    with_ids(|ids| ids.random.u64(1..))
+    with_ids(|ids| ids.next())
 }
 
 /// A 128-bit trace id: 32 bits of Unix seconds, 32 zero bits, 64 random bits. Datadog's own layout, by which the
@@ -36,7 +36,7 @@ pub(crate) fn narrow_trace_id() -> u64 {
     let process = process::id();
     with_ids(|ids| {
         ids.renew_after_fork(process);
-        ids.random.u64(1..)
+        ids.next()
     })
 }
 
@@ -47,6 +47,15 @@ impl Ids {
         Self {
             process,
             random: Rng::with_seed(RandomState::new().hash_one(seed)),
+        }
+    }
+
+    fn next(&mut self) -> u64 {
+        loop {
+            let id = self.random.u64(..);
+            if id != 0 {
+                return id;
+            }
         }
     }
 

@@ -39,10 +39,15 @@ mod batch;
 mod carried;
 mod context;
 mod detached;
+#[cfg(target_os = "linux")]
+mod discovery;
 mod encode;
 mod endpoint;
 mod event;
+#[cfg(feature = "http")]
+pub mod http;
 mod id;
+mod keep_rate;
 mod kind;
 mod link;
 mod local;
@@ -55,10 +60,13 @@ mod sample;
 mod sink;
 mod span;
 mod span_data;
+mod startup;
 mod stats;
 mod tag;
 mod tags;
+mod ticks;
 mod trace;
+mod traced;
 mod tracer;
 
 pub use context::SpanContext;
@@ -70,6 +78,14 @@ pub use propagate::{Extract, Inject};
 pub use span::{Parent, Span};
 pub use tag::TagValue;
 pub use tracer::Tracer;
+
+pub use datadog_trace_macros::traced;
+
+/// For the code of [`traced`](macro@traced). No API: it may change with any version.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::traced::*;
+}
 
 // What a program that uses this crate alone has to name.
 pub use datadog_config::{ConfigError, DDConfig, DDConfigBuilder};

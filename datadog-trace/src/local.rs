@@ -10,6 +10,7 @@ use datadog_transport::context::{self, ActiveSpan};
 
 use crate::batch::Batch;
 use crate::span_data::SpanData;
+use crate::ticks::Ticks;
 use crate::trace::Trace;
 
 /// The most memory that a thread keeps for spans to come: so many spans, none of them larger than so many bytes.
@@ -56,11 +57,13 @@ pub(crate) struct Active {
     name: Cow<'static, str>,
 }
 
-/// Starts a child of the innermost open span of `tracer`. `fill` gets the parent's entry and the memory of the child.
-/// `None` if there is no such span, or the thread is being torn down.
+/// Starts a child of the innermost open span of `tracer`. `None` if there is no such span, or the thread is being torn
+/// down.
 pub(crate) fn start_child(
     tracer: usize,
-    fill: impl FnOnce(&Active, &mut SpanData),
+    name: &'static str,
+    span_id: u64,
+    start: Ticks,
 ) -> Option<(SegmentId, Box<SpanData>)> {
     with(|local| {
         let parent = local.active.iter().rfind(|open| open.tracer == tracer)?;
@@ -68,25 +71,39 @@ pub(crate) fn start_child(
         data.trace_id = parent.trace_id;
         data.parent_id = parent.span_id;
         data.is_local_root = false;
-        data.service.clone_from(&parent.service);
-        fill(parent, &mut data);
+        data.top_level = false;
+        data.start = start;
+        data.span_id = span_id;
+        data.name = Cow::Borrowed(name);
         let Active {
             segment,
             trace_id,
             local_root_id,
             ..
         } = *parent;
+        // Few have one.
+        let service = parent.service.as_ref().map(Arc::clone);
         local.segments.get_mut(segment)?.as_mut()?.open += 1;
-        // Made where it is to stand: a copy would wait for its own writes.
-        local.push(Active {
-            tracer,
-            segment,
-            span_id: data.span_id,
+        // Filled in where it stands: what is put together first and moved then has to wait for its own writes.
+        local.active.push(const { Active::blank() });
+        let entry = local.active.last_mut()?;
+        entry.tracer = tracer;
+        entry.segment = segment;
+        entry.span_id = span_id;
+        entry.trace_id = trace_id;
+        entry.local_root_id = local_root_id;
+        entry.name = Cow::Borrowed(name);
+        if service.is_some() {
+            data.service.clone_from(&service);
+            entry.service = service;
+        } else {
+            data.service = None;
+        }
+        context::set(Some(ActiveSpan {
             trace_id,
+            span_id,
             local_root_id,
-            service: data.service.clone(),
-            name: data.name.clone(),
-        });
+        }));
         Some((segment, data))
     })
     .flatten()
@@ -141,7 +158,7 @@ pub(crate) fn finish_detached(trace: &Arc<Trace>, mut data: Box<SpanData>) {
         let ready = match known.find(|segment| Arc::ptr_eq(&segment.trace, trace)) {
             // With the others of this thread.
             Some(of_trace) => {
-                of_trace.finished.push(&mut data);
+                of_trace.push(&mut data);
                 of_trace.part()
             }
             None => {
@@ -170,7 +187,7 @@ pub(crate) fn finish(segment: SegmentId, mut data: Box<SpanData>) {
     let ready = with(|local| {
         local.leave(data.span_id);
         let of_trace = local.segments.get_mut(segment)?.as_mut()?;
-        of_trace.finished.push(&mut data);
+        of_trace.push(&mut data);
         keep(&mut local.free, data);
         of_trace.open -= 1;
         if of_trace.open == 0 {
@@ -222,6 +239,16 @@ pub(crate) fn unpark(spans: &mut Vec<Active>) {
     }
 }
 
+/// Gives an open span its name, which was not known for good when it started.
+pub(crate) fn rename(span_id: u64, name: String) {
+    with(|local| {
+        let mut open = local.active.iter_mut();
+        if let Some(open) = open.rfind(|open| open.span_id == span_id) {
+            open.name = Cow::Owned(name);
+        }
+    });
+}
+
 /// Notes that an open span changed its service, which later children inherit.
 pub(crate) fn rename_service(span_id: u64, service: &Arc<str>) {
     with(|local| {
@@ -255,6 +282,16 @@ pub(crate) fn active(tracer: usize) -> Option<(Arc<Trace>, u64, Option<Arc<str>>
     .flatten()
 }
 
+/// The id of the innermost open span of `tracer` on this thread, and its trace.
+pub(crate) fn active_trace(tracer: usize) -> Option<(u64, Arc<Trace>)> {
+    with(|local| {
+        let active = local.active.iter().rfind(|open| open.tracer == tracer)?;
+        let segment = local.segments.get(active.segment)?.as_ref()?;
+        Some((active.span_id, Arc::clone(&segment.trace)))
+    })
+    .flatten()
+}
+
 /// The name of the span that is active on this thread.
 pub(crate) fn active_name() -> Option<String> {
     with(|local| Some(local.active.last()?.name.to_string())).flatten()
@@ -280,6 +317,7 @@ enum Ready {
 impl Ready {
     fn go(self) {
         match self {
+            Self::All(trace, spans) if spans.is_empty() => trace.leave(),
             Self::All(trace, spans) => trace.release(spans),
             Self::Part(trace, spans) => trace.flush(spans),
         }
@@ -287,6 +325,15 @@ impl Ready {
 }
 
 impl Segment {
+    /// Takes a finished span. Only now memory is needed: many segments never see one.
+    #[inline]
+    fn push(&mut self, data: &mut SpanData) {
+        if self.finished.capacity() == 0 {
+            self.finished = self.trace.tracer.pool.take();
+        }
+        self.finished.push(data);
+    }
+
     /// What is finished, if that is much.
     #[inline]
     fn part(&mut self) -> Option<Ready> {
@@ -294,8 +341,7 @@ impl Segment {
             || self.finished.bytes() >= FLUSH_BYTES;
         many.then(|| {
             let trace = Arc::clone(&self.trace);
-            let next = trace.tracer.pool.take();
-            Ready::Part(trace, std::mem::replace(&mut self.finished, next))
+            Ready::Part(trace, std::mem::take(&mut self.finished))
         })
     }
 }
@@ -326,7 +372,7 @@ impl Local {
         let segment = Some(Segment {
             trace: Arc::clone(trace),
             open: 1,
-            finished: trace.tracer.pool.take(),
+            finished: Batch::default(),
         });
         match self.segments.iter().position(Option::is_none) {
             Some(id) => {
@@ -354,12 +400,16 @@ impl Local {
     }
 
     /// Removes a span from the stack. The segment that it belongs to.
+    #[inline]
     fn leave(&mut self, span_id: u64) -> Option<SegmentId> {
-        let at = self
-            .active
-            .iter()
-            .rposition(|open| open.span_id == span_id)?;
-        let left = self.active.remove(at);
+        let top = self.active.last()?;
+        let left = if top.span_id == span_id {
+            self.active.pop()?
+        } else {
+            let mut open = self.active.iter();
+            let at = open.rposition(|open| open.span_id == span_id)?;
+            self.active.remove(at)
+        };
         self.show_top();
         Some(left.segment)
     }
@@ -379,6 +429,18 @@ impl Drop for Local {
 }
 
 impl Active {
+    const fn blank() -> Self {
+        Self {
+            tracer: 0,
+            segment: 0,
+            span_id: 0,
+            trace_id: 0,
+            local_root_id: 0,
+            service: None,
+            name: Cow::Borrowed(""),
+        }
+    }
+
     fn shown(&self) -> ActiveSpan {
         ActiveSpan {
             trace_id: self.trace_id,

@@ -28,15 +28,23 @@ pub(crate) fn array32(out: &mut Vec<u8>, len: usize) {
     head(out, 0xdd, &(len as u32).to_be_bytes());
 }
 
+/// Short texts, which most are, are written in place: for the names of fields that is a move of a constant.
+#[inline(always)]
 pub(crate) fn str(out: &mut Vec<u8>, text: &str) {
-    let len = text.len();
+    if text.len() < 32 {
+        out.push(0xa0 | text.len() as u8);
+    } else {
+        long_str_head(out, text.len());
+    }
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn long_str_head(out: &mut Vec<u8>, len: usize) {
     match len {
-        0..=31 => out.push(0xa0 | len as u8),
-        32..=0xff => head(out, 0xd9, &[len as u8]),
+        0..=0xff => head(out, 0xd9, &[len as u8]),
         0x100..=0xffff => head(out, 0xda, &(len as u16).to_be_bytes()),
         _ => head(out, 0xdb, &(len as u32).to_be_bytes()),
     }
-    out.extend_from_slice(text.as_bytes());
 }
 
 pub(crate) fn bin(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -59,17 +67,27 @@ pub(crate) fn uint(out: &mut Vec<u8>, number: u64) {
     }
 }
 
-pub(crate) fn float(out: &mut Vec<u8>, number: f64) {
-    head(out, 0xcb, &number.to_be_bytes());
+/// Writes a number that may be negative; those that are not in their shortest form.
+pub(crate) fn int(out: &mut Vec<u8>, number: i64) {
+    match u64::try_from(number) {
+        Ok(number) => uint(out, number),
+        Err(_) => head(out, 0xd3, &number.to_be_bytes()),
+    }
 }
 
 pub(crate) fn bool(out: &mut Vec<u8>, truth: bool) {
     out.push(if truth { 0xc3 } else { 0xc2 });
 }
 
-fn head(out: &mut Vec<u8>, marker: u8, rest: &[u8]) {
-    out.push(marker);
-    out.extend_from_slice(rest);
+pub(crate) fn float(out: &mut Vec<u8>, number: f64) {
+    head(out, 0xcb, &number.to_be_bytes());
+}
+
+#[inline]
+fn head<const N: usize>(out: &mut Vec<u8>, marker: u8, rest: &[u8; N]) {
+    let mut bytes = [marker; 9];
+    bytes[1..=N].copy_from_slice(rest);
+    out.extend_from_slice(&bytes[..=N]);
 }
 
 #[cfg(test)]
@@ -138,9 +156,10 @@ mod tests {
             });
             assert_eq!((value.as_map().unwrap().len(), size), (len, head + 2 * len));
         }
-        for truth in [false, true] {
-            assert_eq!(read(|out| bool(out, truth)), (Value::from(truth), 1));
+        for number in [0, 7, -1, i64::MIN, i64::MAX] {
+            assert_eq!(read(|out| int(out, number)).0, Value::from(number));
         }
+        assert_eq!(read(|out| bool(out, true)), (Value::from(true), 1));
         assert_eq!(read(|out| float(out, -1.5)).0, Value::from(-1.5));
         assert_eq!(read(|out| array32(out, 0)), (Value::Array(Vec::new()), 5));
     }

@@ -4,9 +4,10 @@ mod b3;
 mod baggage;
 mod carrier;
 mod datadog;
+pub(crate) mod digits;
 #[cfg(feature = "http")]
 mod header_map;
-pub(crate) mod hex;
+mod lines;
 mod tracecontext;
 
 use std::borrow::Cow;
@@ -14,8 +15,9 @@ use std::borrow::Cow;
 use datadog_config::{DDConfig, ExtractBehavior, PropagationStyle};
 
 pub use carrier::{Extract, Inject};
+pub(crate) use lines::HeaderLines;
 
-use crate::carried::Carried;
+use crate::carried::{Carried, Outgoing};
 use crate::link::SpanLink;
 
 /// Which formats are written and read, and what becomes of what was read.
@@ -45,22 +47,22 @@ impl Propagation {
     /// Writes the headers of all formats.
     pub(crate) fn inject(
         &self,
-        carried: &Carried,
-        carrier: &mut impl Inject,
+        outgoing: &Outgoing<'_>,
+        lines: &mut HeaderLines,
     ) -> Option<PropagationError> {
         let mut error = None;
-        if carried.trace_id == 0 || carried.span_id == 0 {
+        if outgoing.trace_id == 0 || outgoing.span_id == 0 {
             return error;
         }
         for style in &self.inject {
             match style {
                 PropagationStyle::Datadog => {
-                    error = datadog::inject(carried, self.tags_limit, carrier);
+                    error = datadog::inject(outgoing, self.tags_limit, lines);
                 }
-                PropagationStyle::TraceContext => tracecontext::inject(carried, carrier),
-                PropagationStyle::B3 => b3::inject_single(carried, carrier),
-                PropagationStyle::B3Multi => b3::inject_multi(carried, carrier),
-                PropagationStyle::Baggage => baggage::inject(&carried.baggage, carrier),
+                PropagationStyle::TraceContext => tracecontext::inject(outgoing, lines),
+                PropagationStyle::B3 => b3::inject_single(outgoing, lines),
+                PropagationStyle::B3Multi => b3::inject_multi(outgoing, lines),
+                PropagationStyle::Baggage => baggage::inject(outgoing.baggage, lines),
                 _ => {}
             }
         }
@@ -98,7 +100,8 @@ impl Propagation {
     fn extract_trace(&self, carrier: &impl Extract) -> Option<(Carried, PropagationStyle)> {
         let mut first: Option<(Carried, PropagationStyle)> = None;
         for style in &self.extract {
-            let Some(found) = self.extract_style(*style, carrier) else {
+            let known = first.as_ref().map(|(first, _)| first.trace_id);
+            let Some(found) = self.extract_style(*style, carrier, known) else {
                 continue;
             };
             match &mut first {
@@ -119,10 +122,15 @@ impl Propagation {
         first
     }
 
-    fn extract_style(&self, style: PropagationStyle, carrier: &impl Extract) -> Option<Carried> {
+    fn extract_style(
+        &self,
+        style: PropagationStyle,
+        carrier: &impl Extract,
+        known: Option<u128>,
+    ) -> Option<Carried> {
         match style {
             PropagationStyle::Datadog => datadog::extract(carrier, self.tags_limit),
-            PropagationStyle::TraceContext => tracecontext::extract(carrier),
+            PropagationStyle::TraceContext => tracecontext::extract(carrier, known),
             PropagationStyle::B3 => b3::extract_single(carrier),
             PropagationStyle::B3Multi => b3::extract_multi(carrier),
             _ => None,
@@ -151,7 +159,7 @@ fn link(found: &Carried, style: PropagationStyle, reason: &'static str) -> SpanL
             ("context_headers".into(), style.as_str().to_owned()),
         ],
         tracestate: if style == PropagationStyle::TraceContext {
-            tracecontext::state(found, found.last_datadog_span)
+            tracecontext::state(found)
         } else {
             String::new()
         },
@@ -164,12 +172,29 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::carried::{TraceTag, trace_tag};
 
     pub(super) type Headers = Vec<(String, String)>;
 
     pub(super) fn headers(pairs: &[(&str, &str)]) -> Headers {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         pairs.iter().map(owned).collect()
+    }
+
+    pub(super) fn tags(pairs: &[(&str, &str)]) -> Vec<TraceTag> {
+        let owned = |(key, value): &(&str, &str)| trace_tag(key, value);
+        pairs.iter().map(owned).collect()
+    }
+
+    fn write(
+        propagation: &Propagation,
+        carried: &Carried,
+        request: &mut Headers,
+    ) -> Option<PropagationError> {
+        let mut lines = HeaderLines::default();
+        let error = propagation.inject(&carried.outgoing(), &mut lines);
+        lines.set(request);
+        error
     }
 
     pub(super) fn value<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
@@ -290,15 +315,16 @@ mod tests {
     #[test]
     fn nothing_is_written_without_a_trace() {
         let mut request = Headers::new();
-        propagation(&ALL).inject(&Carried::default(), &mut request);
+        write(&propagation(&ALL), &Carried::default(), &mut request);
         assert!(request.is_empty());
     }
 
-    fn tag() -> impl Strategy<Value = (String, String)> {
+    fn tag() -> impl Strategy<Value = TraceTag> {
         ("_dd\\.p\\.[a-z]{2,8}", "[a-zA-Z0-9.:_-]{1,20}")
             .prop_filter("known ones have rules", |(key, _)| {
                 !["_dd.p.dm", "_dd.p.tid"].contains(&&**key)
             })
+            .prop_map(|(key, value)| trace_tag(&key, &value))
     }
 
     proptest! {
@@ -316,7 +342,7 @@ mod tests {
             let mut seen = std::collections::HashSet::new();
             let mut tags: Vec<_> = tags.into_iter().filter(|(key, _)| seen.insert(key.clone())).collect();
             if priority > 0 {
-                tags.push(("_dd.p.dm".to_owned(), "-3".to_owned()));
+                tags.push(trace_tag("_dd.p.dm", "-3"));
             }
             let carried = Carried {
                 trace_id,
@@ -330,7 +356,7 @@ mod tests {
             let style = [PropagationStyle::Datadog, PropagationStyle::TraceContext, PropagationStyle::B3][style];
             let both = propagation(&[style, PropagationStyle::Baggage]);
             let mut request = Headers::new();
-            prop_assert_eq!(both.inject(&carried, &mut request), None);
+            prop_assert_eq!(write(&both, &carried, &mut request), None);
             let mut found = both.extract(&request).unwrap();
             prop_assert_eq!(found.trace_id, trace_id);
             prop_assert_eq!(found.span_id, span_id);
@@ -374,7 +400,7 @@ mod tests {
             if let Some(mut found) = all.extract(&headers(&pairs)) {
                 found.span_id = found.span_id.max(1);
                 let mut request = Headers::new();
-                all.inject(&found, &mut request);
+                write(&all, &found, &mut request);
                 for (name, value) in &request {
                     prop_assert!(
                         value.bytes().all(|byte| (b' '..=b'~').contains(&byte)),

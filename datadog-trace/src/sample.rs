@@ -46,6 +46,8 @@ pub(crate) struct Decision {
     pub(crate) limit_rate: Option<f64>,
     /// The value of `_dd.agent_psr`.
     pub(crate) agent_rate: Option<f64>,
+    /// The rate of the rule or the agent, as `_dd.p.ksr` has it.
+    pub(crate) rate_text: Option<Cow<'static, str>>,
     /// The rate, if nothing but it decided.
     pub(crate) probability: Option<f64>,
 }
@@ -72,21 +74,25 @@ impl Decision {
         self.maker = (priority > 0).then_some(Cow::Borrowed(BY_USER));
     }
 
-    /// The tags `_dd.p.*` that tell of the decision, with those that came from upstream.
-    pub(crate) fn propagated_tags(&self, upstream: &[(String, String)]) -> Vec<(String, String)> {
-        let kept = self.priority.is_none_or(|priority| priority > 0);
-        let rate = self.rule_rate.or(self.agent_rate);
-        let replaced = |key: &str| match key {
-            "_dd.p.dm" => self.maker.is_some() || !kept,
-            "_dd.p.ksr" => rate.is_some(),
+    /// Whether the decision has a say about a tag that came from upstream.
+    pub(crate) fn replaces(&self, key: &str) -> bool {
+        match key {
+            "_dd.p.dm" => self.maker.is_some() || !self.is_kept(),
+            "_dd.p.ksr" => self.rate_text.is_some(),
             _ => false,
-        };
-        let mut tags = upstream.to_vec();
-        tags.retain(|(key, _)| !replaced(key));
-        let maker = self.maker.as_deref().filter(|_| kept);
-        tags.extend(maker.map(|maker| ("_dd.p.dm".to_owned(), maker.to_owned())));
-        tags.extend(rate.map(|rate| ("_dd.p.ksr".to_owned(), format_rate(rate))));
-        tags
+        }
+    }
+
+    /// The tags `_dd.p.*` that tell of the decision.
+    pub(crate) fn tags(&self) -> impl Iterator<Item = (&str, &str)> {
+        let maker = self.maker.as_deref().filter(|_| self.is_kept());
+        let maker = maker.map(|maker| ("_dd.p.dm", maker));
+        let rate = self.rate_text.as_deref().map(|rate| ("_dd.p.ksr", rate));
+        maker.into_iter().chain(rate)
+    }
+
+    fn is_kept(&self) -> bool {
+        self.priority.is_none_or(|priority| priority > 0)
     }
 }
 
@@ -125,6 +131,8 @@ impl Sampler {
             Some(rate) => self.by_rule(decision, root, rate),
             None => self.by_agent(decision, root),
         }
+        let rate = decision.rule_rate.or(decision.agent_rate);
+        decision.rate_text = rate.map(format_rate);
     }
 
     /// Marks the spans that single-span rules keep although their trace is not.

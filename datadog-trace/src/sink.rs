@@ -8,6 +8,7 @@ use datadog_transport::{Account, AgentClient, Occasion, Outbox, Pass, Payload, S
 
 use crate::encode::{Encoder, Filling};
 use crate::endpoint::TracesEndpoint;
+use crate::keep_rate::KeepRate;
 use crate::stats::{LeftOut, Stats};
 use crate::tracer::Shared;
 
@@ -32,6 +33,7 @@ pub(crate) struct TraceSink {
     shared: Arc<Shared>,
     account: Arc<Account>,
     encoder: Encoder,
+    keep_rate: KeepRate,
     stats: Stats,
     traces_outbox: Outbox,
     stats_outbox: Outbox,
@@ -53,6 +55,7 @@ impl TraceSink {
             traces_outbox: Outbox::new(traces_bytes, Arc::clone(&account)),
             stats_outbox: Outbox::new(STATS_BYTES, Arc::clone(&account)),
             account,
+            keep_rate: KeepRate::default(),
         }
     }
 
@@ -60,6 +63,7 @@ impl TraceSink {
     fn refresh(&mut self, limit: Duration) {
         if let Some(info) = self.endpoint.refresh(limit) {
             self.stats.learn(&info);
+            self.encoder.learn(&info);
         }
     }
 
@@ -144,6 +148,8 @@ impl Signal for TraceSink {
     fn run(&mut self, pass: &Pass) -> Option<Instant> {
         if pass.occasion == Occasion::Due {
             self.refresh(self.endpoint.limit());
+            let rate = self.keep_rate.learn(&self.account.snapshot());
+            self.encoder.set_keep_rate(rate);
         }
         self.encoder.renew_clock();
         let traces = self.send_traces(pass);

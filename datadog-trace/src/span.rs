@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use datadog_transport::ErrorReport;
 
@@ -16,6 +16,7 @@ use crate::propagate::Inject;
 use crate::sample::{USER_KEEP, USER_REJECT};
 use crate::span_data::SpanData;
 use crate::tags::Key;
+use crate::ticks::Ticks;
 use crate::trace::Trace;
 use crate::tracer::Shared;
 use crate::{DetachedSpan, SpanContext, SpanEvent, SpanKind, SpanLink, TagValue, id};
@@ -73,7 +74,13 @@ impl Place {
 }
 
 impl Span {
-    /// The span of a tracer that is off.
+    /// A span that is empty, as those of a tracer that is off.
+    #[inline]
+    pub fn none() -> Self {
+        Self::off()
+    }
+
+    #[inline]
     pub(crate) fn off() -> Self {
         Self {
             open: None,
@@ -81,21 +88,27 @@ impl Span {
         }
     }
 
-    /// A child of the active span, or else the first span of a new trace.
-    pub(crate) fn start(tracer: &Arc<Shared>, name: Cow<'static, str>) -> Self {
-        let start = Instant::now();
+    /// A child of the active span, or else the first span of a new trace. Almost all names are static, and then they
+    /// travel in registers.
+    pub(crate) fn start(tracer: &Arc<Shared>, name: &'static str) -> Self {
+        let start = Ticks::now();
         let span_id = id::span_id();
-        let mut name = Some(name);
-        let child = local::start_child(tracer.id(), |_, data| {
-            data.span_id = span_id;
-            data.name = name.take().unwrap_or_default();
-            data.start = start;
-            data.top_level = false;
-        });
-        match child {
+        match local::start_child(tracer.id(), name, span_id, start) {
             Some((segment, data)) => Self::open(Place::Own(data), segment, span_id),
-            None => Self::start_root(tracer, name.unwrap_or_default(), start, None),
+            None => Self::start_root(tracer, Cow::Borrowed(name), start, None),
         }
+    }
+
+    /// Gives the span its name, if that is not static.
+    pub(crate) fn named(mut self, name: String) -> Self {
+        let renamed = self.edit(|data| {
+            data.name = Cow::Owned(name.clone());
+            data.span_id
+        });
+        if let Some(span_id) = renamed {
+            local::rename(span_id, name);
+        }
+        self
     }
 
     /// A child of the active span, of another one or of none, that is active on no thread.
@@ -104,7 +117,7 @@ impl Span {
         parent: Parent<'_>,
         name: Cow<'static, str>,
     ) -> DetachedSpan {
-        let start = Instant::now();
+        let start = Ticks::now();
         let active = match parent {
             Parent::Active => local::active(tracer.id()),
             Parent::Root => None,
@@ -143,7 +156,7 @@ impl Span {
         context: &SpanContext,
         name: Cow<'static, str>,
     ) -> Self {
-        let start = Instant::now();
+        let start = Ticks::now();
         match &context.0 {
             Inner::Here {
                 trace,
@@ -172,7 +185,7 @@ impl Span {
     fn start_root(
         tracer: &Arc<Shared>,
         name: Cow<'static, str>,
-        start: Instant,
+        start: Ticks,
         context: Option<&SpanContext>,
     ) -> Self {
         let upstream = context.map(SpanContext::carried);
@@ -226,15 +239,19 @@ impl Span {
     ///
     /// As in the other languages, `manual.keep` and `manual.drop` decide about the trace, and `service.name`,
     /// `resource.name` and `span.type` are the span's service, resource and type.
+    #[inline]
     pub fn set_tag<'a>(
         &mut self,
         key: impl Into<Cow<'static, str>>,
         value: impl Into<TagValue<'a>>,
     ) -> &mut Self {
         if self.open.is_some() {
-            let (key, value) = (key.into(), value.into());
-            if !self.set_known(&key, &value) {
-                self.put(key, &value);
+            // Apart, so that what most calls pass goes in registers.
+            match (key.into(), value.into()) {
+                (key, value) if is_known(&key) => self.set_known(key, &value),
+                (Cow::Borrowed(key), TagValue::Text(text)) => self.put_text(key, &text),
+                (Cow::Borrowed(key), TagValue::Number(number)) => self.put_number(key, number),
+                (key, value) => self.put(key, &value),
             }
         }
         self
@@ -418,6 +435,7 @@ impl Span {
     }
 
     /// Finishes the span now, like dropping it.
+    #[inline]
     pub fn finish(self) {}
 
     /// Finishes the span as if it were `end` now.
@@ -425,7 +443,7 @@ impl Span {
         self.edit(|data| data.extras().end_ns = Some(unix_nanos(end)));
     }
 
-    fn trace(&self) -> Option<Arc<Trace>> {
+    pub(crate) fn trace(&self) -> Option<Arc<Trace>> {
         let open = self.open.as_ref()?;
         match &open.place {
             Place::Own(_) if open.lent.is_some() => open.lent.clone(),
@@ -449,9 +467,18 @@ impl Span {
         });
     }
 
+    fn put_text(&mut self, key: &'static str, text: &str) {
+        self.edit(|data| data.tags.set_text(Cow::Borrowed(key), text));
+    }
+
+    fn put_number(&mut self, key: &'static str, number: f64) {
+        self.edit(|data| data.tags.set_number(Cow::Borrowed(key), number));
+    }
+
     /// Obeys the keys that are more than tags (dd-trace-go: `ddtrace/tracer/span.go`).
-    fn set_known(&mut self, key: &str, value: &TagValue<'_>) -> bool {
-        match (key, value) {
+    #[cold]
+    fn set_known(&mut self, key: Key, value: &TagValue<'_>) {
+        match (&*key, value) {
             ("manual.keep", value) => self.decide(value.is_true().then_some(USER_KEEP)),
             ("manual.drop", value) => self.decide(value.is_true().then_some(USER_REJECT)),
             ("_sampling_priority_v1" | "sampling.priority", TagValue::Number(priority)) => {
@@ -466,9 +493,8 @@ impl Span {
             ("span.type", TagValue::Text(text)) => {
                 self.set_type(text.clone().into_owned());
             }
-            _ => return false,
+            _ => self.put(key, value),
         }
-        true
     }
 
     fn decide(&self, priority: Option<i32>) {
@@ -478,16 +504,40 @@ impl Span {
     }
 }
 
+/// Whether a key may be more than a tag.
+#[inline]
+fn is_known(key: &str) -> bool {
+    matches!(
+        key,
+        "manual.keep"
+            | "manual.drop"
+            | "_sampling_priority_v1"
+            | "sampling.priority"
+            | "service.name"
+            | "resource.name"
+            | "span.type"
+    )
+}
+
 impl Drop for Span {
+    #[inline]
     fn drop(&mut self) {
-        if self.open.is_some() && std::thread::panicking() {
+        if self.open.is_some() {
+            self.end();
+        }
+    }
+}
+
+impl Span {
+    fn end(&mut self) {
+        let end = Ticks::now();
+        if std::thread::panicking() {
             self.set_failure("panic", "the thread panicked inside this span");
         }
         let Some(open) = self.open.take() else { return };
-        let end = Instant::now();
         let data = match open.place {
             Place::Own(mut data) => {
-                data.end(end);
+                data.end = end;
                 Some(data)
             }
             Place::Root(trace) => trace.end_root(end),

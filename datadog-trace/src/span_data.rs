@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
 
 use datadog_transport::ErrorStack;
 
 use crate::event::SpanEvent;
 use crate::link::SpanLink;
 use crate::tags::{Key, Tags};
+use crate::ticks::Ticks;
 
 /// About what a backtrace occupies until its functions are named.
 const BACKTRACE_BYTES: usize = 8 * 1024;
@@ -29,8 +29,8 @@ pub(crate) struct SpanData {
     pub(crate) top_level: bool,
     pub(crate) resource: Option<Cow<'static, str>>,
     pub(crate) span_type: Option<Cow<'static, str>>,
-    pub(crate) start: Instant,
-    pub(crate) duration_ns: u64,
+    pub(crate) start: Ticks,
+    pub(crate) end: Ticks,
     pub(crate) error: bool,
     pub(crate) tags: Tags,
     /// What few spans have.
@@ -66,8 +66,8 @@ impl Default for SpanData {
             top_level: false,
             resource: None,
             span_type: None,
-            start: Instant::now(),
-            duration_ns: 0,
+            start: Ticks::default(),
+            end: Ticks::default(),
             error: false,
             tags: Tags::default(),
             extras: None,
@@ -84,12 +84,8 @@ impl SpanData {
         self.extras.get_or_insert_default()
     }
 
-    pub(crate) fn end(&mut self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.start);
-        self.duration_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
-    }
-
     /// About how many bytes it occupies, beside itself and its tags.
+    #[inline]
     pub(crate) fn heap_bytes(&self) -> usize {
         let owned = |text: &Cow<'static, str>| match text {
             Cow::Borrowed(_) => 0,

@@ -25,37 +25,61 @@ pub(crate) struct Tags {
 /// Where a text stands in the buffer.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    start: usize,
-    end: usize,
+    start: u32,
+    end: u32,
 }
+
+impl Place {
+    fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+}
+
+/// The most bytes of a text, so that places have 32 bits. Far above what the agent takes.
+const MOST_TEXT: usize = 1 << 24;
+
+/// The most bytes of all texts.
+const MOST_BUFFER: usize = 1 << 30;
 
 /// Where the tags of one span stand among others: from the first to before the last.
 pub(crate) type Range = (u32, u32);
 
 impl Tags {
     /// Sets a text; a number of the same key goes. A new key beyond the most that a span may have is left out.
+    #[inline]
     pub(crate) fn set_text(&mut self, key: Key, text: &str) {
-        if self.is_full() && !self.has(&key) {
-            return;
+        if let Some(place) = self.place_text(&key, text) {
+            self.texts.push((key, place));
         }
-        if !self.numbers.is_empty() {
-            self.numbers.retain(|(known, _)| *known != key);
+    }
+
+    /// Where the text stands, if its key is not there yet.
+    fn place_text(&mut self, key: &str, text: &str) -> Option<Place> {
+        let fits = text.len() <= MOST_TEXT && self.buffer.len() + text.len() <= MOST_BUFFER;
+        if !fits || (self.is_full() && !self.has(key)) {
+            return None;
         }
-        let start = self.buffer.len();
-        self.buffer.push_str(text);
-        let place = Place {
-            start,
-            end: self.buffer.len(),
+        if let Some(at) = self.numbers.iter().position(|(known, _)| known == key) {
+            self.numbers.remove(at);
+        }
+        let place = self.push_text(text);
+        let Some((_, known)) = self.texts.iter_mut().find(|(known, _)| known == key) else {
+            return Some(place);
         };
-        match self.texts.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, known)) => {
-                self.dead += known.end - known.start;
-                *known = place;
-                if self.dead > MOST_DEAD && self.dead > self.buffer.len() / 2 {
-                    self.compact();
-                }
-            }
-            None => self.texts.push((key, place)),
+        self.dead += known.len();
+        *known = place;
+        if self.dead > MOST_DEAD && self.dead > self.buffer.len() / 2 {
+            self.compact();
+        }
+        None
+    }
+
+    fn push_text(&mut self, text: &str) -> Place {
+        let start = self.buffer.len() as u32;
+        self.buffer.push_str(text);
+        Place {
+            start,
+            end: self.buffer.len() as u32,
         }
     }
 
@@ -63,11 +87,12 @@ impl Tags {
     fn compact(&mut self) {
         let mut buffer = String::with_capacity(self.buffer.len() - self.dead);
         for (_, place) in &mut self.texts {
-            let start = buffer.len();
-            buffer.push_str(self.buffer.get(place.start..place.end).unwrap_or_default());
+            let start = buffer.len() as u32;
+            let text = self.buffer.get(place.start as usize..place.end as usize);
+            buffer.push_str(text.unwrap_or_default());
             *place = Place {
                 start,
-                end: buffer.len(),
+                end: buffer.len() as u32,
             };
         }
         self.buffer = buffer;
@@ -84,20 +109,26 @@ impl Tags {
     }
 
     /// Sets a number; a text of the same key goes. What is no finite number becomes a text, as no receiver takes it.
+    #[inline]
     pub(crate) fn set_number(&mut self, key: Key, number: f64) {
         if !number.is_finite() {
             return self.set_text(key, &number.to_string());
         }
-        if self.is_full() && !self.has(&key) {
-            return;
+        if self.place_number(&key, number) {
+            self.numbers.push((key, number));
         }
-        if !self.texts.is_empty() {
-            self.texts.retain(|(known, _)| *known != key);
+    }
+
+    /// Whether the key is not there yet.
+    fn place_number(&mut self, key: &str, number: f64) -> bool {
+        if self.is_full() && !self.has(key) {
+            return false;
         }
-        match self.numbers.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, known)) => *known = number,
-            None => self.numbers.push((key, number)),
+        if let Some(at) = self.texts.iter().position(|(known, _)| known == key) {
+            self.texts.remove(at);
         }
+        let known = self.numbers.iter_mut().find(|(known, _)| known == key);
+        known.map(|(_, known)| *known = number).is_none()
     }
 
     /// The text of a key.
@@ -114,19 +145,22 @@ impl Tags {
 
     /// Takes the tags of another span, and keeps them apart from those that are here. Where they stand: the ranges
     /// for [`texts_at`](Self::texts_at) and [`numbers_at`](Self::numbers_at).
+    #[inline(always)]
     pub(crate) fn append(&mut self, other: &mut Self) -> (Range, Range) {
         // A chunk has some thousand spans at most, far from the end of 32 bits.
         let before = (self.texts.len() as u32, self.numbers.len() as u32);
-        let shift = self.buffer.len();
-        self.buffer.push_str(&other.buffer);
-        for (key, place) in other.texts.drain(..) {
-            let place = Place {
-                start: place.start + shift,
-                end: place.end + shift,
-            };
-            self.texts.push((key, place));
+        if !other.texts.is_empty() {
+            let shift = self.buffer.len() as u32;
+            self.buffer.push_str(&other.buffer);
+            self.texts.append(&mut other.texts);
+            for (_, place) in self.texts.iter_mut().skip(before.0 as usize) {
+                place.start += shift;
+                place.end += shift;
+            }
         }
-        self.numbers.append(&mut other.numbers);
+        if !other.numbers.is_empty() {
+            self.numbers.append(&mut other.numbers);
+        }
         other.buffer.clear();
         other.dead = 0;
         let texts = (before.0, self.texts.len() as u32);
@@ -172,7 +206,9 @@ impl Tags {
     }
 
     fn at(&self, place: Place) -> &str {
-        self.buffer.get(place.start..place.end).unwrap_or_default()
+        self.buffer
+            .get(place.start as usize..place.end as usize)
+            .unwrap_or_default()
     }
 }
 

@@ -1,7 +1,6 @@
 //! One trace of this process, while spans of it are open.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -11,6 +10,7 @@ use crate::id;
 use crate::propagate::PropagationError;
 use crate::sample::Decision;
 use crate::span_data::SpanData;
+use crate::ticks::Ticks;
 use crate::tracer::Shared;
 
 /// What was wrong with the headers of a trace (dd-trace-go: `ddtrace/tracer/span.go`).
@@ -108,10 +108,10 @@ impl Trace {
     }
 
     /// Takes the first span because it ends. The decision is made now at the latest.
-    pub(crate) fn end_root(&self, end: Instant) -> Option<Box<SpanData>> {
+    pub(crate) fn end_root(&self, end: Ticks) -> Option<Box<SpanData>> {
         let mut state = self.state.lock();
         let mut root = state.root.take()?;
-        root.end(end);
+        root.end = end;
         self.tracer.sampler.decide(&mut state.decision, &root);
         Some(root)
     }
@@ -121,13 +121,14 @@ impl Trace {
         self.state.lock().decision.by_user(priority);
     }
 
-    /// The decision, made now at the latest, and the baggage.
-    pub(crate) fn decide(&self) -> (Decision, Vec<(String, String)>) {
+    /// Shows the decision, made now at the latest, and the baggage: what other processes are told. `show` holds the
+    /// trace's lock: it must call nothing of the program's.
+    pub(crate) fn told<T>(&self, show: impl FnOnce(&Decision, &[(String, String)]) -> T) -> T {
         let state = &mut *self.state.lock();
         if let Some(root) = &state.root {
             self.tracer.sampler.decide(&mut state.decision, root);
         }
-        (state.decision.clone(), state.baggage.clone())
+        show(&state.decision, &state.baggage)
     }
 
     pub(crate) fn set_baggage(&self, key: String, value: String) {
@@ -170,6 +171,8 @@ impl Trace {
             std::mem::swap(&mut state.finished, &mut spans);
         } else {
             state.finished.append(&mut spans);
+        }
+        if spans.capacity() > 0 {
             self.tracer.pool.put(spans);
         }
         if !stays {

@@ -13,7 +13,7 @@ use crate::propagate::{Extract, Inject, Propagation};
 use crate::sample::Sampler;
 use crate::sink::TraceSink;
 use crate::trace::Chunk;
-use crate::{DetachedSpan, Parent, Span, SpanContext, local};
+use crate::{DetachedSpan, Parent, Span, SpanContext, local, startup};
 
 /// Without partial flush, a trace is still not allowed to grow without end: it is sent in parts of so many spans.
 const LARGEST_CHUNK: usize = 10_000;
@@ -34,9 +34,13 @@ pub(crate) struct Shared {
     pub(crate) flush_spans: usize,
     pub(crate) sampler: Sampler,
     pub(crate) propagation: Propagation,
+    #[cfg(feature = "http")]
+    pub(crate) http: Arc<crate::http::HttpSettings>,
     pub(crate) parked: Parked,
     pub(crate) pool: Pool,
     queue: Queue<Chunk>,
+    #[cfg(target_os = "linux")]
+    _discovery: Option<crate::discovery::Discovery>,
 }
 
 impl Tracer {
@@ -60,6 +64,7 @@ impl Tracer {
             return Ok(Self { shared: None });
         }
         datadog_transport::context::name_with(local::active_name);
+        startup::log(&config);
         let agent = transport.agent()?;
         let shared = transport.add(SignalKind::Traces, |seat| {
             let bytes = config.tracing_buffer_bytes() / 3;
@@ -75,9 +80,13 @@ impl Tracer {
 
     /// Starts a span, the child of the span that is active on this thread, or else the first of a new trace. It
     /// is active until it is finished or dropped.
+    #[inline]
     pub fn trace(&self, name: impl Into<Cow<'static, str>>) -> Span {
         match &self.shared {
-            Some(shared) => Span::start(shared, name.into()),
+            Some(shared) => match name.into() {
+                Cow::Borrowed(name) => Span::start(shared, name),
+                Cow::Owned(name) => Span::start(shared, "").named(name),
+            },
             None => Span::off(),
         }
     }
@@ -121,8 +130,13 @@ impl Tracer {
     /// [`DDConfig::propagation_style_inject`]. This decides whether the trace is kept. Without an active span,
     /// nothing is written.
     pub fn inject(&self, headers: &mut impl Inject) {
-        if let Some(active) = self.active() {
-            active.inject(headers);
+        let active = self
+            .shared
+            .as_ref()
+            .map(Shared::id)
+            .and_then(local::active_trace);
+        if let Some((span_id, trace)) = active {
+            trace.inject(span_id, headers);
         }
     }
 
@@ -157,9 +171,13 @@ impl Shared {
             },
             sampler: Sampler::new(config),
             propagation: Propagation::new(config),
+            #[cfg(feature = "http")]
+            http: Arc::new(crate::http::HttpSettings::new(config)),
             parked: Parked::default(),
             pool: Pool::new(),
             queue,
+            #[cfg(target_os = "linux")]
+            _discovery: crate::discovery::Discovery::publish(config),
         }
     }
 
@@ -197,6 +215,9 @@ impl Shared {
 /// The configured tags that every span has, with `env`.
 pub(crate) fn span_tags(config: &DDConfig) -> Vec<(String, String)> {
     let env = config.env().map(|env| ("env".to_owned(), env.to_owned()));
-    let tags = config.tags().iter().filter(|(key, _)| key != "env");
+    // Those of git have tags of their own (dd-trace-go: `internal/gitmetadata.go`).
+    let elsewhere = ["env", "git.commit.sha", "git.repository_url"];
+    let tags = config.tags().iter();
+    let tags = tags.filter(|(key, _)| !elsewhere.contains(&&**key));
     tags.cloned().chain(env).collect()
 }

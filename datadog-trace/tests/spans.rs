@@ -4,8 +4,8 @@ mod common;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use common::{LIMIT, config, named, start};
-use datadog_local_agent::LocalAgent;
+use common::{LIMIT, config, named, start, wait_for_info};
+use datadog_local_agent::{Attribute, LocalAgent};
 use datadog_trace::{EventValue, SpanContext, SpanEvent, SpanKind, SpanLink};
 
 #[test]
@@ -135,6 +135,42 @@ fn links_events_and_structured_values_arrive() {
     );
     assert_eq!(events[1]["name"], "done");
     assert_eq!(span.meta_struct["details"], [0x81, 0xa1, b'a', 1]);
+}
+
+#[test]
+fn events_go_as_they_are_to_an_agent_that_takes_them() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    // What it says takes effect with the pass that asked for it.
+    wait_for_info(&agent);
+    tracer.traced("span", |span| {
+        span.add_event(
+            SpanEvent::new("retry")
+                .at(UNIX_EPOCH + Duration::from_nanos(17))
+                .attribute("attempt", -2)
+                .attribute("wait", 0.5)
+                .attribute("final", true)
+                .attribute("host", "a")
+                .attribute("nested", EventValue::List(vec![vec![1].into(), 2.into()])),
+        );
+    });
+    assert_eq!(tracer.flush(LIMIT).delivered, 1, "{:?}", agent.refusals());
+    let span = &agent.spans()[0];
+    assert!(!span.meta.contains_key("events"), "{span:?}");
+    let event = &span.span_events[0];
+    assert_eq!((&*event.name, event.time_unix_nano), ("retry", 17));
+    let attributes: Vec<_> = event.attributes.iter().collect();
+    let expected = [
+        ("attempt", Attribute::Int(-2)),
+        ("final", Attribute::Bool(true)),
+        ("host", Attribute::Text("a".to_owned())),
+        ("nested", Attribute::Array(vec![Attribute::Int(2)])),
+        ("wait", Attribute::Double(0.5)),
+    ];
+    for (found, expected) in attributes.into_iter().zip(&expected) {
+        assert_eq!((&**found.0, found.1), (expected.0, &expected.1));
+    }
+    assert_eq!(event.attributes.len(), expected.len());
 }
 
 #[test]

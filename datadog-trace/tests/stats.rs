@@ -410,9 +410,19 @@ fn the_agent_may_change_its_mind() {
 
 #[test]
 fn resources_tell_no_values_where_the_agent_wants_that() {
-    for (version, obfuscated) in [(1, true), (0, false), (99, false)] {
-        let (agent, tracer) =
-            agent_and_tracer([("obfuscation_version", json!(version))], |config| config);
+    for (version, flags, obfuscated) in [
+        (1, json!(["big_resource"]), true),
+        (1, json!(["keep_sql_alias"]), false),
+        (0, json!([]), false),
+        (99, json!([]), false),
+    ] {
+        let (agent, tracer) = agent_and_tracer(
+            [
+                ("obfuscation_version", json!(version)),
+                ("feature_flags", flags),
+            ],
+            |config| config,
+        );
         for (span_type, resource) in [
             ("sql", "SELECT a FROM t WHERE b = 'secret'"),
             ("redis", "SET key secret"),

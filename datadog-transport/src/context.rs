@@ -35,6 +35,7 @@ pub fn active() -> Option<ActiveSpan> {
 }
 
 /// Makes `span` the active one of this thread.
+#[inline]
 pub fn set(span: Option<ActiveSpan>) {
     // A thread that is being torn down shows none.
     let _ = SLOT.try_with(|slot| slot.set(span));
@@ -89,6 +90,7 @@ impl Slot {
         })
     }
 
+    #[inline]
     fn set(&self, span: Option<ActiveSpan>) {
         self.span_id.store(0, Ordering::Relaxed);
         if let Some(span) = span {

@@ -14,7 +14,6 @@
 
 mod account;
 mod agent;
-mod clock;
 pub mod context;
 pub mod diagnostics;
 mod error;
@@ -39,7 +38,6 @@ mod worker;
 
 pub use account::{Account, Accounts};
 pub use agent::AgentClient;
-pub use clock::Clock;
 pub use error::TransportError;
 pub use error_report::{ErrorReport, ErrorStack};
 pub use fork::Birthplace;

@@ -173,8 +173,11 @@ impl Outbox {
         let items = self.waiting.front().map_or(0, |first| first.payload.items);
         let key_refused = matches!(reason, DropReason::Refused(401 | 403));
         if !(key_refused && self.key_refused) {
-            self.refusals
-                .warn(|| format!("{items} items dropped: {error}"));
+            // A payload may hold what is in no account.
+            self.refusals.warn(|| match items {
+                0 => format!("a payload dropped: {error}"),
+                items => format!("{items} items dropped: {error}"),
+            });
         }
         self.key_refused |= key_refused;
         self.account.error(error);

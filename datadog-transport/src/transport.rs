@@ -163,6 +163,22 @@ impl TransportBuilder {
             shutdown_timeout: self.config.shutdown_timeout(),
         })
     }
+
+    /// A transport without a worker, for a client that is off: its signals refuse everything.
+    pub fn closed(mut self) -> Transport {
+        self.signals.iter_mut().for_each(Driven::close);
+        let (gone, _) = worker::channel();
+        Transport {
+            sender: gone,
+            accounts: self.accounts,
+            brake: Arc::new(Brake::new(Vec::new())),
+            // No worker asks.
+            worker_id: thread::current().id(),
+            worker: Mutex::new(None),
+            birthplace: Birthplace::here(),
+            shutdown_timeout: Duration::ZERO,
+        }
+    }
 }
 
 impl Transport {

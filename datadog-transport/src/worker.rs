@@ -193,9 +193,7 @@ pub(crate) fn run(
                     Occasion::Shutdown,
                     deadline,
                 );
-                for driven in &mut signals {
-                    driven.guard(|signal| signal.close());
-                }
+                signals.iter_mut().for_each(Driven::close);
                 let _ = done.try_send(());
                 return;
             }
@@ -247,6 +245,10 @@ impl Driven {
         let again = self.guard(|signal| signal.run(&pass)).flatten();
         let period_end = Instant::now() + self.signal.period();
         self.due = again.map_or(period_end, |again| again.min(period_end));
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.guard(|signal| signal.close());
     }
 
     /// A panic in one signal must not end the worker, which serves the others too.

@@ -40,6 +40,13 @@ impl DDClient {
     /// [`TransportError::TlsMissing`] where the config needs `https` and the feature `tls` is not enabled;
     /// [`TransportError::Thread`] where the operating system refuses a thread.
     pub fn new(config: DDConfig) -> Result<Self, TransportError> {
+        Self::make(config, TransportBuilder::start)
+    }
+
+    pub(crate) fn make(
+        config: DDConfig,
+        start: impl FnOnce(TransportBuilder) -> Result<Transport, TransportError>,
+    ) -> Result<Self, TransportError> {
         #[allow(unused_mut, reason = "without any signal there is nothing to add")]
         let mut transport = TransportBuilder::new(&config);
         #[cfg(feature = "metrics")]
@@ -57,7 +64,7 @@ impl DDClient {
                 // Last, because standard output is the one receiver that the worker can't limit in time.
                 #[cfg(feature = "logs")]
                 logs: datadog_logs::Logs::join(&mut transport)?,
-                transport: transport.start()?,
+                transport: start(transport)?,
                 config,
             }),
         })

@@ -1,6 +1,9 @@
 #![doc = include_str!("../../README.md")]
 
 mod client;
+mod default_client;
+#[cfg(feature = "metrics")]
+mod macros;
 mod signals;
 #[cfg(feature = "tracing-subscriber")]
 mod subscriber;
@@ -17,18 +20,29 @@ pub use datadog_metrics::RuntimeMetrics;
 pub use datadog_metrics::dogstatsd_compat;
 #[cfg(feature = "metrics")]
 pub use datadog_metrics::{
-    self as metrics, Counter, Distribution, Event, Gauge, Histogram, ServiceCheck, Tags, Timer,
-    Timing,
+    self as metrics, Counter, Distribution, Event, Gauge, Histogram, Sampled, ServiceCheck, Tags,
+    Timer, Timing,
 };
 #[cfg(feature = "profiling")]
 pub use datadog_profiling as profiling;
 #[cfg(feature = "tracing")]
 pub use datadog_trace::{
     self as tracing, DetachedSpan, Extract, FutureExt, Inject, Parent, Span, SpanContext, SpanKind,
-    TagValue,
+    TagValue, traced,
 };
 pub use datadog_transport::{
     DropReason, Drops, FlushReport, Health, LastError, SignalHealth, SignalKind, TransportError,
 };
+pub use default_client::{DefaultClient, InitError, client, init_from_env};
 #[cfg(feature = "tracing-subscriber")]
 pub use subscriber::DDTracingLayer;
+
+/// For the code of macros. No API: it may change with any version.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::default_client::default_client;
+    #[cfg(feature = "tracing")]
+    pub use crate::signals::tracing::start;
+    #[cfg(feature = "tracing")]
+    pub use datadog_trace::__private::*;
+}

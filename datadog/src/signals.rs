@@ -13,4 +13,4 @@ mod runtime_metrics;
 #[cfg(feature = "runtime-metrics-tokio")]
 mod tokio;
 #[cfg(feature = "tracing")]
-mod tracing;
+pub(crate) mod tracing;

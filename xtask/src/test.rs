@@ -1,4 +1,4 @@
-//! `cargo xtask test`: all tests, those against Datadog's APM test agent and its Python client among them.
+//! `cargo xtask test`: all tests, those against Datadog's APM test agent and its Python clients among them.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -15,10 +15,18 @@ const PYTHON_CLIENT: Package = Package {
     module: "datadog.dogstatsd",
 };
 
+/// Datadog's Python tracer, in the version that traces are sent through.
+const PYTHON_TRACER: Package = Package {
+    name: "ddtrace",
+    version: "4.16.0",
+    module: "ddtrace.version",
+};
+
 /// `args` go to `cargo test`, such as `--test apm_test_agent`.
 pub(crate) fn run(args: &[String]) -> Outcome {
     let started = Instant::now();
     let python_with_client = PYTHON_CLIENT.install()?;
+    let python_with_tracer = PYTHON_TRACER.install()?;
     let agent = TestAgent::start()?;
     let mut cargo = workspace::cargo();
     cargo.args(["test", "--all-features", "--no-fail-fast"]);
@@ -32,7 +40,8 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         .args(args)
         .env("APM_TEST_AGENT_URL", agent.url())
         .env("APM_TEST_AGENT_SOCKET", agent.socket())
-        .env("DATADOGPY_PYTHON", python_with_client);
+        .env("DATADOGPY_PYTHON", python_with_client)
+        .env("DDTRACE_PYTHON", python_with_tracer);
     eprintln!("{} all tests", style::step("running"));
     let (passed, tally) = run_and_count(cargo)?;
     let payloads = agent.payloads()?;

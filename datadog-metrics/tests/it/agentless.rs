@@ -212,10 +212,11 @@ fn what_the_intake_would_not_take_does_not_spoil_the_rest() {
     flush(&metrics, &intake);
     assert_eq!(intake.metric_sum("tagged"), 1.0);
     let kept = intake.metric_values("many").len() as u64;
-    assert_eq!((kept, intake.metrics().len()), (1024, 2));
+    assert_eq!((kept, intake.metrics().len()), (1024, 3));
+    assert_eq!(only(&intake, "endless").values, [f64::MAX]);
     let account = account(&metrics);
-    assert_eq!(account.delivered, 1 + kept);
-    assert_eq!(account.dropped.get(DropReason::Invalid), 4);
+    assert_eq!(account.delivered, 2 + kept);
+    assert_eq!(account.dropped.get(DropReason::Invalid), 3);
     assert_eq!(account.dropped.get(DropReason::NoReceiver), 1);
     assert_eq!(account.dropped.get(DropReason::Sampled), 3000 - kept);
 }

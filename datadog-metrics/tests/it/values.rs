@@ -199,6 +199,33 @@ fn what_could_break_a_line_is_changed() {
 }
 
 #[test]
+fn numbers_end_at_their_bounds() {
+    let agent = LocalAgent::start().unwrap();
+    let metrics = over_unix(&agent);
+    let (hits, depth) = (
+        metrics.counter("hits", ()),
+        metrics.gauge_handle("depth", ()),
+    );
+    for value in [i64::MAX, 1, i64::MAX] {
+        hits.increment(value);
+        metrics.count("hits", value, ());
+        hits.increment(1);
+    }
+    hits.decrement(1);
+    metrics.counter("misses", ()).decrement(i64::MIN);
+    metrics.count("misses", i64::MAX, ());
+    depth.set(f64::MAX);
+    depth.add(f64::MAX);
+    flush(&metrics, &agent, 3);
+    assert!(only(&agent, "hits").values[0] >= i64::MAX as f64 - 1024.0);
+    assert_eq!(only(&agent, "misses").values, [i64::MAX as f64]);
+    assert_eq!(only(&agent, "depth").values, [f64::MAX]);
+    let account = account(&metrics);
+    let invalid = account.dropped.get(DropReason::Invalid);
+    assert_eq!((account.delivered, invalid), (13, 1));
+}
+
+#[test]
 fn a_timer_measures_seconds() {
     let agent = LocalAgent::start().unwrap();
     let metrics = over_unix(&agent);

@@ -13,11 +13,13 @@ use crate::span_data::Extras;
 const FLAGS_KNOWN: u64 = 1 << 31;
 
 /// How many fields [`write`] writes.
-pub(super) fn fields(extras: &Extras) -> usize {
-    usize::from(!extras.links.is_empty()) + usize::from(!extras.structs.is_empty())
+pub(super) fn fields(extras: &Extras, native_events: bool) -> usize {
+    usize::from(!extras.links.is_empty())
+        + usize::from(!extras.structs.is_empty())
+        + usize::from(native_events && !extras.events.is_empty())
 }
 
-pub(super) fn write(out: &mut Vec<u8>, extras: &Extras) {
+pub(super) fn write(out: &mut Vec<u8>, extras: &Extras, native_events: bool) {
     if !extras.links.is_empty() {
         msgpack::str(out, "span_links");
         msgpack::array(out, extras.links.len());
@@ -31,11 +33,68 @@ pub(super) fn write(out: &mut Vec<u8>, extras: &Extras) {
             msgpack::bin(out, map);
         }
     }
+    if native_events && !extras.events.is_empty() {
+        msgpack::str(out, "span_events");
+        msgpack::array(out, extras.events.len());
+        extras.events.iter().for_each(|one| event(out, one));
+    }
+}
+
+fn event(out: &mut Vec<u8>, event: &SpanEvent) {
+    msgpack::map(out, 3);
+    text(out, "name", &event.name);
+    number(out, "time_unix_nano", unix_nanos(event.time));
+    msgpack::str(out, "attributes");
+    msgpack::map(out, event.attributes.len());
+    for (key, value) in &event.attributes {
+        msgpack::str(out, key);
+        attribute(out, value);
+    }
+}
+
+/// A value with its type (datadog-agent: `pkg/proto/pbgo/trace/span.proto`, AttributeAnyValue).
+fn attribute(out: &mut Vec<u8>, value: &EventValue) {
+    let mut head = |kind: u64, field: &str| {
+        msgpack::map(out, 2);
+        number(out, "type", kind);
+        msgpack::str(out, field);
+    };
+    match value {
+        EventValue::Text(text) => {
+            head(0, "string_value");
+            msgpack::str(out, text);
+        }
+        EventValue::Bool(truth) => {
+            head(1, "bool_value");
+            msgpack::bool(out, *truth);
+        }
+        EventValue::Int(number) => {
+            head(2, "int_value");
+            msgpack::int(out, *number);
+        }
+        EventValue::Double(number) => {
+            head(3, "double_value");
+            msgpack::float(out, *number);
+        }
+        EventValue::List(values) => {
+            head(4, "array_value");
+            msgpack::map(out, 1);
+            msgpack::str(out, "values");
+            msgpack::array(out, flat(values).count());
+            flat(values).for_each(|value| attribute(out, value));
+        }
+    }
+}
+
+/// The values of a list that are no lists themselves.
+fn flat(values: &[EventValue]) -> impl Iterator<Item = &EventValue> {
+    let is_flat = |value: &&EventValue| !matches!(value, EventValue::List(_));
+    values.iter().filter(is_flat)
 }
 
 /// The events as the tag `events`, which agents of all versions understand.
-pub(super) fn events(extras: &Extras) -> Option<String> {
-    let events: Vec<Value> = extras.events.iter().map(event).collect();
+pub(super) fn events_tag(extras: &Extras) -> Option<String> {
+    let events: Vec<Value> = extras.events.iter().map(event_json).collect();
     (!events.is_empty()).then(|| Value::Array(events).to_string())
 }
 
@@ -54,7 +113,7 @@ fn link(out: &mut Vec<u8>, link: &SpanLink) {
     number(out, "flags", flags);
 }
 
-fn event(event: &SpanEvent) -> Value {
+fn event_json(event: &SpanEvent) -> Value {
     let attributes: Map<String, Value> = event
         .attributes
         .iter()
@@ -69,11 +128,6 @@ fn value(one: &EventValue) -> Value {
         EventValue::Bool(truth) => json!(truth),
         EventValue::Int(number) => json!(number),
         EventValue::Double(number) => json!(number),
-        EventValue::List(values) => {
-            let flat = values
-                .iter()
-                .filter(|value| !matches!(value, EventValue::List(_)));
-            flat.map(value).collect()
-        }
+        EventValue::List(values) => flat(values).map(value).collect(),
     }
 }

@@ -1,16 +1,15 @@
 //! What statistics and the agent's filters see of a span: the same that is sent.
 
-use std::borrow::Cow;
-use std::time::Instant;
-
 use super::{Encoder, or_nameless};
 use crate::batch::{Finished, FinishedSpan};
 use crate::stats::Facts;
+use crate::ticks::Ticks;
+use std::borrow::Cow;
 
 impl Encoder {
     /// Nanoseconds since the Unix epoch.
     pub(crate) fn now(&self) -> u64 {
-        self.clock.unix_nanos(Instant::now())
+        self.clock.times(Ticks::now(), Ticks::now()).0
     }
 
     pub(crate) fn resource_of<'a>(&self, span: &'a Finished) -> &'a str {

@@ -156,6 +156,8 @@ fn hidden(kind: Kind) -> Kind {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -224,6 +226,26 @@ mod tests {
             ("naïve ünïcode", "naïve ünïcode"),
         ] {
             assert_eq!(obfuscate(statement), shown, "{statement}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_and_no_value_is_shown(
+            text in ".{0,60}",
+            statement in "[a-z'\"`$(){}\\[\\]:;,.%@#!<>=/*?+ \\\\0-9-]{0,40}",
+            secret in "[A-Z]{8}",
+        ) {
+            obfuscate(&text);
+            obfuscate(&statement);
+            let shown = obfuscate(&format!("SELECT a FROM t WHERE b = '{secret}' AND c IN (1, '{secret}')"));
+            prop_assert!(!shown.contains(&secret), "{shown}");
+        }
+
+        #[test]
+        fn what_was_obfuscated_stays_the_same(statement in "SELECT [a-z]{1,5} FROM [a-z]{1,5} WHERE [b-z]{2,5} IN \\([0-9](, '[0-9]{1,3}'){0,3}\\)") {
+            let once = obfuscate(&statement);
+            prop_assert_eq!(obfuscate(&once), once);
         }
     }
 

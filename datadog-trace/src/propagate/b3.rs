@@ -1,7 +1,8 @@
 //! B3, in one header and in several (<https://github.com/openzipkin/b3-propagation>).
 
-use super::{Extract, Inject, hex};
-use crate::carried::Carried;
+use super::lines::HeaderLines;
+use super::{Extract, digits};
+use crate::carried::{Carried, Outgoing};
 
 const SINGLE: &str = "b3";
 const TRACE_ID: &str = "x-b3-traceid";
@@ -9,20 +10,22 @@ const SPAN_ID: &str = "x-b3-spanid";
 const SAMPLED: &str = "x-b3-sampled";
 const FLAGS: &str = "x-b3-flags";
 
-pub(super) fn inject_single(carried: &Carried, carrier: &mut impl Inject) {
-    let (trace_id, span_id) = (trace_id(carried), carried.span_id);
-    let sampled = carried
-        .priority
-        .map_or("", |_| if is_kept(carried) { "-1" } else { "-0" });
-    carrier.set(SINGLE, format!("{trace_id}-{span_id:016x}{sampled}"));
+pub(super) fn inject_single(outgoing: &Outgoing<'_>, lines: &mut HeaderLines) {
+    let text = lines.begin(SINGLE);
+    push_trace_id(text, outgoing.trace_id);
+    text.push('-');
+    digits::push_hex(text, outgoing.span_id.into(), 16);
+    if let Some(priority) = outgoing.priority {
+        text.push_str(if priority > 0 { "-1" } else { "-0" });
+    }
 }
 
-pub(super) fn inject_multi(carried: &Carried, carrier: &mut impl Inject) {
-    carrier.set(TRACE_ID, trace_id(carried));
-    carrier.set(SPAN_ID, hex::text(carried.span_id.into(), 16));
-    if carried.priority.is_some() {
-        let sampled = if is_kept(carried) { "1" } else { "0" };
-        carrier.set(SAMPLED, sampled.to_owned());
+pub(super) fn inject_multi(outgoing: &Outgoing<'_>, lines: &mut HeaderLines) {
+    push_trace_id(lines.begin(TRACE_ID), outgoing.trace_id);
+    digits::push_hex(lines.begin(SPAN_ID), outgoing.span_id.into(), 16);
+    if let Some(priority) = outgoing.priority {
+        let text = lines.begin(SAMPLED);
+        text.push(if priority > 0 { '1' } else { '0' });
     }
 }
 
@@ -54,8 +57,8 @@ pub(super) fn extract_multi(carrier: &impl Extract) -> Option<Carried> {
 }
 
 fn carried(trace_id: &str, span_id: &str, priority: Option<i32>) -> Option<Carried> {
-    let trace_id = hex::any(trace_id, 32).filter(|id| *id as u64 != 0)?;
-    let span_id = hex::any(span_id, 16).filter(|id| *id != 0)? as u64;
+    let trace_id = digits::hex(trace_id, 32).filter(|id| *id as u64 != 0)?;
+    let span_id = digits::hex(span_id, 16).filter(|id| *id != 0)? as u64;
     Some(Carried {
         trace_id,
         span_id,
@@ -64,19 +67,25 @@ fn carried(trace_id: &str, span_id: &str, priority: Option<i32>) -> Option<Carri
     })
 }
 
-fn trace_id(carried: &Carried) -> String {
-    let id = carried.trace_id;
-    hex::text(id, if id > u128::from(u64::MAX) { 32 } else { 16 })
-}
-
-fn is_kept(carried: &Carried) -> bool {
-    carried.priority.is_some_and(|priority| priority > 0)
+fn push_trace_id(text: &mut String, id: u128) {
+    let len = if id > u128::from(u64::MAX) { 32 } else { 16 };
+    digits::push_hex(text, id, len);
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::tests::{Headers, headers, value};
     use super::*;
+
+    fn write(
+        inject: fn(&Outgoing<'_>, &mut HeaderLines),
+        carried: &Carried,
+        request: &mut Headers,
+    ) {
+        let mut lines = HeaderLines::default();
+        inject(&carried.outgoing(), &mut lines);
+        lines.set(request);
+    }
 
     #[test]
     fn both_forms_are_written_and_read() {
@@ -96,7 +105,7 @@ mod tests {
                 ..Carried::default()
             };
             let mut request = Headers::new();
-            inject_single(&carried, &mut request);
+            write(inject_single, &carried, &mut request);
             assert_eq!(value(&request, SINGLE), Some(text));
             let expected = priority.map(|priority| i32::from(priority > 0));
             let found = extract_single(&request).unwrap();
@@ -104,7 +113,7 @@ mod tests {
                 (found.trace_id, found.span_id, found.priority),
                 (trace_id, 9, expected)
             );
-            inject_multi(&carried, &mut request);
+            write(inject_multi, &carried, &mut request);
             assert_eq!(extract_multi(&request), Some(found));
         }
     }

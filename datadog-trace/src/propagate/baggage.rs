@@ -1,7 +1,8 @@
 //! W3C baggage (<https://www.w3.org/TR/baggage/>), with the limits of the official clients
 //! (dd-trace-go: `ddtrace/tracer/textmap.go`).
 
-use super::{Extract, Inject};
+use super::Extract;
+use super::lines::HeaderLines;
 
 const BAGGAGE: &str = "baggage";
 const MOST_ITEMS: usize = 64;
@@ -12,23 +13,27 @@ const IN_KEYS: &str = "!#$&'*+-.^_`|~";
 const IN_VALUES: &str = "!#$&'()*+-./:<>?@[]^_`{|}~";
 
 /// Writes the items that fit, in order.
-pub(super) fn inject(items: &[(String, String)], carrier: &mut impl Inject) {
-    let mut text = String::new();
+pub(super) fn inject(items: &[(String, String)], lines: &mut HeaderLines) {
+    if items.is_empty() {
+        return;
+    }
+    let text = lines.begin(BAGGAGE);
+    let start = text.len();
     for (key, value) in items.iter().take(MOST_ITEMS) {
         let before = text.len();
-        if before > 0 {
+        if before > start {
             text.push(',');
         }
-        encode(&mut text, key.trim(), IN_KEYS);
+        encode(text, key.trim(), IN_KEYS);
         text.push('=');
-        encode(&mut text, value.trim(), IN_VALUES);
-        if text.len() > MOST_BYTES {
+        encode(text, value.trim(), IN_VALUES);
+        if text.len() - start > MOST_BYTES {
             text.truncate(before);
             break;
         }
     }
-    if !text.is_empty() {
-        carrier.set(BAGGAGE, text);
+    if lines.last().is_empty() {
+        lines.take_back();
     }
 }
 
@@ -49,7 +54,11 @@ pub(super) fn extract(carrier: &impl Extract) -> Vec<(String, String)> {
         else {
             return Vec::new();
         };
-        let (key, value) = (decode(key), decode(value));
+        // Blanks around them would not be written again: two keys must not become one, nor none.
+        let [key, value] = [key, value].map(|text| decode(text).trim().to_owned());
+        if key.is_empty() || value.is_empty() {
+            continue;
+        }
         items.retain(|(known, _)| *known != key);
         items.push((key, value));
     }
@@ -95,6 +104,12 @@ mod tests {
     use super::super::tests::{Headers, headers, value};
     use super::*;
 
+    fn write(items: &[(String, String)], request: &mut Headers) {
+        let mut lines = HeaderLines::default();
+        inject(items, &mut lines);
+        lines.set(request);
+    }
+
     fn read(text: &str) -> Vec<(String, String)> {
         extract(&headers(&[(BAGGAGE, text)]))
     }
@@ -103,13 +118,13 @@ mod tests {
     fn what_is_not_safe_is_encoded() {
         let mut request = Headers::new();
         let items = headers(&[("user id,;=%", " Amélie (1/2) \"x\\y\" ")]);
-        inject(&items, &mut request);
+        write(&items, &mut request);
         assert_eq!(
             value(&request, BAGGAGE),
             Some("user%20id%2C%3B%3D%25=Am%C3%A9lie%20(1/2)%20%22x%5Cy%22")
         );
         assert_eq!(extract(&request)[0].1, items[0].1.trim());
-        inject(&[], &mut request);
+        write(&[], &mut request);
         assert_eq!(request.len(), 1);
     }
 
@@ -132,14 +147,14 @@ mod tests {
             .map(|at| (format!("k{at}"), "v".to_owned()))
             .collect();
         let mut request = Headers::new();
-        inject(&many, &mut request);
+        write(&many, &mut request);
         assert_eq!(extract(&request).len(), MOST_ITEMS);
         let all: Vec<String> = (0..70).map(|at| format!("k{at}=v")).collect();
         assert_eq!(read(&all.join(",")).len(), MOST_ITEMS);
         let large: Vec<_> = (0..3)
             .map(|at| (format!("k{at}"), "v".repeat(4000)))
             .collect();
-        inject(&large, &mut request);
+        write(&large, &mut request);
         assert!(value(&request, BAGGAGE).unwrap().len() <= MOST_BYTES);
         assert_eq!(extract(&request).len(), 2);
         let all: Vec<String> = large

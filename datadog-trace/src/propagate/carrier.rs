@@ -6,7 +6,7 @@ use std::hash::BuildHasher;
 /// Takes the headers of a request that is made.
 pub trait Inject {
     /// Sets a header, in place of an earlier one of the same name. Names are lower-case.
-    fn set(&mut self, name: &'static str, value: String);
+    fn set(&mut self, name: &'static str, value: &str);
 }
 
 /// Has the headers of a request that came.
@@ -22,31 +22,31 @@ pub trait Extract {
 }
 
 impl<S: BuildHasher> Inject for HashMap<String, String, S> {
-    fn set(&mut self, name: &'static str, value: String) {
+    fn set(&mut self, name: &'static str, value: &str) {
         match self.get_mut(name) {
-            Some(known) => *known = value,
+            Some(known) => value.clone_into(known),
             None => {
-                self.insert(name.to_owned(), value);
+                self.insert(name.to_owned(), value.to_owned());
             }
         }
     }
 }
 
 impl Inject for BTreeMap<String, String> {
-    fn set(&mut self, name: &'static str, value: String) {
+    fn set(&mut self, name: &'static str, value: &str) {
         match self.get_mut(name) {
-            Some(known) => *known = value,
+            Some(known) => value.clone_into(known),
             None => {
-                self.insert(name.to_owned(), value);
+                self.insert(name.to_owned(), value.to_owned());
             }
         }
     }
 }
 
 impl Inject for Vec<(String, String)> {
-    fn set(&mut self, name: &'static str, value: String) {
+    fn set(&mut self, name: &'static str, value: &str) {
         self.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
-        self.push((name.to_owned(), value));
+        self.push((name.to_owned(), value.to_owned()));
     }
 }
 
@@ -91,17 +91,17 @@ mod tests {
     fn names_match_in_any_case_and_values_are_replaced() {
         let mut pairs = vec![("X-Name".to_owned(), "1".to_owned())];
         assert_eq!(pairs.value("x-name"), Some("1"));
-        pairs.set("x-name", "2".to_owned());
+        pairs.set("x-name", "2");
         assert_eq!(pairs, [("x-name".to_owned(), "2".to_owned())]);
         pairs.push(("X-NAME".to_owned(), "3".to_owned()));
         assert_eq!(pairs.value("x-name"), None);
         assert_eq!(pairs.values("x-name").collect::<Vec<_>>(), ["2", "3"]);
         let mut map = HashMap::from([("B3".to_owned(), "0".to_owned())]);
         assert_eq!(map.value("b3"), Some("0"));
-        map.set("other", "1".to_owned());
+        map.set("other", "1");
         assert_eq!(map.len(), 2);
         let mut tree: BTreeMap<String, String> = map.into_iter().collect();
-        tree.set("other", "2".to_owned());
+        tree.set("other", "2");
         assert_eq!((tree.value("OTHER"), tree.value("none")), (Some("2"), None));
     }
 }

@@ -1,9 +1,8 @@
 //! Datadog's own headers (dd-trace-go: `ddtrace/tracer/textmap.go`).
 
-use std::borrow::Cow;
-
-use super::{Extract, Inject, PropagationError, hex};
-use crate::carried::Carried;
+use super::lines::HeaderLines;
+use super::{Extract, PropagationError, digits};
+use crate::carried::{Carried, Outgoing, trace_tag};
 
 const TRACE_ID: &str = "x-datadog-trace-id";
 const PARENT_ID: &str = "x-datadog-parent-id";
@@ -16,58 +15,50 @@ const HIGH_ID: &str = "_dd.p.tid";
 
 /// Writes the headers. Tags that are together longer than `tags_limit` bytes are left out.
 pub(super) fn inject(
-    carried: &Carried,
+    outgoing: &Outgoing<'_>,
     tags_limit: usize,
-    carrier: &mut impl Inject,
+    lines: &mut HeaderLines,
 ) -> Option<PropagationError> {
-    carrier.set(TRACE_ID, (carried.trace_id as u64).to_string());
-    carrier.set(PARENT_ID, carried.span_id.to_string());
-    if let Some(priority) = carried.priority {
-        carrier.set(PRIORITY, priority.to_string());
+    digits::push_decimal(lines.begin(TRACE_ID), outgoing.trace_id as u64);
+    digits::push_decimal(lines.begin(PARENT_ID), outgoing.span_id);
+    if let Some(priority) = outgoing.priority {
+        digits::push_signed(lines.begin(PRIORITY), priority);
     }
-    if let Some(origin) = &carried.origin
+    if let Some(origin) = outgoing.origin
         && is_value(origin)
     {
-        carrier.set(ORIGIN, origin.clone());
+        lines.begin(ORIGIN).push_str(origin);
     }
-    match write_tags(carried, tags_limit) {
-        Ok(tags) if tags.is_empty() => None,
-        Ok(tags) => {
-            carrier.set(TAGS, tags);
-            None
-        }
-        Err(error) => Some(Cow::Borrowed(error)),
+    if tags_limit == 0 {
+        return Some("disabled".into());
     }
+    let text = lines.begin(TAGS);
+    push_tags(text, outgoing);
+    let len = lines.last().len();
+    if len == 0 || len > tags_limit {
+        lines.take_back();
+    }
+    (len > tags_limit).then_some("inject_max_size".into())
 }
 
-fn write_tags(carried: &Carried, limit: usize) -> Result<String, &'static str> {
-    if limit == 0 {
-        return Err("disabled");
-    }
-    let mut text = String::new();
-    let mut add = |key: &str, value: &str| {
-        if !text.is_empty() {
+fn push_tags(text: &mut String, outgoing: &Outgoing<'_>) {
+    let start = text.len();
+    let begin = |text: &mut String, key: &str| {
+        if text.len() > start {
             text.push(',');
         }
         text.push_str(key);
         text.push('=');
-        text.push_str(value);
     };
-    for (key, value) in carried
-        .tags
-        .iter()
-        .filter(|(key, value)| is_tag(key, value))
-    {
-        add(key, value);
+    for (key, value) in outgoing.tags().filter(|(key, value)| is_tag(key, value)) {
+        begin(text, key);
+        text.push_str(value);
     }
-    let high_id = (carried.trace_id >> 64) as u64;
+    let high_id = (outgoing.trace_id >> 64) as u64;
     if high_id != 0 {
-        add(HIGH_ID, &hex::text(high_id.into(), 16));
+        begin(text, HIGH_ID);
+        digits::push_hex(text, high_id.into(), 16);
     }
-    if text.len() > limit {
-        return Err("inject_max_size");
-    }
-    Ok(text)
 }
 
 pub(super) fn extract(carrier: &impl Extract, tags_limit: usize) -> Option<Carried> {
@@ -111,13 +102,13 @@ fn read_tags(carried: &mut Carried, text: &str, limit: usize) -> Result<(), Prop
             "_dd.p.dm" if !is_decision_maker(value) => return Err("decoding_error".into()),
             // Replaced by `_dd.p.dm`.
             "_dd.p.upstream_services" => {}
-            _ if is_tag(key, value) => tags.push((key.to_owned(), value.to_owned())),
+            _ if is_tag(key, value) => tags.push(trace_tag(key, value)),
             _ => {}
         }
     }
     carried.tags = tags;
     let Some(text) = high_id else { return Ok(()) };
-    let high = hex::lower(text, 16).ok_or_else(|| format!("malformed_tid {text}"))?;
+    let high = digits::lower_hex(text, 16).ok_or_else(|| format!("malformed_tid {text}"))?;
     carried.trace_id |= high << 64;
     Ok(())
 }
@@ -149,8 +140,15 @@ fn number<T: std::str::FromStr>(carrier: &impl Extract, name: &str) -> Option<T>
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Headers, headers, value};
+    use super::super::tests::{Headers, headers, tags, value};
     use super::*;
+
+    fn write(carried: &Carried, limit: usize, request: &mut Headers) -> Option<PropagationError> {
+        let mut lines = HeaderLines::default();
+        let error = inject(&carried.outgoing(), limit, &mut lines);
+        lines.set(request);
+        error
+    }
 
     fn with_tags(tags: &str) -> Carried {
         let request = headers(&[(TRACE_ID, "10"), (PARENT_ID, "11"), (TAGS, tags)]);
@@ -164,7 +162,7 @@ mod tests {
             span_id: 7,
             priority: Some(-1),
             origin: Some("rum".to_owned()),
-            tags: headers(&[
+            tags: tags(&[
                 ("_dd.p.usr.id", "YQ=="),
                 ("_dd.p.bad", "a,b"),
                 ("other", "x"),
@@ -172,7 +170,7 @@ mod tests {
             ..Carried::default()
         };
         let mut request = Headers::new();
-        assert_eq!(inject(&carried, 512, &mut request), None);
+        assert_eq!(write(&carried, 512, &mut request), None);
         assert_eq!(
             request,
             headers(&[
@@ -184,7 +182,7 @@ mod tests {
             ])
         );
         let found = extract(&request, 512).unwrap();
-        assert_eq!(found.tags, headers(&[("_dd.p.usr.id", "YQ==")]));
+        assert_eq!(found.tags, tags(&[("_dd.p.usr.id", "YQ==")]));
         assert_eq!(
             (found.trace_id, found.priority),
             (carried.trace_id, Some(-1))
@@ -196,11 +194,11 @@ mod tests {
         let carried = Carried {
             trace_id: 1,
             span_id: 1,
-            tags: headers(&[("_dd.p.a", &"x".repeat(92))]),
+            tags: tags(&[("_dd.p.a", &"x".repeat(92))]),
             ..Carried::default()
         };
         let mut request = Headers::new();
-        assert_eq!(inject(&carried, 100, &mut request), None);
+        assert_eq!(write(&carried, 100, &mut request), None);
         assert!(value(&request, TAGS).is_some());
         assert_eq!(extract(&request, 100).unwrap().tags.len(), 1);
         let found = extract(&request, 99).unwrap();
@@ -210,10 +208,7 @@ mod tests {
         );
         for (limit, error) in [(99, "inject_max_size"), (0, "disabled")] {
             let mut request = Headers::new();
-            assert_eq!(
-                inject(&carried, limit, &mut request).as_deref(),
-                Some(error)
-            );
+            assert_eq!(write(&carried, limit, &mut request).as_deref(), Some(error));
             assert_eq!(value(&request, TAGS), None);
         }
     }
@@ -239,7 +234,7 @@ mod tests {
         let found =
             with_tags("_dd.p.tid=00000000000000ff,_dd.p.dm=-4,x=1,_dd.p.upstream_services=y");
         assert_eq!(found.trace_id, 255 << 64 | 10);
-        assert_eq!(found.tags, headers(&[("_dd.p.dm", "-4")]));
+        assert_eq!(found.tags, tags(&[("_dd.p.dm", "-4")]));
         assert_eq!(found.error, None);
     }
 

@@ -1,10 +1,10 @@
 //! W3C trace context (<https://www.w3.org/TR/trace-context/>), with Datadog's member of `tracestate`
 //! (dd-trace-go: `ddtrace/tracer/textmap.go`).
 
-use std::fmt::Write;
-
-use super::{Extract, Inject, hex};
-use crate::carried::Carried;
+use super::lines::HeaderLines;
+use super::{Extract, digits};
+use crate::carried::{Carried, Outgoing, trace_tag};
+use crate::sample::otel;
 
 const PARENT: &str = "traceparent";
 const STATE: &str = "tracestate";
@@ -18,58 +18,78 @@ const STATE_BYTES: usize = 4096;
 /// The most members of `tracestate`.
 const MEMBERS: usize = 32;
 
-pub(super) fn inject(carried: &Carried, carrier: &mut impl Inject) {
-    let kept = carried.priority.is_some_and(|priority| priority > 0);
-    let mut parent = String::with_capacity(55);
+pub(super) fn inject(outgoing: &Outgoing<'_>, lines: &mut HeaderLines) {
+    let kept = outgoing.priority.is_some_and(|priority| priority > 0);
+    let parent = lines.begin(PARENT);
     parent.push_str("00-");
-    hex::push(&mut parent, carried.trace_id, 32);
+    digits::push_hex(parent, outgoing.trace_id, 32);
     parent.push('-');
-    hex::push(&mut parent, carried.span_id.into(), 16);
+    digits::push_hex(parent, outgoing.span_id.into(), 16);
     parent.push_str(if kept { "-01" } else { "-00" });
-    carrier.set(PARENT, parent);
-    carrier.set(STATE, state(carried, Some(carried.span_id)));
+    push_state(lines.begin(STATE), outgoing, Some(outgoing.span_id));
 }
 
-/// The value of `tracestate`. `datadog_span` is the last span of Datadog's before the receiver.
-pub(super) fn state(carried: &Carried, datadog_span: Option<u64>) -> String {
-    let mut state = String::with_capacity(128);
-    let _ = write!(state, "dd=s:{}", carried.priority.unwrap_or(0));
-    if let Some(origin) = &carried.origin {
+/// The value of `tracestate` for a context that was read.
+pub(super) fn state(carried: &Carried) -> String {
+    let mut state = String::new();
+    push_state(&mut state, &carried.outgoing(), carried.last_datadog_span);
+    state
+}
+
+/// Appends the value of `tracestate`. `datadog_span` is the last span of Datadog's before the receiver.
+fn push_state(state: &mut String, outgoing: &Outgoing<'_>, datadog_span: Option<u64>) {
+    let start = state.len();
+    state.push_str("dd=s:");
+    digits::push_signed(state, outgoing.priority.unwrap_or(0));
+    if let Some(origin) = outgoing.origin {
         state.push_str(";o:");
-        push_clean(&mut state, origin, |c| {
-            ('!'..='~').contains(&c) && !",;~".contains(c)
+        push_clean(state, origin, |byte| {
+            byte.is_ascii_graphic() && !b",;~".contains(&byte)
         });
     }
     if let Some(span_id) = datadog_span {
         state.push_str(";p:");
-        hex::push(&mut state, span_id.into(), 16);
+        digits::push_hex(state, span_id.into(), 16);
     }
-    for (key, value) in &carried.tags {
+    for (key, value) in outgoing.tags() {
         let before = state.len();
         state.push_str(";t.");
-        let key = key.trim_start_matches("_dd.p.");
-        push_clean(&mut state, key, |c| {
-            ('!'..='~').contains(&c) && !",;:=~".contains(c)
+        push_clean(state, key.strip_prefix("_dd.p.").unwrap_or(key), |byte| {
+            byte.is_ascii_graphic() && !b",;:=~".contains(&byte)
         });
         state.push(':');
-        push_clean(&mut state, value, |c| {
-            (' '..='~').contains(&c) && !",;~".contains(c)
+        push_clean(state, value, |byte| {
+            (b' '..=b'~').contains(&byte) && !b",;~".contains(&byte)
         });
-        if state.len() > DATADOG_BYTES {
+        if state.len() - start > DATADOG_BYTES {
             state.truncate(before);
         }
     }
-    for member in members(&carried.tracestate).take(MEMBERS - 1) {
-        if state.len() + 1 + member.len() > STATE_BYTES {
+    push_others(state, start, outgoing);
+}
+
+/// Appends other vendors' members, with OpenTelemetry's sampling member for a decision that was made here.
+fn push_others(state: &mut String, start: usize, outgoing: &Outgoing<'_>) {
+    let mut room = MEMBERS - 1;
+    let rate = outgoing.decision.and_then(|decision| decision.probability);
+    if let Some(rate) = rate.filter(|rate| *rate > 0.0)
+        && !members(outgoing.tracestate).any(|member| member.starts_with("ot="))
+    {
+        state.push(',');
+        otel::push_member(state, outgoing.trace_id as u64, rate);
+        room -= 1;
+    }
+    for member in members(outgoing.tracestate).take(room) {
+        if state.len() - start + 1 + member.len() > STATE_BYTES {
             break;
         }
         state.push(',');
         state.push_str(member);
     }
-    state
 }
 
-pub(super) fn extract(carrier: &impl Extract) -> Option<Carried> {
+/// Reads the context. Of the trace that is `known` already, only what is new: the parent, and the state of others.
+pub(super) fn extract(carrier: &impl Extract, known: Option<u128>) -> Option<Carried> {
     let (trace_id, span_id, kept) = read_parent(carrier.value(PARENT)?.trim())?;
     let mut carried = Carried {
         trace_id,
@@ -81,7 +101,7 @@ pub(super) fn extract(carrier: &impl Extract) -> Option<Carried> {
     let bytes: usize = carrier.values(STATE).map(|text| text.len() + 1).sum();
     if bytes <= STATE_BYTES + 1 {
         for text in carrier.values(STATE) {
-            read_state(&mut carried, text);
+            read_state(&mut carried, text, known != Some(trace_id));
         }
     }
     Some(carried)
@@ -90,16 +110,16 @@ pub(super) fn extract(carrier: &impl Extract) -> Option<Carried> {
 /// `version-traceid-spanid-flags`, with more behind it in versions after 00.
 fn read_parent(text: &str) -> Option<(u128, u64, bool)> {
     let mut parts = text.split('-');
-    let version = hex::lower(parts.next()?, 2)?;
-    let trace_id = hex::lower(parts.next()?, 32)?;
-    let span_id = hex::lower(parts.next()?, 16)? as u64;
-    let flags = hex::lower(parts.next()?, 2)?;
+    let version = digits::lower_hex(parts.next()?, 2)?;
+    let trace_id = digits::lower_hex(parts.next()?, 32)?;
+    let span_id = digits::lower_hex(parts.next()?, 16)? as u64;
+    let flags = digits::lower_hex(parts.next()?, 2)?;
     let more = parts.next().is_some();
     let valid = version != 0xff && !(version == 0 && more) && trace_id != 0 && span_id != 0;
     valid.then_some((trace_id, span_id, flags & 1 == 1))
 }
 
-fn read_state(carried: &mut Carried, text: &str) {
+fn read_state(carried: &mut Carried, text: &str, with_tags: bool) {
     for member in text
         .split(',')
         .map(|member| member.trim_matches([' ', '\t']))
@@ -107,7 +127,7 @@ fn read_state(carried: &mut Carried, text: &str) {
         if let Some(ours) = member.strip_prefix("dd=")
             && member.len() <= DATADOG_BYTES
         {
-            read_ours(carried, ours);
+            read_ours(carried, ours, with_tags);
         }
     }
     for member in members(text) {
@@ -131,21 +151,26 @@ fn members(text: &str) -> impl Iterator<Item = &str> {
         })
 }
 
-fn read_ours(carried: &mut Carried, text: &str) {
+fn read_ours(carried: &mut Carried, text: &str, with_tags: bool) {
     let kept_by_flag = carried.priority.is_some_and(|priority| priority > 0);
     let mut maker = None;
     for (key, value) in text.split(';').filter_map(|pair| pair.split_once(':')) {
         match key {
+            "p" => carried.last_datadog_span = digits::lower_hex(value, 16).map(|id| id as u64),
+            _ if !with_tags => {}
             "s" => carried.priority = value.parse().ok().or(carried.priority),
             "o" => {
                 carried.origin = Some(value.replace('~', "=")).filter(|origin| !origin.is_empty())
             }
-            "p" => carried.last_datadog_span = hex::lower(value, 16).map(|id| id as u64),
-            "t.dm" => maker = Some(value.to_owned()),
+            "t.dm" => maker = Some(value),
             "t.tid" => {}
+            "t.ksr" => carried.tags.push(trace_tag("_dd.p.ksr", value)),
             _ => {
                 if let Some(key) = key.strip_prefix("t.") {
-                    let tag = (format!("_dd.p.{key}"), value.replace('~', "="));
+                    let tag = (
+                        format!("_dd.p.{key}").into(),
+                        value.replace('~', "=").into(),
+                    );
                     carried.tags.push(tag);
                 }
             }
@@ -155,37 +180,41 @@ fn read_ours(carried: &mut Carried, text: &str) {
     let kept = carried.priority.is_some_and(|priority| priority > 0);
     if kept != kept_by_flag {
         carried.priority = Some(i32::from(kept_by_flag));
-        maker = kept_by_flag.then(|| "-0".to_owned());
+        maker = kept_by_flag.then_some("-0");
     }
+    let maker = maker.filter(|_| with_tags);
     carried
         .tags
-        .extend(maker.map(|maker| ("_dd.p.dm".to_owned(), maker)));
+        .extend(maker.map(|maker| trace_tag("_dd.p.dm", maker)));
 }
 
 /// Appends a text with `=` as `~`, and each run of characters that do not fit as one `_`.
-fn push_clean(out: &mut String, text: &str, fits: impl Fn(char) -> bool) {
+fn push_clean(out: &mut String, text: &str, fits: impl Fn(u8) -> bool) {
+    if text.bytes().all(|byte| fits(byte) && byte != b'=') {
+        return out.push_str(text);
+    }
     let mut in_run = false;
-    for c in text.chars() {
-        let replaced = !fits(c);
-        match c {
-            '=' => out.push('~'),
-            _ if !replaced => out.push(c),
+    for byte in text.bytes() {
+        let replaced = byte != b'=' && !fits(byte);
+        match byte {
+            b'=' => out.push('~'),
+            _ if !replaced => out.push(byte.into()),
             _ if !in_run => out.push('_'),
             _ => {}
         }
-        in_run = replaced && c != '=';
+        in_run = replaced;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Headers, headers, value};
+    use super::super::tests::{Headers, headers, tags, value};
     use super::*;
 
     const VALID: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     fn read(parent: &str, state: &str) -> Option<Carried> {
-        extract(&headers(&[(PARENT, parent), (STATE, state)]))
+        extract(&headers(&[(PARENT, parent), (STATE, state)]), None)
     }
 
     #[test]
@@ -211,7 +240,7 @@ mod tests {
             assert_eq!(read(bad, ""), None, "{bad}");
         }
         let twice = headers(&[(PARENT, VALID), (PARENT, VALID)]);
-        assert_eq!(extract(&twice), None);
+        assert_eq!(extract(&twice, None), None);
     }
 
     #[test]
@@ -228,11 +257,11 @@ mod tests {
         assert_eq!(found.last_datadog_span, Some(0x00f0_67aa_0ba9_02b7));
         assert_eq!(
             found.tags,
-            headers(&[("_dd.p.usr.id", "baz64=="), ("_dd.p.dm", "-4")])
+            tags(&[("_dd.p.usr.id", "baz64=="), ("_dd.p.dm", "-4")])
         );
         assert_eq!(found.tracestate, "a=1,b=2");
         let several = headers(&[(PARENT, VALID), (STATE, "a=1"), (STATE, "dd=s:-1,b=2")]);
-        let found = extract(&several).unwrap();
+        let found = extract(&several, None).unwrap();
         assert_eq!((&*found.tracestate, found.priority), ("a=1,b=2", Some(1)));
     }
 
@@ -266,7 +295,7 @@ mod tests {
             span_id: 2,
             priority: Some(2),
             origin: Some("a,b;c~d=e é\u{1}f".to_owned()),
-            tags: headers(&[
+            tags: tags(&[
                 ("_dd.p.k y=", "v,;~=w"),
                 ("_dd.p.long", &"x".repeat(250)),
                 ("_dd.p.z", "1"),
@@ -275,7 +304,9 @@ mod tests {
             ..Carried::default()
         };
         let mut request = Headers::new();
-        inject(&carried, &mut request);
+        let mut lines = HeaderLines::default();
+        inject(&carried.outgoing(), &mut lines);
+        lines.set(&mut request);
         assert_eq!(
             value(&request, PARENT),
             Some("00-00000000000000000000000000000001-0000000000000002-01")

@@ -1,6 +1,8 @@
 //! The hash by which all official clients and the agent come to the same decision about a trace id
 //! (dd-trace-go: `ddtrace/tracer/sampler.go`).
 
+use std::borrow::Cow;
+
 pub(crate) const FACTOR: u64 = 1_111_111_111_111_111_111;
 
 /// Whether an id is among the part `rate` that is kept. Trace ids count with their low 64 bits.
@@ -9,13 +11,14 @@ pub(crate) fn keeps(id: u64, rate: f64) -> bool {
 }
 
 /// The value of `_dd.p.ksr`: up to six decimals, without zeros at the end.
-pub(crate) fn format_rate(rate: f64) -> String {
+pub(crate) fn format_rate(rate: f64) -> Cow<'static, str> {
     // By far the most frequent one, and printing numbers takes its time.
     if rate == 1.0 {
-        return "1".to_owned();
+        return Cow::Borrowed("1");
     }
     let text = format!("{rate:.6}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    let shown = text.trim_end_matches('0').trim_end_matches('.');
+    Cow::Owned(shown.to_owned())
 }
 
 #[cfg(test)]

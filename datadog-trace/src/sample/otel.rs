@@ -2,17 +2,17 @@
 //! (OTEP 235; dd-trace-go: `ddtrace/tracer/otel_probability.go`).
 
 use super::knuth;
-use crate::propagate::hex;
+use crate::propagate::digits;
 
 /// Values have 56 bits.
 const BITS: u32 = 56;
-const DIGITS: u32 = BITS / 4;
+const DIGITS: usize = BITS as usize / 4;
 
-/// `ot=rv:…;th:…` for a decision that was made by `rate`; `None` for a rate of 0, which has no threshold. A trace is
-/// kept where the randomness `rv` reaches the threshold `th`.
-pub(crate) fn member(trace_id: u64, rate: f64) -> Option<String> {
+/// Appends `ot=rv:…;th:…` for a decision that was made by `rate`; nothing for a rate of 0, which has no threshold. A
+/// trace is kept where the randomness `rv` reaches the threshold `th`.
+pub(crate) fn push_member(text: &mut String, trace_id: u64, rate: f64) {
     if rate <= 0.0 {
-        return None;
+        return;
     }
     let threshold = ((1.0 - rate) * (1u64 << BITS) as f64).round() as u64;
     let threshold = threshold.min((1 << BITS) - 1);
@@ -23,18 +23,14 @@ pub(crate) fn member(trace_id: u64, rate: f64) -> Option<String> {
     } else {
         randomness.min(threshold.saturating_sub(1))
     };
-    let mut text = String::with_capacity(40);
     text.push_str("ot=rv:");
-    hex::push(&mut text, randomness.into(), DIGITS);
+    digits::push_hex(text, randomness.into(), DIGITS);
     text.push_str(";th:");
-    hex::push(&mut text, threshold.into(), DIGITS);
+    let start = text.len();
+    digits::push_hex(text, threshold.into(), DIGITS);
     // Zeros at the end say nothing, but one digit stays.
-    let shown = text.trim_end_matches('0').len();
+    let shown = text.trim_end_matches('0').len().max(start + 1);
     text.truncate(shown);
-    if threshold == 0 {
-        text.push('0');
-    }
-    Some(text)
 }
 
 #[cfg(test)]
@@ -43,13 +39,18 @@ mod tests {
 
     #[test]
     fn the_member_says_what_was_decided() {
-        assert_eq!(member(1, 0.0), None);
-        assert_eq!(member(0, 1.0).as_deref(), Some("ot=rv:ffffffffffffff;th:0"));
-        assert_eq!(member(0, 0.5).as_deref(), Some("ot=rv:ffffffffffffff;th:8"));
+        let member = |id, rate| {
+            let mut text = String::new();
+            push_member(&mut text, id, rate);
+            text
+        };
+        assert_eq!(member(1, 0.0), "");
+        assert_eq!(member(0, 1.0), "ot=rv:ffffffffffffff;th:0");
+        assert_eq!(member(0, 0.5), "ot=rv:ffffffffffffff;th:8");
         let mut random = fastrand::Rng::with_seed(3);
         for _ in 0..10_000 {
             let (id, rate) = (random.u64(..), random.f64().max(1e-9));
-            let text = member(id, rate).unwrap();
+            let text = member(id, rate);
             let (rv, th) = text
                 .strip_prefix("ot=rv:")
                 .unwrap()

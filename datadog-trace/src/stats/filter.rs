@@ -102,3 +102,42 @@ impl TagFilter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rejected(info: &AgentInfo, resource: &str, tags: &[(&str, &str)]) -> bool {
+        let filters = Filters::new(info).unwrap();
+        filters.reject(resource, |key| {
+            let tag = tags.iter().find(|(known, _)| *known == key);
+            tag.map(|(_, value)| Cow::Owned((*value).to_owned()))
+        })
+    }
+
+    #[test]
+    fn filters_say_what_the_agent_drops() {
+        let mut info = AgentInfo::default();
+        assert!(Filters::new(&info).unwrap().is_empty());
+        info.filter_tags.require = vec!["env:prod".to_owned(), " ".to_owned()];
+        info.filter_tags.reject = vec!["debug".to_owned(), "url: http://x:1 ".to_owned()];
+        info.filter_tags_regex.reject = vec!["http.status_code:^[67]".to_owned()];
+        info.filter_tags_regex.require = vec!["team".to_owned()];
+        let good = [("env", "Prod"), ("team", "x")];
+        let with = |more: &[(&'static str, &'static str)]| {
+            rejected(&info, "GET /", &[&good, more].concat())
+        };
+        assert!(!with(&[]));
+        assert!(with(&[("debug", "")]));
+        assert!(with(&[("url", "http://x:1")]));
+        assert!(!with(&[("url", "http://x:12")]));
+        assert!(!with(&[("http.status_code", "700")]), "that is none");
+        assert!(rejected(&info, "GET /", &[("env", "prod")]));
+        assert!(rejected(&info, "GET /", &[("team", "x")]));
+        info.ignore_resources = vec![String::new(), "^GET /$".to_owned()];
+        assert!(rejected(&info, "GET /", &good));
+        assert!(!rejected(&info, "GET /cart", &good));
+        info.ignore_resources.push("(".to_owned());
+        assert!(Filters::new(&info).is_none());
+    }
+}

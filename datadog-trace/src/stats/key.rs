@@ -319,3 +319,156 @@ fn grpc_status(text: &str) -> Option<u8> {
     };
     Some(status)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Batch;
+    use crate::span_data::SpanData;
+
+    /// The key of a top-level span with these tags, as far as it is interesting.
+    fn with_key<T>(
+        change: impl FnOnce(&mut SpanData),
+        peer_keys: &[&str],
+        look: impl FnOnce(Option<Key<'_>>) -> T,
+    ) -> T {
+        let mut span = SpanData {
+            top_level: true,
+            ..SpanData::default()
+        };
+        change(&mut span);
+        let mut batch = Batch::default();
+        batch.push(&mut span);
+        let facts = Facts {
+            service: "db",
+            base_service: Some("web"),
+            name: "query",
+            resource: "query",
+            span_type: "",
+            origin: None,
+        };
+        let peer_keys: Vec<String> = peer_keys.iter().map(|key| (*key).to_owned()).collect();
+        let tagged = batch.spans().next();
+        tagged.map_or_else(
+            || unreachable!("there is one"),
+            |tagged| look(Key::of(tagged, facts, &peer_keys)),
+        )
+    }
+
+    #[test]
+    fn statuses_are_read_from_texts_and_numbers_in_their_order() {
+        let http = |texts: &[(&'static str, &str)], numbers: &[(&'static str, f64)]| {
+            let change = |span: &mut SpanData| {
+                for (key, text) in texts {
+                    span.tags.set_text((*key).into(), text);
+                }
+                for (key, number) in numbers {
+                    span.tags.set_number((*key).into(), *number);
+                }
+            };
+            with_key(change, &[], |key| {
+                let key = key.unwrap();
+                (key.http_status, key.grpc_status)
+            })
+        };
+        assert_eq!(http(&[], &[]), (0, None));
+        assert_eq!(http(&[("http.status_code", "404")], &[]), (404, None));
+        assert_eq!(http(&[("http.status_code", "x")], &[]), (0, None));
+        assert_eq!(
+            http(
+                &[("http.response.status_code", "201")],
+                &[("http.status_code", 500.0)]
+            ),
+            (500, None)
+        );
+        assert_eq!(http(&[], &[("http.response.status_code", 201.0)]).0, 201);
+        assert_eq!(http(&[], &[("http.response.status_code", 20.0)]).0, 0);
+        assert_eq!(http(&[("grpc.code", "unavailable")], &[]).1, Some(14));
+        assert_eq!(http(&[("grpc.code", "StatusCode.OK")], &[]).1, Some(0));
+        assert_eq!(
+            http(&[("grpc.code", "what")], &[("grpc.code", 3.0)]).1,
+            Some(3)
+        );
+        assert_eq!(
+            http(
+                &[("grpc.status.code", "5"), ("grpc.code", "Canceled")],
+                &[("rpc.grpc.status_code", 3.0)]
+            )
+            .1,
+            Some(1),
+            "texts before numbers, and then the first key"
+        );
+        assert_eq!(http(&[], &[("grpc.code", 3.5)]).1, None);
+    }
+
+    #[test]
+    fn spans_of_no_interest_have_no_key() {
+        let counts =
+            |top_level: bool, texts: &[(&'static str, &str)], numbers: &[(&'static str, f64)]| {
+                let change = |span: &mut SpanData| {
+                    span.top_level = top_level;
+                    for (key, text) in texts {
+                        span.tags.set_text((*key).into(), text);
+                    }
+                    for (key, number) in numbers {
+                        span.tags.set_number((*key).into(), *number);
+                    }
+                };
+                with_key(change, &[], |key| key.is_some())
+            };
+        assert!(counts(true, &[], &[]));
+        assert!(!counts(false, &[], &[]));
+        assert!(!counts(false, &[("span.kind", "internal")], &[]));
+        for kind in ["client", "SERVER", "Producer", "consumer"] {
+            assert!(counts(false, &[("span.kind", kind)], &[]));
+        }
+        assert!(counts(false, &[], &[("_dd.measured", 1.0)]));
+        assert!(!counts(false, &[], &[("_dd.measured", 0.0)]));
+        assert!(!counts(
+            true,
+            &[],
+            &[("_dd.partial_version", 1_600_000_000.0)]
+        ));
+    }
+
+    #[test]
+    fn peers_are_told_by_the_kind_of_the_span() {
+        let peers = |kind: &str, keys: &[&str]| {
+            let change = |span: &mut SpanData| {
+                span.tags.set_text("span.kind".into(), kind);
+                span.tags.set_text("out.host".into(), "10.0.0.1:5432");
+                span.tags.set_text("db.name".into(), "");
+            };
+            with_key(change, keys, |key| {
+                let tags = key.unwrap().peer_tags.into_iter();
+                tags.map(Cow::into_owned).collect::<Vec<_>>()
+            })
+        };
+        let keys = ["_dd.base_service", "db.name", "out.host", "other"];
+        assert_eq!(
+            peers("client", &keys),
+            [
+                "_dd.base_service:web",
+                "db.name",
+                "out.host:blocked-ip-address:5432"
+            ]
+        );
+        assert_eq!(peers("", &keys), ["_dd.base_service:web"]);
+        assert_eq!(peers("internal", &["db.name"]), ["_dd.base_service:web"]);
+        assert!(peers("server", &keys).is_empty());
+        assert!(peers("client", &[]).is_empty());
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        let resource = "é".repeat(10);
+        let name = "n".repeat(200);
+        let mut key = Key {
+            resource: Cow::Borrowed(&resource),
+            name: &name,
+            ..Key::default()
+        };
+        key.cut(7);
+        assert_eq!((key.resource.len(), key.name.len()), (6, 100));
+    }
+}

@@ -484,6 +484,8 @@ fn write_repeat(part: &Node, least: u32, most: Option<u32>, steps: &mut Vec<Step
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -529,6 +531,24 @@ mod tests {
             for text in does_not {
                 assert!(!compiled.is_in(text), "{pattern} in {text:?}");
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_pattern_panics(pattern in "[ab().|*+?{}0-9,^$\\[\\]\\\\-]{0,12}", text in "[ab]{0,8}") {
+            if let Some(pattern) = Pattern::new(&pattern) {
+                pattern.is_in(&text);
+            }
+        }
+
+        #[test]
+        fn a_plain_text_is_found_where_it_stands(text in "[a-z/ ]{1,8}", before in "[a-z]{0,4}", after in "[a-z]{0,4}") {
+            let pattern = Pattern::new(&text).unwrap();
+            let within = format!("{before}{text}{after}");
+            prop_assert!(pattern.is_in(&within));
+            let whole = Pattern::new(&format!("^{within}$")).unwrap();
+            prop_assert!(whole.is_in(&within));
         }
     }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use datadog_metrics::{
-    Counter, Distribution, Event, Gauge, Histogram, Metrics, ServiceCheck, Tags, Timer, Timing,
+    Counter, Distribution, Event, Gauge, Histogram, Metrics, Sampled, ServiceCheck, Tags, Timer,
+    Timing,
 };
 use datadog_transport::{FlushReport, SignalKind};
 
@@ -51,6 +52,11 @@ impl DDClient {
     #[inline]
     pub fn timing(&self, name: &str, time: Duration, tags: impl Tags) {
         self.metrics().timing(name, time, tags);
+    }
+
+    /// Metrics of which only a part is taken, by chance: `client.sampled(0.1).count(…)`. See [`Sampled`].
+    pub fn sampled(&self, rate: f64) -> Sampled<&Metrics> {
+        self.metrics().sampled(rate)
     }
 
     /// Adds a member to a set: what counts is the number of different members.

@@ -6,10 +6,22 @@ use datadog_trace::{Extract, Inject, Span, SpanContext};
 use datadog_transport::{FlushReport, SignalKind};
 
 use crate::DDClient;
+use crate::default_client::default_client;
+
+/// Starts a span of the default client; an empty one where there is none. Used by `#[traced]`.
+#[doc(hidden)]
+#[inline]
+pub fn start(name: impl Into<Cow<'static, str>>) -> Span {
+    match default_client() {
+        Some(client) => client.trace(name),
+        None => Span::none(),
+    }
+}
 
 impl DDClient {
     /// Starts a span, the child of the span that is active on this thread, or else the first of a new trace. It
     /// is active until it is finished or dropped; logs written meanwhile carry its ids.
+    #[inline]
     pub fn trace(&self, name: impl Into<Cow<'static, str>>) -> Span {
         self.inner.tracer.trace(name)
     }

@@ -137,7 +137,7 @@ impl DDTracingLayer {
         {
             open.span.activate();
         }
-        let message = fields.text(&["message"]).unwrap_or(metadata.name());
+        let message = fields.text(&["message"]).unwrap_or_else(|| metadata.name());
         let mut record = self
             .logs
             .log(level(*metadata.level()), message)

@@ -200,7 +200,15 @@ impl Fields {
 
 /// Whether the mapping has to look at spans with such a field.
 fn has_meaning(key: &str) -> bool {
-    let group = key.split('.').next().unwrap_or(key);
+    // Told by their first letters, most keys are not looked at any further.
+    if !matches!(
+        key.as_bytes().first(),
+        Some(b'd'..=b'h' | b'm' | b'o' | b'r' | b's' | b'u')
+    ) {
+        return false;
+    }
+    let end = key.bytes().position(|byte| byte == b'.');
+    let group = &key[..end.unwrap_or(key.len())];
     matches!(
         group,
         "http"

@@ -101,11 +101,12 @@ static AWS_SDK: Rule = Rule {
 impl Rule {
     /// The rule for spans and events of this target.
     pub(super) fn of(target: &str) -> Option<&'static Self> {
-        let (library, part) = target.split_once("::").unwrap_or((target, ""));
+        let library = library(target);
+        let part = &target[library.len()..];
         match library {
-            "tower_http" if part.starts_with("trace") => Some(&TOWER_HTTP),
-            "poem" if part.starts_with("middleware") => Some(&POEM),
-            "warp" if part.starts_with("filters::trace") => Some(&WARP),
+            "tower_http" if part.starts_with("::trace") => Some(&TOWER_HTTP),
+            "poem" if part.starts_with("::middleware") => Some(&POEM),
+            "warp" if part.starts_with("::filters::trace") => Some(&WARP),
             "mysql_async" => Some(&MYSQL_ASYNC),
             "fred" => Some(&FRED),
             "sea_orm" => Some(&SEA_ORM),
@@ -124,10 +125,15 @@ impl Rule {
     }
 }
 
+/// The crate that a target stands for. Searching for a text would take longer than all the rest.
+fn library(target: &str) -> &str {
+    let end = target.bytes().position(|byte| byte == b':');
+    &target[..end.unwrap_or(target.len())]
+}
+
 /// Whether spans of this target are about the inner life of a protocol or a runtime, of which there are far too many.
 pub(super) fn is_inner_life(target: &str) -> bool {
-    let library = target.split("::").next().unwrap_or(target);
-    match library {
+    match library(target) {
         "h2" | "h3" | "hyper" | "hyper_util" | "mio" | "quinn" | "runtime" | "rustls" | "tokio"
         | "want" => true,
         "tower" => target.starts_with("tower::buffer"),

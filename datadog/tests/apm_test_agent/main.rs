@@ -8,6 +8,8 @@
 )]
 
 mod checks;
+mod logs;
+mod peer;
 mod profiles;
 mod session;
 mod stats;

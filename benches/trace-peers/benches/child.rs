@@ -1,0 +1,48 @@
+//! What a child span with two tags costs the thread that makes it, in its CPU time.
+
+#![allow(missing_docs, reason = "criterion's macros make undocumented items")]
+
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use trace_peers::clients::{self, Client, NAMES};
+use trace_peers::sink::Sink;
+
+/// Children of one trace.
+const CHILDREN: u64 = 100;
+
+/// Traces between two flushes, which are not measured: so many fit into every queue.
+const TRACES: u64 = 20;
+
+fn taken(client: &dyn Client, rounds: u64) -> Duration {
+    let traces = rounds.div_ceil(CHILDREN);
+    let taken: Duration = (0..traces)
+        .map(|at| {
+            let taken = client.trace(CHILDREN);
+            if at % TRACES == TRACES - 1 {
+                client.flush();
+            }
+            taken
+        })
+        .sum();
+    taken.mul_f64(rounds as f64 / (traces * CHILDREN) as f64)
+}
+
+fn child(criterion: &mut Criterion) {
+    let sink = Sink::start();
+    let mut group = criterion.benchmark_group("child span, two tags");
+    group
+        .sample_size(20)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3));
+    for name in NAMES {
+        let client = clients::start(name, sink.address);
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|rounds| taken(&*client, rounds));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, child);
+criterion_main!(benches);

@@ -1,0 +1,190 @@
+//! The same work for each client: a trace of a root and children, each with two tags.
+
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use cpu_time::ThreadTime;
+use datadog_config::DDConfig;
+use datadog_trace::Tracer;
+use datadog_transport::Standalone;
+use fastrace::collector::Config as FastraceConfig;
+use fastrace::prelude::{LocalSpan, Span as FastraceSpan, SpanContext as FastraceContext};
+use opentelemetry::trace::{Span as _, TraceContextExt, Tracer as _, TracerProvider};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::Dispatch;
+use tracing_datadog::DatadogTraceLayer;
+use tracing_subscriber::layer::SubscriberExt;
+
+/// The clients by name; ours is the first.
+pub const NAMES: [&str; 4] = [
+    "datadog-trace",
+    "datadog-opentelemetry",
+    "fastrace-datadog",
+    "tracing-datadog",
+];
+
+/// What is asked of a client.
+pub trait Client {
+    /// Makes a trace with so many children. Returns the thread's CPU time for the children alone.
+    fn trace(&self, children: u64) -> Duration;
+
+    /// Sends what is buffered, as far as the client can do that.
+    fn flush(&self);
+
+    /// The end of the program. What the client says became of its spans: accepted, delivered and dropped.
+    fn finish(self: Box<Self>) -> Option<[u64; 3]>;
+}
+
+/// A client that sends to `address`.
+pub fn start(name: &str, address: SocketAddr) -> Box<dyn Client> {
+    match name {
+        "datadog-trace" => Box::new(Ours(ours(address))),
+        "datadog-opentelemetry" => Box::new(Otel(otel(address))),
+        "fastrace-datadog" => {
+            let reporter = fastrace_datadog::DatadogReporter::new(address, "bench", "bench", "web");
+            fastrace::set_reporter(reporter, FastraceConfig::default());
+            Box::new(Fastrace)
+        }
+        "tracing-datadog" => Box::new(Tracing(tracing_datadog(address))),
+        _ => panic!("no client {name}"),
+    }
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let start = ThreadTime::now();
+    work();
+    start.elapsed()
+}
+
+struct Ours(Standalone<Tracer>);
+
+fn ours(address: SocketAddr) -> Standalone<Tracer> {
+    let config = DDConfig::builder()
+        .environment([("", "")])
+        .agent_url(format!("http://{address}"))
+        .service("bench")
+        .shutdown_timeout(Duration::from_secs(10))
+        .build();
+    Tracer::start(&config.unwrap()).unwrap()
+}
+
+impl Client for Ours {
+    fn trace(&self, children: u64) -> Duration {
+        let _root = self.0.trace("root");
+        timed(|| {
+            for _ in 0..children {
+                let mut span = self.0.trace("child");
+                span.set_tag("http.route", "/cart").set_tag("items", 3);
+                black_box(&mut span);
+            }
+        })
+    }
+
+    fn flush(&self) {
+        self.0.flush(Duration::from_secs(10));
+    }
+
+    fn finish(self: Box<Self>) -> Option<[u64; 3]> {
+        self.0.shutdown(Duration::from_secs(10));
+        let total = self.0.health().total();
+        Some([total.accepted, total.delivered, total.dropped.total()])
+    }
+}
+
+/// With the child made current, as it is in the other clients.
+struct Otel(SdkTracerProvider);
+
+fn otel(address: SocketAddr) -> SdkTracerProvider {
+    let mut config = datadog_opentelemetry::configuration::Config::builder();
+    config
+        .set_service("bench".to_owned())
+        .set_trace_agent_url(format!("http://{address}"))
+        .set_remote_config_enabled(false)
+        .set_telemetry_enabled(false);
+    let tracing = datadog_opentelemetry::tracing().with_config(config.build());
+    tracing.init_local().0
+}
+
+impl Client for Otel {
+    fn trace(&self, children: u64) -> Duration {
+        let tracer = self.0.tracer("bench");
+        let root = Context::new().with_span(tracer.start_with_context("root", &Context::new()));
+        let _active = root.attach();
+        timed(|| {
+            for _ in 0..children {
+                let mut span = tracer.start("child");
+                span.set_attribute(KeyValue::new("http.route", "/cart"));
+                span.set_attribute(KeyValue::new("items", 3));
+                let _active = black_box(Context::current_with_span(span)).attach();
+            }
+        })
+    }
+
+    fn flush(&self) {
+        let _ = self.0.force_flush();
+    }
+
+    fn finish(self: Box<Self>) -> Option<[u64; 3]> {
+        let _ = self.0.force_flush();
+        let _ = self.0.shutdown();
+        None
+    }
+}
+
+struct Fastrace;
+
+impl Client for Fastrace {
+    fn trace(&self, children: u64) -> Duration {
+        let root = FastraceSpan::root("root", FastraceContext::random());
+        let _active = root.set_local_parent();
+        timed(|| {
+            for _ in 0..children {
+                let tags = || [("http.route", "/cart"), ("items", "3")];
+                black_box(LocalSpan::enter_with_local_parent("child").with_properties(tags));
+            }
+        })
+    }
+
+    fn flush(&self) {
+        fastrace::flush();
+    }
+
+    fn finish(self: Box<Self>) -> Option<[u64; 3]> {
+        fastrace::flush();
+        None
+    }
+}
+
+struct Tracing(Dispatch);
+
+fn tracing_datadog(address: SocketAddr) -> Dispatch {
+    let layer = DatadogTraceLayer::builder()
+        .service("bench")
+        .env("bench")
+        .version("1")
+        .agent_address(address.to_string());
+    Dispatch::new(tracing_subscriber::registry().with(layer.build().unwrap()))
+}
+
+impl Client for Tracing {
+    fn trace(&self, children: u64) -> Duration {
+        let _subscriber = tracing::dispatcher::set_default(&self.0);
+        let _root = tracing::info_span!("root").entered();
+        timed(|| {
+            for _ in 0..children {
+                black_box(tracing::info_span!("child", http.route = "/cart", items = 3).entered());
+            }
+        })
+    }
+
+    /// It has none: it sends once a second.
+    fn flush(&self) {}
+
+    fn finish(self: Box<Self>) -> Option<[u64; 3]> {
+        drop(self);
+        std::thread::sleep(Duration::from_secs(3));
+        None
+    }
+}

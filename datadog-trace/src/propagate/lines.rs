@@ -1,0 +1,63 @@
+//! Headers on their way into a request, in memory that is used again.
+
+use std::cell::Cell;
+
+use super::Inject;
+
+thread_local! {
+    static KEPT: Cell<Option<HeaderLines>> = const { Cell::new(None) };
+}
+
+/// A thread keeps no more memory than this for headers to come.
+const MOST_KEPT: usize = 16 * 1024;
+
+/// The headers of one request. They are written here first, because a carrier is the program's code, and may do what it
+/// likes, while headers are written from data behind a lock.
+#[derive(Debug, Default)]
+pub(crate) struct HeaderLines {
+    text: String,
+    /// Where the value of each name begins; it ends where the next one begins.
+    lines: Vec<(&'static str, usize)>,
+}
+
+impl HeaderLines {
+    /// Runs `work` with memory that this thread used before.
+    pub(crate) fn with<T>(work: impl FnOnce(&mut Self) -> T) -> T {
+        let mut lines = KEPT.try_with(Cell::take).ok().flatten().unwrap_or_default();
+        let result = work(&mut lines);
+        if lines.text.capacity() <= MOST_KEPT {
+            lines.text.clear();
+            lines.lines.clear();
+            let _ = KEPT.try_with(|kept| kept.set(Some(lines)));
+        }
+        result
+    }
+
+    /// Begins a header. Its value is what is appended from here on.
+    pub(super) fn begin(&mut self, name: &'static str) -> &mut String {
+        self.lines.push((name, self.text.len()));
+        &mut self.text
+    }
+
+    /// The value of the last header so far.
+    pub(super) fn last(&self) -> &str {
+        let start = self.lines.last().map_or(0, |(_, start)| *start);
+        self.text.get(start..).unwrap_or_default()
+    }
+
+    /// Takes the last header back.
+    pub(super) fn take_back(&mut self) {
+        if let Some((_, start)) = self.lines.pop() {
+            self.text.truncate(start);
+        }
+    }
+
+    /// Sets all headers of a request.
+    pub(crate) fn set(&self, carrier: &mut impl Inject) {
+        let ends = self.lines.iter().skip(1).map(|(_, start)| *start);
+        let ends = ends.chain([self.text.len()]);
+        for ((name, start), end) in self.lines.iter().zip(ends) {
+            carrier.set(name, self.text.get(*start..end).unwrap_or_default());
+        }
+    }
+}
