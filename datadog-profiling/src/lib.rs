@@ -79,7 +79,12 @@
 //! - One profiler samples at a time; the account's last error tells another one that it waits.
 //! - System calls that a signal ends in spite of `SA_RESTART`, such as `poll`, `nanosleep` and reads from sockets with a
 //!   timeout, may return `EINTR` to C code that works just before. The standard library tries again.
-//! - A forked child is not sampled.
+//! - A forked child is not sampled, unless it starts a client of its own.
+//! - 1,024 threads have their own timer; that of the process stands in for the rest.
+//! - A seccomp filter that ends the process must allow `timer_create`, `timer_settime`, `timer_delete`, `gettid`, `prctl`
+//!   and `process_vm_readv`. One that only refuses them is noticed at the start.
+//! - In a library that is loaded by `dlopen`, thread-local variables may be allocated at first use, thus by the handler:
+//!   link this crate into the program.
 //! - Names come from the program's symbols: `debug = 1` gives qualified names, files, lines and inlined calls;
 //!   `debug = "line-tables-only"` unqualified names; `debug = 0` no files and lines. The profile of a stripped
 //!   program (`strip = true`) has addresses only.

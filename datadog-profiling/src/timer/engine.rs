@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::num::NonZero;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::thread;
+use std::{process, thread};
 
 use datadog_transport::context;
 
@@ -24,6 +24,8 @@ pub(super) struct Engine {
     /// Which start of the sampler the present one is; 0 while there is none.
     round: AtomicU32,
     rounds: AtomicU32,
+    /// The process that began it. A forked child inherits all of this, but not the timers.
+    process: AtomicU32,
     pub(super) ring: Ring,
     pub(super) unwinders: Unwinders,
     pub(super) counts: Counts,
@@ -58,6 +60,7 @@ impl Engine {
             Self {
                 round: AtomicU32::new(0),
                 rounds: AtomicU32::new(0),
+                process: AtomicU32::new(0),
                 ring: Ring::new(samples_between_drains(cpus)),
                 unwinders: Unwinders::new((4 * cpus).clamp(8, 64)),
                 counts: Counts::default(),
@@ -67,6 +70,10 @@ impl Engine {
 
     /// Begins a round. `None` where one is under way.
     pub(super) fn begin(&self) -> Option<u32> {
+        let process = process::id();
+        if self.process.swap(process, Ordering::AcqRel) != process {
+            self.end();
+        }
         let round = self.rounds.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let round = round.max(1);
         self.round
@@ -156,6 +163,11 @@ fn samples_between_drains(cpus: usize) -> usize {
 
 #[cfg(test)]
 impl Engine {
+    /// As in a child that was forked while the parent was sampled.
+    pub(super) fn pretend_to_be_forked(&self) {
+        self.process.store(1, Ordering::Release);
+    }
+
     /// What this thread's timer does.
     pub(super) fn signal_this_thread(&self) {
         let tag = Tag {

@@ -338,6 +338,16 @@ mod tests {
     }
 
     #[test]
+    fn a_forked_child_can_be_sampled_by_its_own() {
+        let _turn = turn();
+        let _parents = start();
+        Engine::get().pretend_to_be_forked();
+        let mut childs = start();
+        named("child", || work(Duration::from_millis(200)));
+        assert!(sum(&drain(&mut childs), |found| found.thread == "child") > 30.0);
+    }
+
+    #[test]
     fn nothing_is_found_when_it_is_over() {
         let _turn = turn();
         let mut sampler = start();

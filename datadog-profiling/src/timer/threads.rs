@@ -13,6 +13,10 @@ use crate::timer::sys::{self, Clock, Timer};
 /// e797203fb3ba). Before, the main thread got it, whoever ran.
 const INTERRUPTS_WHO_RUNS: (u32, u32) = (6, 4);
 
+/// Each timer takes one of the signals that the user's processes may have pending (`RLIMIT_SIGPENDING`), of which
+/// systems allow some thousands.
+const MOST_TIMERS: usize = 1024;
+
 pub(super) struct Threads {
     round: u32,
     period: Duration,
@@ -62,6 +66,7 @@ impl Threads {
             };
             let timer = match before.remove(&thread) {
                 Some(timer) => Ok(timer),
+                None if self.timers.len() >= MOST_TIMERS => continue,
                 None => self.timer(NonZero::new(thread)),
             };
             if let Ok(timer) = timer {
