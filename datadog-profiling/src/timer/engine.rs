@@ -165,6 +165,7 @@ fn samples_between_drains(cpus: usize) -> usize {
 impl Engine {
     /// As in a child that was forked while the parent was sampled.
     pub(super) fn pretend_to_be_forked(&self) {
+        self.begin();
         self.process.store(1, Ordering::Release);
     }
 

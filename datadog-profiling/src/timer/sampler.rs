@@ -340,7 +340,6 @@ mod tests {
     #[test]
     fn a_forked_child_can_be_sampled_by_its_own() {
         let _turn = turn();
-        let _parents = start();
         Engine::get().pretend_to_be_forked();
         let mut childs = start();
         named("child", || work(Duration::from_millis(200)));
