@@ -30,6 +30,7 @@ struct Slot {
 }
 
 /// The span that is active on this thread. A signal handler may ask, too.
+#[inline]
 pub fn active() -> Option<ActiveSpan> {
     SLOT.try_with(Slot::get).ok().flatten()
 }
