@@ -91,7 +91,7 @@
 //! | one sample on the interrupted thread, 30 and 100 calls deep | 7.5 and 8.0 µs, thus 0.1 % of a busy core | 15 and 20 µs |
 //! | resident memory from the start on | 3 MB | 106 MB, 67 of them a table |
 //! | after the first report, mostly debug information | 40 MB | 106 MB; 180 to 220 after a stop and a start |
-//! | crates of others | 7 | 42 |
+//! | crates that it adds | 5 | 27 |
 //!
 //! `docs/benchmarks.md` says how that was measured.
 //!
