@@ -46,7 +46,7 @@ fn bench(name: &str, criterion_args: &[String]) -> Outcome {
     let started = SystemTime::now();
     let (figures, criterion): (Vec<_>, Vec<_>) =
         targets.iter().partition(|target| target.name == FIGURES);
-    for target in &criterion {
+    for target in criterion {
         let status = target.cargo().arg("--").args(criterion_args).status()?;
         if !status.success() {
             return Err(format!("{target}: {status}").into());
@@ -54,9 +54,11 @@ fn bench(name: &str, criterion_args: &[String]) -> Outcome {
     }
     let folder = workspace::scratch()?.with_file_name("criterion");
     let mut section = section(name, criterion_args);
-    if !criterion.is_empty() {
-        section.push_str(&results::table(&folder, started)?);
+    let table = results::table(&folder, started)?;
+    if table.is_empty() && figures.is_empty() {
+        return Err("no bench ran".into());
     }
+    section.push_str(&table);
     for target in figures {
         eprintln!("{}", style::step(&format!("whole programs: {target}")));
         let output = target.cargo().stderr(Stdio::inherit()).output()?;
