@@ -41,6 +41,7 @@ mod sample {
 mod label {
     pub(super) const KEY: u64 = 1;
     pub(super) const STR: u64 = 2;
+    pub(super) const NUM: u64 = 3;
 }
 
 /// Fields of `Mapping`.
@@ -80,8 +81,13 @@ mod function {
 const CPU_SAMPLES: (&str, &str) = ("cpu-samples", "count");
 const CPU_TIME: (&str, &str) = ("cpu-time", "nanoseconds");
 
-/// The label that the backend shows as the thread (ddprof: `src/pprof/ddprof_pprof.cc`).
+/// The labels that the backend shows as the thread (ddprof: `src/pprof/ddprof_pprof.cc`).
 const THREAD_NAME: &str = "thread name";
+const THREAD_ID: &str = "thread id";
+
+/// The labels that link a sample to its trace, as numbers (libdatadog: `libdd-profiling/src/internal/profile`).
+const SPAN_ID: &str = "span id";
+const LOCAL_ROOT_SPAN_ID: &str = "local root span id";
 
 /// The label with the kind of an exception (dd-trace-py:
 /// `ddtrace/internal/datadog/profiling/dd_wrapper/include/constants.hpp`).
@@ -179,6 +185,13 @@ impl<'a> Tables<'a> {
         let others = present.of(&Values::default());
         message.numbers(sample::VALUE, cpu.into_iter().chain(others));
         self.label(&mut message, THREAD_NAME, sample.thread);
+        if sample.thread_id != 0 {
+            self.label(&mut message, THREAD_ID, &sample.thread_id.to_string());
+        }
+        if let Some(span) = sample.span {
+            self.number_label(&mut message, SPAN_ID, span.id);
+            self.number_label(&mut message, LOCAL_ROOT_SPAN_ID, span.local_root);
+        }
         message
     }
 
@@ -207,6 +220,13 @@ impl<'a> Tables<'a> {
             label.number(label::STR, self.string(text));
             sample.message(sample::LABEL, &label);
         }
+    }
+
+    fn number_label(&mut self, sample: &mut Message, key: &str, number: u64) {
+        let mut label = Message::default();
+        label.number(label::KEY, self.string(key));
+        label.number(label::NUM, number);
+        sample.message(sample::LABEL, &label);
     }
 
     fn location(&mut self, address: usize) -> u64 {
@@ -350,16 +370,19 @@ mod tests {
                 stack: inner,
                 thread: "main",
                 count: 3,
+                ..Sample::default()
             },
             Sample {
                 stack: inner,
                 thread: "main",
                 count: 4,
+                ..Sample::default()
             },
             Sample {
                 stack: outer,
                 thread: "",
                 count: 1,
+                ..Sample::default()
             },
         ]);
         assert_eq!(profile.string_table[0], "");
@@ -416,6 +439,7 @@ mod tests {
                 stack: &[16],
                 thread: "",
                 count: 1,
+                ..Sample::default()
             }],
             vec![counted(held, ""), counted(panicked, "panic")],
         );
@@ -461,6 +485,7 @@ mod tests {
             stack: &stack,
             thread: "main",
             count: 1,
+            ..Sample::default()
         }]);
         for (address, id) in stack.iter().zip(&profile.samples[0].location_ids) {
             let location = profile
@@ -505,6 +530,7 @@ mod tests {
             stack: &addresses,
             thread: "",
             count: 1,
+            ..Sample::default()
         }]);
         let ids: Vec<_> = profile.locations.iter().map(|at| at.mapping_id).collect();
         assert_eq!(ids, [1, 0, 1]);
@@ -531,6 +557,7 @@ mod tests {
             stack: &[17],
             thread: "",
             count: 1,
+            ..Sample::default()
         }]);
         assert_eq!(profile.locations[0].address, 16);
         assert_eq!(profile.locations[0].lines, []);

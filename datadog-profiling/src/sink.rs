@@ -243,6 +243,7 @@ mod tests {
                 stack: &[16, 32],
                 thread: "worker-1",
                 count: 5,
+                ..Sample::default()
             });
             Ok(())
         }
