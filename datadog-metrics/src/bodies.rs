@@ -40,9 +40,10 @@ impl Bodies {
         &mut self,
         pass: &Pass,
         limit: Duration,
-        send: impl FnMut(&Payload, Duration) -> Result<Answer, SendError>,
+        mut send: impl FnMut(&Payload, Duration) -> Result<Answer, SendError>,
     ) -> Option<Instant> {
         self.close_list();
+        let send = |payload: &mut Payload, limit| send(payload, limit);
         self.outbox.deliver(pass, limit, send)
     }
 
