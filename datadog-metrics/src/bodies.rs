@@ -40,10 +40,9 @@ impl Bodies {
         &mut self,
         pass: &Pass,
         limit: Duration,
-        mut send: impl FnMut(&Payload, Duration) -> Result<Answer, SendError>,
+        send: impl FnMut(&mut Payload, Duration) -> Result<Answer, SendError>,
     ) -> Option<Instant> {
         self.close_list();
-        let send = |payload: &mut Payload, limit| send(payload, limit);
         self.outbox.deliver(pass, limit, send)
     }
 
