@@ -35,6 +35,8 @@ pub struct StatsPayload {
     pub container_id: String,
     /// The git commit of the service; may be empty.
     pub git_commit_sha: String,
+    /// The tags of the client's process, `key:value` and commas; may be empty.
+    pub process_tags: String,
     /// The version of the rules by which the client obfuscated the resources, from the header
     /// `Datadog-Obfuscation-Version`.
     pub obfuscation_version: Option<u64>,
@@ -148,6 +150,7 @@ fn payload(
         service: fields.required("Service", value::filled)?,
         container_id: fields.optional("ContainerID", value::text)?,
         git_commit_sha: fields.optional("GitCommitSha", value::text)?,
+        process_tags: fields.optional("ProcessTags", value::text)?,
         obfuscation_version,
         buckets: fields.required("Stats", |value| value::each(value, "buckets", bucket))?,
         headers,

@@ -52,6 +52,40 @@ fn header(agent: &LocalAgent, path: &str, name: &str) -> Vec<Option<String>> {
 }
 
 #[test]
+fn groups_and_payloads_say_what_the_spans_say_of_their_source() {
+    let (agent, tracer) = agent_and_tracer([], |config| config.service_mapping([("db", "cellar")]));
+    for service in ["shop", "bank", "db"] {
+        let mut span = tracer.trace("web.request");
+        span.set_service(service);
+    }
+    {
+        let mut span = tracer.trace("web.request");
+        span.set_service("other").set_tag("_dd.svc_src", "hand");
+    }
+    tracer.flush(LIMIT);
+    assert!(agent.refusals().is_empty(), "{:?}", agent.refusals());
+    let groups = agent.stats_groups();
+    let spans = agent.spans();
+    assert_eq!((groups.len(), spans.len()), (4, 4));
+    for (service, source) in [
+        ("shop", ""),
+        ("bank", "m"),
+        ("cellar", "opt.mapping"),
+        ("other", "hand"),
+    ] {
+        let group = groups.iter().find(|group| group.key.service == service);
+        assert_eq!(group.unwrap().key.service_source, source);
+        let span = spans.iter().find(|span| span.service == service);
+        let tag = span.unwrap().tag("_dd.svc_src").unwrap_or_default();
+        assert_eq!(tag, source);
+    }
+    let [payload] = agent.stats().try_into().unwrap();
+    let process_tags = spans[0].tag("_dd.tags.process").unwrap();
+    assert!(process_tags.contains("entrypoint.name:"));
+    assert_eq!(payload.process_tags, process_tags);
+}
+
+#[test]
 fn spans_that_count_are_counted_in_their_groups() {
     let (agent, tracer) =
         agent_and_tracer([("peer_tags", json!(["db.name", "out.host"]))], |config| {

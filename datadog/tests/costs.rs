@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use datadog::{DDClient, DDConfig, DDConfigBuilder, DropReason, SignalKind};
 use datadog_local_agent::LocalAgent;
+use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -155,6 +156,23 @@ fn a_batch_is_one_request_on_a_kept_connection_and_its_items_cost_next_to_nothin
         2,
         "one to the agent, one to the intake"
     );
+}
+
+#[test]
+fn a_batch_of_traces_as_v10_costs_no_more() {
+    let _alone = alone();
+    let agent = LocalAgent::start().unwrap();
+    agent.set_info([("endpoints", json!(["/v0.4/traces", "/v1.0/traces"]))]);
+    let client = start(&agent);
+    let make: fn(&DDClient) = |client| client.trace("work").finish();
+    let one = cost(&client, SignalKind::Traces, 1, make);
+    let many = cost(&client, SignalKind::Traces, 500, make);
+    println!("traces as v1.0: batches of 1 {one:?}, of 500 {many:?}");
+    assert!(one.allocations <= 100, "{one:?}");
+    assert!(many.allocations <= 100 + 499 + 30, "{many:?}");
+    let requests = agent.requests();
+    let mut sent = requests.iter().filter(|sent| sent.method == "POST");
+    assert!(sent.all(|sent| sent.path == "/v1.0/traces"));
 }
 
 /// The size of what the flood consists of.

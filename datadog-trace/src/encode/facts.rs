@@ -1,6 +1,6 @@
 //! What statistics and the agent's filters see of a span: the same that is sent.
 
-use super::{Encoder, or_nameless};
+use super::{Encoder, SERVICE_SOURCE, or_nameless};
 use crate::batch::{Finished, FinishedSpan};
 use crate::stats::Facts;
 use crate::ticks::Ticks;
@@ -24,9 +24,11 @@ impl Encoder {
     ) -> Facts<'a> {
         let span = tagged.span;
         let service = self.service_of(span);
+        let base_service = self.base_service_of(service);
         Facts {
             service,
-            base_service: self.base_service_of(service),
+            base_service,
+            service_source: base_service.map(|_| self.service_source(span)),
             name: or_nameless(&span.name),
             resource: self.resource_of(span),
             span_type: span.span_type.as_deref().unwrap_or_default(),
@@ -51,6 +53,7 @@ impl Encoder {
         match key {
             "version" if base_service.is_none() => self.version.as_deref().map(Cow::Borrowed),
             "_dd.base_service" => base_service.map(Cow::Borrowed),
+            SERVICE_SOURCE => base_service.map(|_| self.service_source(tagged.span).into()),
             _ => {
                 let tags = self.chunk_tags.iter().find(|(known, _)| *known == key);
                 tags.map(|(_, text)| Cow::Borrowed(&**text))

@@ -190,9 +190,10 @@ impl Encoder {
                 attributes.text(key, value);
             }
         });
-        let has_field = mechanism_of(first_of);
+        let has_field = first_of.and_then(mechanism).is_some();
+        let is_field = |key: &str| has_field && key == "_dd.p.dm";
         self.more_texts(tagged, first_of, |key, value| {
-            if !(has_field && key == "_dd.p.dm") && !is_struct(key) {
+            if !is_field(key) && !is_struct(key) {
                 attributes.text(key, value);
             }
         });
@@ -244,13 +245,10 @@ fn mechanism(chunk: &Chunk) -> Option<u32> {
         .propagated_tags()
         .find(|(key, _)| *key == "_dd.p.dm")?;
     let digits = maker.strip_prefix('-')?;
-    let number = digits.parse().ok()?;
     // What another client wrote differently stays as it is.
-    (u32::to_string(&number) == digits).then_some(number)
-}
-
-fn mechanism_of(chunk: Option<&Chunk>) -> bool {
-    chunk.and_then(mechanism).is_some()
+    let is_plain = digits.starts_with(|first: char| first.is_ascii_digit())
+        && (digits.len() == 1 || !digits.starts_with('0'));
+    digits.parse().ok().filter(|_| is_plain)
 }
 
 /// Returns how many fields these were.

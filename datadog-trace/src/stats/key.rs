@@ -54,6 +54,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) service: &'a str,
     /// The service of the process, if it is another one.
     pub(crate) base_service: Option<&'a str>,
+    /// Where the service comes from, if it is another one than that of the process.
+    pub(crate) service_source: Option<&'a str>,
     pub(crate) name: &'a str,
     pub(crate) resource: &'a str,
     pub(crate) span_type: &'a str,
@@ -71,7 +73,7 @@ struct Seen<'a> {
     /// By place in [`GRPC_KEYS`], texts before numbers.
     grpc_status: Option<(usize, u8)>,
     origin: Option<&'a str>,
-    service_source: &'a str,
+    service_source: Option<&'a str>,
     base_service: Option<&'a str>,
     measured: bool,
     /// Whether it is a snapshot of a span that is still open.
@@ -109,7 +111,10 @@ impl<'a> Key<'a> {
             } else {
                 IS_NO_ROOT
             },
-            service_source: seen.service_source,
+            service_source: seen
+                .service_source
+                .or(facts.service_source)
+                .unwrap_or_default(),
             peer_tags: peer_tags(tagged, &seen, facts, peer_keys),
         })
     }
@@ -197,7 +202,7 @@ impl<'a> Seen<'a> {
                 self.http_status[1] = status.filter(|code| (100..600).contains(code));
             }
             "_dd.origin" => self.origin = Some(value),
-            "_dd.svc_src" => self.service_source = value,
+            "_dd.svc_src" => self.service_source = Some(value),
             BASE_SERVICE => self.base_service = filled,
             _ => self.grpc(key, 0, || grpc_status(value)),
         }
@@ -342,6 +347,7 @@ mod tests {
         let facts = Facts {
             service: "db",
             base_service: Some("web"),
+            service_source: None,
             name: "query",
             resource: "query",
             span_type: "",

@@ -43,6 +43,7 @@ impl Payloads {
                 ("Service", config.service().to_owned()),
                 ("ContainerID", owned(config.container_id())),
                 ("GitCommitSha", owned(config.git_commit_sha())),
+                ("ProcessTags", owned(config.process_tags())),
             ],
             config: config.clone(),
             sequence: 0,
