@@ -1,15 +1,15 @@
 //! The builder: values from code, and where the other layers are.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use config::Source;
 use serde_json::Value;
 
-use crate::choice::{Cardinality, ExtractBehavior, LogLevel, PropagationStyle};
+use crate::choice::{Cardinality, ExtractBehavior, LogLevel, PropagationStyle, TraceProtocol};
 use crate::config::{DDConfig, Settings};
 use crate::derive::{Host, derive};
 use crate::environment::Environment;
@@ -19,7 +19,7 @@ use crate::option::{Id, option_table};
 use crate::origin::Origin;
 use crate::resolve::Resolver;
 use crate::sampling::{SamplingRule, SpanSamplingRule};
-use crate::{file, logs_level, otel, scrub, tags};
+use crate::{file, identity, logs_level, otel, scrub, tags};
 
 /// Collects what code sets. Nothing is checked before [`build`](Self::build).
 #[derive(Clone, Debug, Default)]
@@ -28,6 +28,7 @@ pub struct DDConfigBuilder {
     code: Values,
     sources: Vec<Box<dyn Source + Send + Sync>>,
     environment: Option<Environment>,
+    added_variables: Vec<(String, String)>,
     local_file: Option<PathBuf>,
     fleet_file: Option<PathBuf>,
     pub(crate) host: Host,
@@ -50,7 +51,8 @@ impl DDConfigBuilder {
         self
     }
 
-    /// Reads this file instead of the host's `application_monitoring.yaml`. It need not exist.
+    /// Reads this file instead of the host's `application_monitoring.yaml`. It need not exist, unlike the one that
+    /// [`config_file`](Self::config_file) names.
     pub fn local_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.local_file = Some(path.into());
         self
@@ -59,6 +61,21 @@ impl DDConfigBuilder {
     /// Reads this file instead of the `application_monitoring.yaml` of fleet automation. It need not exist.
     pub fn fleet_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.fleet_file = Some(path.into());
+        self
+    }
+
+    /// Finds out what `program` would, if this process started it with `variables` beside its own: for launchers.
+    ///
+    /// The program is looked for by `PATH`, as a shell does. An empty name stands for a program that is not known yet.
+    pub fn for_program(
+        mut self,
+        program: impl AsRef<OsStr>,
+        variables: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
+    ) -> Self {
+        self.host.executable = identity::executable_of(program.as_ref());
+        let variables = variables.into_iter();
+        self.added_variables
+            .extend(variables.map(|(name, value)| (name.into(), value.into())));
         self
     }
 
@@ -99,14 +116,26 @@ impl DDConfigBuilder {
     /// The layers, high to low. What the remote configuration says will come before all of them.
     fn collect(self) -> (Resolver, Vec<Problem>) {
         let is_real = self.environment.is_none();
-        let environment = self.environment.unwrap_or_else(Environment::of_process);
-        let file = |named: Option<PathBuf>, usual: &str, origin| {
-            let path = named.or_else(|| is_real.then(|| PathBuf::from(usual)));
-            path.map(|path| file::read(&path, origin))
-                .unwrap_or_default()
+        let mut environment = self.environment.unwrap_or_else(Environment::of_process);
+        environment.add(&self.added_variables);
+        let usual = |path: &str| is_real.then(|| PathBuf::from(path));
+        let fleet_file = self.fleet_file.or_else(|| usual(file::HERE.fleet));
+        let (fleet, fleet_problems) = fleet_file
+            .map(|path| file::read(&path, Origin::FleetFile))
+            .unwrap_or_default();
+        let config_file = Id::config_file.info().name;
+        let named = self
+            .code
+            .get(config_file)
+            .or_else(|| environment.get(config_file))
+            .filter(|path| !path.trim().is_empty());
+        let (local, local_problems) = match (self.local_file, named) {
+            (Some(path), _) => file::read(&path, Origin::LocalFile),
+            (None, Some(path)) => file::read_existing(Path::new(path), Origin::LocalFile),
+            (None, None) => usual(file::HERE.local)
+                .map(|path| file::read(&path, Origin::LocalFile))
+                .unwrap_or_default(),
         };
-        let (fleet, fleet_problems) = file(self.fleet_file, file::HERE.fleet, Origin::FleetFile);
-        let (local, local_problems) = file(self.local_file, file::HERE.local, Origin::LocalFile);
         let otel = otel::translate(&environment);
         let variables = environment.values();
         let mut problems = [
@@ -194,6 +223,9 @@ macro_rules! setter {
     };
     (Behavior, $field:ident, $doc:expr) => {
         setter! { @display behavior: ExtractBehavior, $field, $doc }
+    };
+    (Protocol, $field:ident, $doc:expr) => {
+        setter! { @display protocol: TraceProtocol, $field, $doc }
     };
     (Level, $field:ident, $doc:expr) => {
         setter! { @display level: LogLevel, $field, $doc }
@@ -308,7 +340,6 @@ option_table!(setters);
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
 
     use super::*;
     use crate::option::OPTIONS;
@@ -390,6 +421,9 @@ mod tests {
         };
         (Behavior, $other:expr, $file:expr) => {
             ("Restart", ExtractBehavior::Restart, Some("go"))
+        };
+        (Protocol, $other:expr, $file:expr) => {
+            ("v0.4", TraceProtocol::V04, Some("0.5"))
         };
         (Level, $other:expr, $file:expr) => {
             ("WARN", LogLevel::Warn, Some("loud"))

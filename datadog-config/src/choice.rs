@@ -107,3 +107,14 @@ choice! {
     /// Everything.
     Trace = "trace",
 }
+
+choice! {
+    /// The newest format in which traces go to the Agent (dd-trace-go: `internal/config/config.go`).
+    #[derive(Default)]
+    TraceProtocol: "0.4 or 1.0",
+    /// `/v0.4/traces`; `/v0.3/traces` where the Agent is too old for that.
+    V04 = "0.4" | "v0.4",
+    /// `/v1.0/traces`, where the Agent says that it takes it; else as [`V04`](Self::V04).
+    #[default]
+    V10 = "1.0" | "v1.0",
+}

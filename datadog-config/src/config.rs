@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::builder::DDConfigBuilder;
-use crate::choice::{Cardinality, ExtractBehavior, LogLevel, PropagationStyle};
+use crate::choice::{Cardinality, ExtractBehavior, LogLevel, PropagationStyle, TraceProtocol};
 use crate::describe::{Description, Row};
 use crate::discover::Chosen;
 use crate::endpoint::{AgentUrl, DogStatsDUrl, IntakeUrl};
@@ -357,6 +357,9 @@ macro_rules! getter {
     };
     (Behavior, $field:ident, $doc:expr) => {
         getter! { @copy ExtractBehavior, $field, $doc }
+    };
+    (Protocol, $field:ident, $doc:expr) => {
+        getter! { @copy TraceProtocol, $field, $doc }
     };
     (Level, $field:ident, $doc:expr) => {
         getter! { @copy LogLevel, $field, $doc }

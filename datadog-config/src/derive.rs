@@ -22,6 +22,7 @@ pub(crate) struct Host {
     /// The directory of the Agent's sockets.
     pub(crate) sockets: PathBuf,
     pub(crate) kernel: Kernel,
+    pub(crate) executable: Option<PathBuf>,
 }
 
 impl Default for Host {
@@ -29,23 +30,33 @@ impl Default for Host {
         Self {
             sockets: PathBuf::from(SOCKETS),
             kernel: Kernel::default(),
+            executable: identity::own_executable(),
         }
     }
 }
 
 pub(crate) fn derive(mut settings: Settings, host: &Host, mut problems: Vec<Problem>) -> Inner {
     read_span_rules(&mut settings, &mut problems);
+    let executable = host.executable.as_deref();
     let git = if settings.version_use_git.value {
-        git::find(identity::places())
+        git::find(identity::places(executable))
     } else {
         None
     };
     let container = host.kernel.container();
-    let service = named(&settings, &settings.service, "service")
-        .unwrap_or_else(|| Fact::found(identity::executable_name(), "the executable's name"));
+    let service = named(&settings, &settings.service, "service").unwrap_or_else(|| {
+        Fact::found(
+            identity::executable_name(executable),
+            "the executable's name",
+        )
+    });
     let process_tags = settings.process_tags_enabled.value.then(|| {
         let named_by_user = service.origin != Origin::Calculated;
-        identity::process_tags(service.value.as_deref().unwrap_or_default(), named_by_user)
+        identity::process_tags(
+            executable,
+            service.value.as_deref().unwrap_or_default(),
+            named_by_user,
+        )
     });
     Inner {
         env: named(&settings, &settings.env, "env").unwrap_or_else(Fact::none),

@@ -1,18 +1,31 @@
 //! The environment: the process's, or one that a test gives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::error::Problem;
 use crate::layer::Values;
 use crate::option::is_name;
 use crate::origin::Origin;
 
+/// Where programs are looked for, by `PATH`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one reader of the environment"
+)]
+pub(crate) fn search_path() -> impl Iterator<Item = PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).collect::<Vec<_>>().into_iter()
+}
+
 /// The variables that an option or OpenTelemetry's specification names.
 #[derive(Clone, Default)]
 pub(crate) struct Environment {
     variables: BTreeMap<String, String>,
+    /// Those of the variables that a launcher is going to set.
+    added: BTreeSet<String>,
     pub(crate) problems: Vec<Problem>,
 }
 
@@ -51,6 +64,14 @@ impl Environment {
         environment
     }
 
+    /// Sets variables over the others, as a launcher does for its program.
+    pub(crate) fn add(&mut self, variables: &[(String, String)]) {
+        for (name, value) in variables {
+            self.variables.insert(name.clone(), value.clone());
+            self.added.insert(name.clone());
+        }
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
     }
@@ -59,7 +80,11 @@ impl Environment {
     pub(crate) fn values(&self) -> Values {
         let mut values = Values::default();
         for (name, text) in self.variables.iter().filter(|(name, _)| is_name(name)) {
-            values.insert(name, text.clone(), name);
+            if self.added.contains(name) {
+                values.insert(name, text.clone(), &format!("{name}, by the launcher"));
+            } else {
+                values.insert(name, text.clone(), name);
+            }
         }
         values
     }

@@ -55,15 +55,20 @@ pub(crate) const HERE: Places = if cfg!(target_os = "macos") {
 /// Far above any real file, and small enough to be read at every start.
 const LARGEST: u64 = 1 << 20;
 
-/// The values of the file at `path`. No file is an empty one; one that can't be used is a problem, and an empty one too.
+/// The values of the file at `path`. No file is an empty one.
 pub(crate) fn read(path: &Path, origin: Origin) -> (Values, Vec<Problem>) {
+    match path.try_exists() {
+        Ok(false) => (Values::default(), Vec::new()),
+        _ => read_existing(path, origin),
+    }
+}
+
+/// The values of the file at `path`. One that can't be used is a problem, and an empty one.
+pub(crate) fn read_existing(path: &Path, origin: Origin) -> (Values, Vec<Problem>) {
     let place = path.display().to_string();
     let problem = |message: &str| Problem::of_layer(&place, origin, message);
     let text = match read_text(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return (Values::default(), Vec::new());
-        }
         Err(error) => {
             return (
                 Values::default(),

@@ -1,10 +1,12 @@
 //! Who this process is.
 
+use std::ffi::OsStr;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
+use crate::environment;
 use crate::tags::normalize_tag;
 
 /// A random name of this process, and of each process forked from it.
@@ -69,18 +71,29 @@ fn random_uuid(process: u32) -> String {
 }
 
 /// The executable this process runs.
-pub(crate) fn executable() -> Option<PathBuf> {
+pub(crate) fn own_executable() -> Option<PathBuf> {
     std::env::current_exe().ok()
 }
 
-/// Where this process comes from: the executable, and the working directory.
-pub(crate) fn places() -> impl Iterator<Item = PathBuf> {
-    executable().into_iter().chain(std::env::current_dir().ok())
+/// The executable that runs if this process starts `program`, links followed as [`own_executable`] does.
+pub(crate) fn executable_of(program: &OsStr) -> Option<PathBuf> {
+    let path = Path::new(program);
+    if program.as_encoded_bytes().contains(&b'/') {
+        return path.canonicalize().ok();
+    }
+    let mut found = environment::search_path().map(|directory| directory.join(path));
+    found.find(|path| path.is_file())?.canonicalize().ok()
+}
+
+/// Where the process with this executable comes from: the executable, and the working directory.
+pub(crate) fn places(executable: Option<&Path>) -> impl Iterator<Item = PathBuf> {
+    let executable = executable.map(Path::to_owned);
+    executable.into_iter().chain(std::env::current_dir().ok())
 }
 
 /// The name of the executable without its extension; the service if nobody names one.
-pub(crate) fn executable_name() -> Option<String> {
-    let name = executable()?.file_stem()?.to_string_lossy().into_owned();
+pub(crate) fn executable_name(executable: Option<&Path>) -> Option<String> {
+    let name = executable?.file_stem()?.to_string_lossy().into_owned();
     (!name.trim().is_empty()).then_some(name)
 }
 
@@ -92,8 +105,11 @@ pub(crate) fn system_hostname() -> Option<String> {
 
 /// The tags that tell processes of one service apart, in the form of `_dd.tags.process`: sorted, with commas between them.
 /// (`dd-trace-go: internal/processtags/processtags.go`.)
-pub(crate) fn process_tags(service: &str, named_by_user: bool) -> String {
-    let executable = executable();
+pub(crate) fn process_tags(
+    executable: Option<&Path>,
+    service: &str,
+    named_by_user: bool,
+) -> String {
     let directory = |path: Option<&Path>| {
         let name = path?.file_name()?.to_string_lossy().into_owned();
         (name != "bin").then_some(name)
@@ -106,12 +122,11 @@ pub(crate) fn process_tags(service: &str, named_by_user: bool) -> String {
     let tags = [
         (
             "entrypoint.basedir",
-            directory(executable.as_deref().and_then(Path::parent)),
+            directory(executable.and_then(Path::parent)),
         ),
         (
             "entrypoint.name",
             executable
-                .as_deref()
                 .and_then(Path::file_name)
                 .map(|name| name.to_string_lossy().into_owned()),
         ),
@@ -173,7 +188,8 @@ mod tests {
 
     #[test]
     fn process_tags_are_sorted_and_normal() {
-        let tags = process_tags("My Service", false);
+        let executable = own_executable();
+        let tags = process_tags(executable.as_deref(), "My Service", false);
         let keys: Vec<_> = tags
             .split(',')
             .filter_map(|tag| Some(tag.split_once(':')?.0))
@@ -181,6 +197,21 @@ mod tests {
         assert!(keys.is_sorted(), "{tags}");
         assert!(tags.contains("entrypoint.type:executable"), "{tags}");
         assert!(tags.ends_with("svc.auto:my_service"), "{tags}");
-        assert!(process_tags("x", true).ends_with("svc.user:true"));
+        assert!(process_tags(None, "x", true).ends_with("svc.user:true"));
+    }
+
+    #[test]
+    fn a_program_is_found_as_a_shell_finds_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let (real, link) = (directory.path().join("real"), directory.path().join("link"));
+        std::fs::write(&real, "").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let real = real.canonicalize().unwrap();
+        assert_eq!(executable_of(link.as_os_str()), Some(real));
+        let shell = executable_of(OsStr::new("sh")).unwrap();
+        assert!(shell.is_absolute(), "{shell:?}");
+        for none in ["", "no-program-has-this-name", "./no-program-has-this-name"] {
+            assert_eq!(executable_of(OsStr::new(none)), None);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::choice::{Cardinality, ExtractBehavior, LogLevel, PropagationStyle};
+use crate::choice::{Cardinality, ExtractBehavior, LogLevel, PropagationStyle, TraceProtocol};
 use crate::endpoint::{self, AgentUrl, DogStatsDUrl, IntakeUrl};
 use crate::error::Invalid;
 use crate::logs_output::LogsOutput;
@@ -125,6 +125,8 @@ kinds! {
     CardinalityName -> Option<Cardinality>, Cardinality::EXPECTS, from_str;
     /// What to do with the context of a caller.
     Behavior -> ExtractBehavior, ExtractBehavior::EXPECTS, |text| text.trim().parse().ok();
+    /// In which format traces are sent.
+    Protocol -> TraceProtocol, TraceProtocol::EXPECTS, |text| text.trim().parse().ok();
     /// How much the client says about itself.
     Level -> LogLevel, LogLevel::EXPECTS, |text| text.trim().parse().ok();
     /// Header formats.

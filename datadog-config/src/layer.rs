@@ -57,6 +57,10 @@ impl Values {
     pub(crate) fn insert(&mut self, name: &str, text: String, place: &str) {
         self.0.insert(name.to_owned(), (text, place.to_owned()));
     }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|(text, _)| text.as_str())
+    }
 }
 
 /// Only the names: among the values may be secrets.

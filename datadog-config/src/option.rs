@@ -49,6 +49,8 @@ macro_rules! option_table {
             logs_direct_submission_url: Intake = "DD_LOGS_DIRECT_SUBMISSION_URL", Logs;
             /// Base URL of the profiles intake, without the path `/api/v2/profile`. Default: the site's intake, if there is an API key. Used with `DD_PROFILING_AGENTLESS`.
             profiling_url: Intake = "DD_PROFILING_URL", Profiles;
+            /// The file that is read instead of the host's local file. Only the environment and code can name it.
+            config_file: Text = "DD_CONFIG_FILE", General;
             /// What the Datadog admission controller knows of this container.
             external_env: Text = "DD_EXTERNAL_ENV", General;
             /// Whether the tags of the process (name and directory of the executable, working directory) are sent.
@@ -115,6 +117,8 @@ macro_rules! option_table {
             tracing_buffer_bytes: Count = "DD_TRACE_WRITER_BUFFER_SIZE_BYTES", Traces, default "31457280";
             /// Whether trace statistics are computed here, before sampling, where the Agent takes them. Traces that are not kept are then not sent.
             stats_computation_enabled: Flag = "DD_TRACE_STATS_COMPUTATION_ENABLED" | "DD_TRACE_COMPUTE_STATS", Traces, default "true";
+            /// The newest format in which traces are sent: `1.0` is used where the Agent says that it takes it, else `0.4`.
+            tracing_protocol: Protocol = "DD_TRACE_AGENT_PROTOCOL_VERSION" | "DD_TRACE_API_VERSION", Traces, default "1.0";
             /// Other names for services: pairs of the name that a span has and the one that is sent.
             service_mapping: Tags = "DD_SERVICE_MAPPING", Traces;
             /// Whether the git commit and repository are sent with the traces.
@@ -172,6 +176,12 @@ macro_rules! option_table {
             profiling_agentless: Flag = "DD_PROFILING_AGENTLESS", Profiles, default "false";
             /// Tags of profiles, beside those of everything.
             profiling_tags: Tags = "DD_PROFILING_TAGS", Profiles;
+            /// Whether profiles show which code allocates, in programs that installed the `ProfiledAllocator`.
+            profiling_allocation_enabled: Flag = "DD_PROFILING_ALLOCATION_ENABLED", Profiles, default "true";
+            /// Whether they show which code holds memory, too. Costs some nanoseconds for each allocation that is freed.
+            profiling_heap_enabled: Flag = "DD_PROFILING_HEAP_ENABLED", Profiles, default "true";
+            /// Whether profiles show where the program panicked.
+            profiling_exception_enabled: Flag = "DD_PROFILING_EXCEPTION_ENABLED", Profiles, default "true";
             /// Whether attacks are detected. Without effect so far.
             security_enabled: Flag = "DD_APPSEC_ENABLED", Security, default "false";
             /// Whether Datadog may change this configuration at run time. Without effect so far.

@@ -63,7 +63,8 @@ A value that can't be used is an error if it comes from code; `build()` reports 
 problem: the next layer counts, one line is logged, and `DDConfig::problems()` lists it. `DDConfig::describe()` shows every option
 with its value and the exact place it came from.
 
-Both files are YAML: a map `apm_configuration_default` from the names of the variables to values.
+Both files are YAML: a map `apm_configuration_default` from the names of the variables to values. `DD_CONFIG_FILE` names another
+local file.
 
 | | fleet file | local file |
 | --- | --- | --- |

@@ -470,3 +470,72 @@ fn a_config_can_be_shared() {
     shared(&config);
     assert_eq!(config.runtime_id(), config.clone().runtime_id());
 }
+
+#[test]
+fn a_variable_or_code_names_the_local_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(
+            &path,
+            format!("apm_configuration_default: {{DD_ENV: {name}}}"),
+        )
+        .unwrap();
+        path.display().to_string()
+    };
+    let (one, two) = (file("one"), file("two"));
+    let by_variable = |path: &str| DDConfig::builder().environment([("DD_CONFIG_FILE", path)]);
+
+    let config = by_variable(&one).build().unwrap();
+    assert_eq!(config.env(), Some("one"));
+    let rows = config.describe();
+    let row = |option| rows.rows().iter().find(|row| row.option == option).unwrap();
+    assert_eq!(row("DD_ENV").origin, Origin::LocalFile);
+    assert_eq!(row("DD_ENV").place, one);
+    assert_eq!(row("DD_CONFIG_FILE").origin, Origin::Env);
+
+    let config = by_variable(&one).config_file(&two).build().unwrap();
+    assert_eq!(config.env(), Some("two"));
+
+    let none = directory.path().join("none").display().to_string();
+    let config = by_variable(&none).build().unwrap();
+    let problem = config.problems()[0].to_string();
+    assert!(
+        problem.starts_with(&format!("{none} (local file): can't be read: ")),
+        "{problem}"
+    );
+}
+
+#[test]
+fn a_launcher_sees_what_its_program_will() {
+    let directory = tempfile::tempdir().unwrap();
+    let commit = "1f7e0d7a1d9d7e3ba9a3c2a7b6b2a1c0d9e8f7a6";
+    std::fs::create_dir(directory.path().join(".git")).unwrap();
+    std::fs::write(directory.path().join(".git/HEAD"), commit).unwrap();
+    let program = directory.path().join("shop.bin");
+    std::fs::write(&program, "").unwrap();
+
+    let config = DDConfig::builder()
+        .environment([("DD_ENV", "prod"), ("DD_VERSION_USE_GIT", "false")])
+        .for_program(&program, [("DD_VERSION_USE_GIT", "true")])
+        .build()
+        .unwrap();
+    assert_eq!(
+        (config.service(), config.env(), config.version()),
+        ("shop", Some("prod"), Some(commit))
+    );
+    let rows = config.describe();
+    let row = |option| rows.rows().iter().find(|row| row.option == option).unwrap();
+    assert_eq!(
+        row("DD_VERSION_USE_GIT").place,
+        "DD_VERSION_USE_GIT, by the launcher"
+    );
+    assert_eq!(row("DD_ENV").place, "DD_ENV");
+
+    let unknown = DDConfig::builder()
+        .environment([("", "")])
+        .for_program("", [("", ""); 0])
+        .build()
+        .unwrap();
+    assert_eq!(unknown.service(), "");
+}

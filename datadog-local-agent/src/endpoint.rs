@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::received::Items;
 use crate::request::{Refused, Request};
-use crate::{intake, logs, profile, series, stats, trace};
+use crate::{intake, logs, profile, series, stats, trace, trace_v1};
 
 /// The endpoints that the agent serves, as names for faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Endpoint {
     Traces,
     /// `POST` or `PUT /v0.3/traces`, for agents that don't know v0.4.
     TracesV03,
+    /// `POST` or `PUT /v1.0/traces`, served though `/info` does not list it.
+    TracesV10,
     /// `POST` or `PUT /v0.6/stats`.
     Stats,
     /// `POST /api/v2/logs`.
@@ -41,6 +43,7 @@ impl Endpoint {
             "/info" => Self::Info,
             "/v0.4/traces" => Self::Traces,
             "/v0.3/traces" => Self::TracesV03,
+            "/v1.0/traces" => Self::TracesV10,
             "/v0.6/stats" => Self::Stats,
             "/api/v2/logs" => Self::Logs,
             "/api/v2/series" => Self::Series,
@@ -53,7 +56,7 @@ impl Endpoint {
     fn methods(self) -> &'static [&'static str] {
         match self {
             Self::Info => &["GET"],
-            Self::Traces | Self::TracesV03 | Self::Stats => &["POST", "PUT"],
+            Self::Traces | Self::TracesV03 | Self::TracesV10 | Self::Stats => &["POST", "PUT"],
             Self::Logs | Self::Series | Self::DistributionPoints | Self::Profiles => &["POST"],
             Self::Unknown => &[],
         }
@@ -63,7 +66,7 @@ impl Endpoint {
     pub(crate) fn max_body(self) -> usize {
         match self {
             // `datadog-agent: pkg/trace/config/config.go`, MaxRequestBytes.
-            Self::Traces | Self::TracesV03 | Self::Stats => 25 * 1024 * 1024,
+            Self::Traces | Self::TracesV03 | Self::TracesV10 | Self::Stats => 25 * 1024 * 1024,
             Self::Series => series::MAX_SERIES_SENT,
             // More than any endpoint takes unpacked.
             _ => 64 * 1024 * 1024,
@@ -136,12 +139,16 @@ pub(crate) async fn handle(
     match endpoint {
         Endpoint::Info => Ok((info(settings), Items::None)),
         Endpoint::Traces => {
-            let chunks = trace::decode(request)?;
+            let chunks = trace::decode(request, trace::chunks)?;
             Ok((traces_answer(request, settings), Items::Traces(chunks)))
         }
         Endpoint::TracesV03 => {
-            let chunks = trace::decode(request)?;
+            let chunks = trace::decode(request, trace::chunks)?;
             Ok((Answer::ok(), Items::Traces(chunks)))
+        }
+        Endpoint::TracesV10 => {
+            let chunks = trace::decode(request, trace_v1::chunks)?;
+            Ok((traces_answer(request, settings), Items::Traces(chunks)))
         }
         Endpoint::Stats => Ok((Answer::ok(), Items::Stats(stats::decode(request)?))),
         Endpoint::Logs => {

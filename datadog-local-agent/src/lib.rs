@@ -28,11 +28,11 @@
 //!
 //! | what | where | accepted |
 //! |---|---|---|
-//! | the agent's HTTP, over TCP and Unix socket | [`LocalAgent::url`], [`LocalAgent::trace_socket`] | `/info`, `/v0.4/traces`, `/v0.3/traces`, `/v0.6/stats`, `/profiling/v1/input` |
+//! | the agent's HTTP, over TCP and Unix socket | [`LocalAgent::url`], [`LocalAgent::trace_socket`] | `/info`, `/v1.0/traces`, `/v0.4/traces`, `/v0.3/traces`, `/v0.6/stats`, `/profiling/v1/input` |
 //! | the intake's HTTP | the same two | `/api/v2/logs`, `/api/v2/series`, `/api/v1/distribution_points`, `/api/v2/profile` |
 //! | DogStatsD | [`LocalAgent::dogstatsd_addr`], [`LocalAgent::dogstatsd_socket`], [`LocalAgent::dogstatsd_stream_socket`] | metrics, events, service checks |
 //!
-//! Not there: newer trace versions (404, so that a client steps down to v0.4), telemetry, remote configuration,
+//! Not there: traces as v0.5 and v0.7 (404, so that a client steps down to v0.4), telemetry, remote configuration,
 //! protobuf series, traces as JSON, zstd.
 //!
 //! # How strict it is
@@ -46,8 +46,9 @@
 //!
 //! # What it says of itself
 //!
-//! `/info` lists what is served here. It does not allow clients to leave traces out, so that all of them arrive, and
-//! clients then leave statistics to the agent. [`LocalAgent::set_info`] changes that: with `"client_drop_p0s": true`
+//! `/info` lists what is served here, but for `/v1.0/traces`: clients change over to that as soon as they have read `/info`, so
+//! a test would see now this, now that. With [`LocalAgent::set_info`] it can list it. It does not allow clients to leave traces out, so that all of them arrive, and
+//! clients then leave statistics to the agent. `set_info` changes that too: with `"client_drop_p0s": true`
 //! clients compute statistics, as they do with a real agent.
 //!
 //! # Making it fail
@@ -114,6 +115,7 @@ mod streams;
 mod thread;
 mod timestamp;
 mod trace;
+mod trace_v1;
 mod value;
 
 pub use agent::{Builder, LocalAgent};

@@ -1,4 +1,4 @@
-//! Traces: the v0.4 payload, decoded strictly.
+//! Traces, and the v0.4 payload, decoded strictly.
 //!
 //! The rules are those of the trace-agent's decoder (`datadog-agent: pkg/proto/pbgo/trace/span.go`) and of the checks in
 //! the APM test agent (`dd-apm-test-agent: ddapm_test_agent/trace.py`, `trace_checks.py`), and a few that neither
@@ -128,8 +128,11 @@ pub enum Attribute {
     Array(Vec<Self>),
 }
 
-/// Checks the headers and decodes the body of a `/v0.4/traces` or `/v0.3/traces` request.
-pub(crate) fn decode(request: &Request) -> Result<Vec<TraceChunk>, Refused> {
+/// Decodes a body into the spans of each chunk.
+pub(crate) type Decode = fn(&[u8]) -> Result<Vec<Vec<Span>>, String>;
+
+/// Checks the headers and decodes the body of a request that brings traces.
+pub(crate) fn decode(request: &Request, chunks: Decode) -> Result<Vec<TraceChunk>, Refused> {
     let content_type = request.header("content-type").unwrap_or("(none)");
     if content_type != "application/msgpack" {
         let reason =
@@ -170,7 +173,8 @@ fn check_count(header: Option<&str>, chunks: usize) -> Result<(), String> {
     }
 }
 
-fn chunks(body: &[u8]) -> Result<Vec<Vec<Span>>, String> {
+/// Decodes the body of a `/v0.4/traces` or `/v0.3/traces` request.
+pub(crate) fn chunks(body: &[u8]) -> Result<Vec<Vec<Span>>, String> {
     let chunks = value::msgpack(body)?;
     value::list(chunks, "trace chunks")?
         .into_iter()
@@ -190,7 +194,7 @@ fn chunk(value: Value) -> Result<Vec<Span>, String> {
 }
 
 /// Checks that the spans are of one trace, with no span twice, and gives each the high half of the trace id.
-fn share_trace_id(spans: &mut [Span]) -> Result<(), String> {
+pub(crate) fn share_trace_id(spans: &mut [Span]) -> Result<(), String> {
     let Some(trace_id) = spans.first().map(|span| span.trace_id) else {
         return Err("it has no spans".to_owned());
     };
@@ -272,7 +276,7 @@ fn error_mark(value: Value) -> Result<i32, String> {
 }
 
 /// Span events may come as a JSON array in the tag `events` (`dd-apm-test-agent`: check `meta_events_is_valid_json`).
-fn check_events_tag(span: &Span) -> Result<(), String> {
+pub(crate) fn check_events_tag(span: &Span) -> Result<(), String> {
     let Some(text) = span.meta.get("events") else {
         return Ok(());
     };

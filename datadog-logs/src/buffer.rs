@@ -54,6 +54,8 @@ type Late = (Box<Draft>, Box<ErrorStack>);
 pub(crate) struct Block {
     pub(crate) lines: Vec<u8>,
     pub(crate) entries: u64,
+    /// How many of them the account knows of.
+    pub(crate) counted: u64,
 }
 
 thread_local! {
@@ -67,8 +69,8 @@ impl Buffer {
         redaction: Arc<Redaction>,
         account: Arc<Account>,
         waker: Waker,
-    ) -> Self {
-        Self {
+    ) -> Arc<Self> {
+        let buffer = Arc::new(Self {
             shards: Default::default(),
             full: SegQueue::new(),
             late: Mutex::new(Vec::new()),
@@ -80,17 +82,42 @@ impl Buffer {
             account,
             waker,
             birthplace: Birthplace::here(),
+        });
+        let counting = Arc::downgrade(&buffer);
+        buffer
+            .account
+            .refresh_with(move || _ = counting.upgrade().map(|buffer| buffer.count()));
+        buffer
+    }
+
+    /// Tells the account of the entries of open blocks: one shared counter more for each would be felt.
+    fn count(&self) {
+        if self.birthplace.is_here() {
+            for shard in &self.shards {
+                self.count_block(&mut shard.lock());
+            }
         }
+    }
+
+    fn count_block(&self, block: &mut Block) {
+        let new = block.entries - block.counted;
+        block.counted = block.entries;
+        self.account.accept(new);
+        self.account.queued(new as i64);
     }
 
     /// Takes an entry, or counts why not.
     pub(crate) fn push(&self, entry: &[u8]) {
-        self.account.accept(1);
         // A fork copies locks as other threads happened to hold them.
-        if !self.birthplace.is_here() {
-            return self.account.drop_items(DropReason::Forked, 1);
+        let outcome = if self.birthplace.is_here() {
+            self.append(entry, false)
+        } else {
+            Err(DropReason::Forked)
+        };
+        if let Err(reason) = outcome {
+            self.account.accept(1);
+            self.account.drop_items(reason, 1);
         }
-        self.append(entry);
     }
 
     /// Takes an entry that lacks its backtrace, or counts why not.
@@ -117,35 +144,39 @@ impl Buffer {
     fn finish_late(&self) {
         let late = mem::take(&mut *self.late.lock());
         for (mut draft, stack) in late {
-            self.account.queued(-1);
-            if self.closed.load(Ordering::Relaxed) {
-                self.account.drop_items(DropReason::Shutdown, 1);
-                continue;
-            }
-            draft.late_stack(&self.redaction.scrub(&stack.to_string()));
-            match draft.close() {
-                Some(entry) => self.append(entry),
-                None => self.account.drop_items(DropReason::TooLarge, 1),
+            let outcome = if self.closed.load(Ordering::Relaxed) {
+                Err(DropReason::Shutdown)
+            } else {
+                draft.late_stack(&self.redaction.scrub(&stack.to_string()));
+                match draft.close() {
+                    Some(entry) => self.append(entry, true),
+                    None => Err(DropReason::TooLarge),
+                }
+            };
+            if let Err(reason) = outcome {
+                self.account.queued(-1);
+                self.account.drop_items(reason, 1);
             }
         }
     }
 
-    /// Appends an entry that is counted as accepted.
-    fn append(&self, entry: &[u8]) {
+    /// Appends an entry; `counted` if the account knows of it.
+    fn append(&self, entry: &[u8], counted: bool) -> Result<(), DropReason> {
         let mut open = self.shards[shard_of_thread()].lock();
         // Asked under the lock, so that `close` finds every entry that was let in.
         if self.closed.load(Ordering::Relaxed) {
-            return self.account.drop_items(DropReason::Shutdown, 1);
+            return Err(DropReason::Shutdown);
         }
         let needed = entry.len() + 1;
         if open.lines.capacity() - open.lines.len() < needed && !self.next_block(&mut open, needed)
         {
-            return self.account.drop_items(DropReason::QueueFull, 1);
+            return Err(DropReason::QueueFull);
         }
         open.lines.extend_from_slice(entry);
         open.lines.push(b'\n');
         open.entries += 1;
-        self.account.queued(1);
+        open.counted += u64::from(counted);
+        Ok(())
     }
 
     /// Puts the open blocks where [`Buffer::pop`] finds them, behind those that were filled before them.
@@ -154,6 +185,7 @@ impl Buffer {
         for shard in &self.shards {
             let mut open = shard.lock();
             if open.entries > 0 {
+                self.count_block(&mut open);
                 self.full.push(mem::take(&mut open));
             }
         }
@@ -184,6 +216,7 @@ impl Buffer {
             self.account.queued(-(block.entries as i64));
             self.account.drop_items(DropReason::Shutdown, block.entries);
         }
+        while self.spare.pop().is_some() {}
     }
 
     /// Replaces a block that is full, if the limit allows another.
@@ -196,12 +229,13 @@ impl Buffer {
         }
         let next = Block {
             lines: self.memory(size),
-            entries: 0,
+            ..Block::default()
         };
         // What the allocator gives beyond what was asked for counts too: `pop` subtracts it.
         self.bytes
             .fetch_add(next.lines.capacity() - size, Ordering::Relaxed);
-        let filled = mem::replace(open, next);
+        let mut filled = mem::replace(open, next);
+        self.count_block(&mut filled);
         if filled.entries > 0 {
             self.full.push(filled);
         }
@@ -256,7 +290,7 @@ mod tests {
     }
 
     /// A buffer, and the account that it counts into.
-    fn buffer(limit: usize) -> (Buffer, Arc<Account>) {
+    fn buffer(limit: usize) -> (Arc<Buffer>, Arc<Account>) {
         let config = DDConfig::builder()
             .environment([("", ""); 0])
             .build()

@@ -1,12 +1,10 @@
 //! One entry while it is written.
 
-use std::cell::Cell;
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use datadog_transport::context::ActiveSpan;
 
 use crate::correlation::TraceIdForm;
 use crate::encode::{self, MARK};
+use crate::header::Header;
 use crate::record::STACK;
 use crate::redact::{REDACTED, Redaction};
 use crate::{Level, Value};
@@ -33,6 +31,10 @@ pub(crate) struct Draft {
     json: Vec<u8>,
     /// The message first, then the attributes in order; they reach to the end of the JSON.
     fields: Vec<Field>,
+    /// A bit for each key among the attributes, by [`key_bit`].
+    keys: u64,
+    /// What the JSON begins with, in a draft that is used again too.
+    header: Option<Header>,
 }
 
 /// Where `,"key":value` lies in the JSON.
@@ -43,31 +45,15 @@ struct Field {
     end: usize,
 }
 
-thread_local! {
-    /// The buffers of the entry that was written last on this thread.
-    static SPARE: Cell<Option<Box<Draft>>> = const { Cell::new(None) };
-}
-
 impl Draft {
-    /// An empty draft, with the thread's spare buffers if there are any.
-    pub(crate) fn take() -> Box<Self> {
-        SPARE
-            .try_with(Cell::take)
-            .ok()
-            .flatten()
-            .unwrap_or_default()
+    /// Whether the buffers are small enough to be kept for another entry.
+    pub(crate) fn is_small(&self) -> bool {
+        self.json.capacity() <= MAX_KEPT
     }
 
-    /// Keeps the buffers for the thread's next entry.
-    pub(crate) fn give_back(mut self: Box<Self>) {
-        if self.json.capacity() <= MAX_KEPT {
-            self.json.clear();
-            self.fields.clear();
-            let _ = SPARE.try_with(|spare| spare.set(Some(self)));
-        }
-    }
-
-    /// Writes what every entry has. `preamble` is ready-made JSON: `,"key":value` any number of times.
+    /// Writes what every entry has, over what was written before. `preamble` is ready-made JSON, `,"key":value` any
+    /// number of times, and always the same for one draft.
+    #[inline]
     pub(crate) fn begin(
         &mut self,
         level: Level,
@@ -75,17 +61,18 @@ impl Draft {
         span: Option<(ActiveSpan, TraceIdForm)>,
         message: impl FnOnce(&mut Vec<u8>),
     ) {
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        self.json.extend_from_slice(b"{\"timestamp\":");
-        encode::uint(&mut self.json, since_epoch.as_millis() as u64);
-        self.json.extend_from_slice(b",\"status\":\"");
-        self.json.extend_from_slice(level.as_str().as_bytes());
-        self.json.push(b'"');
-        self.json.extend_from_slice(preamble);
-        if let Some((span, form)) = span {
-            self.ids(span, form);
+        self.fields.clear();
+        self.keys = 0;
+        let known = self
+            .header
+            .as_mut()
+            .and_then(|header| header.renew(&mut self.json, level, span));
+        match known {
+            Some(end) => self.json.truncate(end),
+            None => {
+                self.json.clear();
+                self.header = Some(Header::write(&mut self.json, level, preamble, span));
+            }
         }
         self.field("message", message);
     }
@@ -93,14 +80,28 @@ impl Draft {
     /// Adds an attribute, without what `redaction` hides. One of the same key is replaced; a reserved key gets a
     /// prefix.
     pub(crate) fn attribute(&mut self, key: &str, value: &Value<'_>, redaction: &Redaction) {
+        self.attribute_with(key, redaction, |json| {
+            encode::value(json, value, redaction);
+        });
+    }
+
+    /// Adds an attribute whose value `write` writes, where it is not hidden; see [`Draft::attribute`].
+    #[inline]
+    pub(crate) fn attribute_with(
+        &mut self,
+        key: &str,
+        redaction: &Redaction,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         if self.json.len() > MAX_DRAFT || self.fields.len() > MAX_ATTRIBUTES {
             return;
         }
+        let hidden = redaction.hides(key);
         let write = |json: &mut Vec<u8>| {
-            if redaction.hides(key) {
+            if hidden {
                 encode::text(json, REDACTED);
             } else {
-                encode::value(json, value, redaction);
+                write(json);
             }
         };
         if is_reserved(key) {
@@ -121,6 +122,7 @@ impl Draft {
             end: base + field.end,
         };
         self.fields.extend(attributes.fields.iter().map(moved));
+        self.keys |= attributes.keys;
     }
 
     /// Adds a stack trace that took its time: one that no option hides, and already without what rules replace.
@@ -143,17 +145,27 @@ impl Draft {
 
     fn field(&mut self, key: &str, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.json.len();
-        self.json.push(b',');
-        encode::text(&mut self.json, key);
-        self.json.push(b':');
+        encode::key(&mut self.json, key);
         let value = self.json.len();
         write(&mut self.json);
         let end = self.json.len();
         self.fields.push(Field { start, value, end });
     }
 
-    /// Removes the attribute of the same key as the last one. Records have few attributes: a scan beats a map.
+    /// Removes the attribute of the same key as the last one.
     fn remove_earlier(&mut self) {
+        let Some(last) = self.fields.last() else {
+            return;
+        };
+        let bit = key_bit(&self.json[last.start..last.value]);
+        if self.keys & bit != 0 {
+            self.look_for_earlier();
+        }
+        self.keys |= bit;
+    }
+
+    /// Records have few attributes: a scan beats a map.
+    fn look_for_earlier(&mut self) {
         let Some((last, earlier)) = self.fields.split_last() else {
             return;
         };
@@ -169,18 +181,6 @@ impl Draft {
             field.value -= length;
             field.end -= length;
         }
-    }
-
-    fn ids(&mut self, span: ActiveSpan, form: TraceIdForm) {
-        self.json.extend_from_slice(b",\"dd.trace_id\":\"");
-        if form.is_whole(span.trace_id) {
-            self.json.extend_from_slice(&hex(span.trace_id));
-        } else {
-            encode::uint(&mut self.json, span.trace_id as u64);
-        }
-        self.json.extend_from_slice(b"\",\"dd.span_id\":\"");
-        encode::uint(&mut self.json, span.span_id);
-        self.json.push(b'"');
     }
 
     /// By how many bytes the entry, with its closing brace, is too large.
@@ -234,20 +234,24 @@ impl Draft {
 
 /// Names that Datadog reserves, and that the client knows better than an attribute.
 fn is_reserved(key: &str) -> bool {
+    // Told by their first letters, most keys are not looked at any further.
+    let first = key.as_bytes().first();
+    if !matches!(first, Some(b'd' | b'h' | b'm' | b's' | b't')) {
+        return false;
+    }
     matches!(
         key,
         "message" | "status" | "timestamp" | "service" | "hostname" | "ddsource" | "ddtags" | "dd"
     ) || key.starts_with("dd.")
 }
 
-fn hex(id: u128) -> [u8; 32] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let bytes = id.to_be_bytes();
-    std::array::from_fn(|at| {
-        let byte = bytes[at / 2];
-        let digit = if at % 2 == 0 { byte >> 4 } else { byte & 15 };
-        DIGITS[usize::from(digit)]
-    })
+/// One of 64 bits, by the length and some letters of `,"key":`.
+fn key_bit(written: &[u8]) -> u64 {
+    let letter = |from_end: usize| {
+        let at = written.len().wrapping_sub(from_end);
+        written.get(at).copied().map_or(0, usize::from)
+    };
+    1 << ((written.len() * 8 + letter(3) * 5 + letter(5)) % 64)
 }
 
 /// The longest beginning of an escaped text of at most `limit` bytes that ends between characters and escapes.

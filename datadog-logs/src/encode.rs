@@ -13,6 +13,9 @@ pub(crate) const MARK: &str = "...TRUNCATED...";
 /// The longest text that is read, in bytes: no entry may be larger.
 pub(crate) const MAX_TEXT: usize = crate::draft::MAX_ENTRY;
 
+/// Up to this length, in bytes, a text is read as a whole before it is copied.
+const SHORT: usize = 128;
+
 /// A value, without the parts that `redaction` hides.
 pub(crate) fn value(out: &mut Vec<u8>, value: &Value<'_>, redaction: &Redaction) {
     match value {
@@ -56,7 +59,22 @@ fn list(out: &mut Vec<u8>, values: &[Value<'_>], redaction: &Redaction) {
 
 /// A quoted text, cut at [`MAX_TEXT`].
 pub(crate) fn text(out: &mut Vec<u8>, text: &str) {
-    quoted(out, |escaping| escaping.push(text));
+    // Most texts are short, and need neither an escape nor a cut.
+    if text.len() <= SHORT && is_plain(text.as_bytes()) {
+        out.reserve(text.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        quoted(out, |escaping| escaping.push(text));
+    }
+}
+
+/// `,"name":`
+pub(crate) fn key(out: &mut Vec<u8>, name: &str) {
+    out.push(b',');
+    text(out, name);
+    out.push(b':');
 }
 
 /// What `content` displays as a quoted text, without the parts that `redaction` replaces, cut at [`MAX_TEXT`].
@@ -94,7 +112,7 @@ pub(crate) fn uint(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-fn int(out: &mut Vec<u8>, number: i64) {
+pub(crate) fn int(out: &mut Vec<u8>, number: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
@@ -106,6 +124,17 @@ fn float(out: &mut Vec<u8>, number: f64) {
         let _ = write!(out, "\"{number}\"");
     }
 }
+
+/// 128 bits as 32 hexadecimal digits.
+pub(crate) fn hex(out: &mut Vec<u8>, number: u128) {
+    let mut digits = [[0; 2]; 16];
+    for (pair, byte) in digits.iter_mut().zip(number.to_be_bytes()) {
+        *pair = [byte >> 4, byte & 15].map(|half| HEX_DIGITS[usize::from(half)]);
+    }
+    out.extend_from_slice(digits.as_flattened());
+}
+
+const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// Takes text in pieces.
 struct Escaping<'a> {
@@ -149,38 +178,69 @@ fn floor_char_boundary(text: &str, limit: usize) -> usize {
 /// JSON demands an escape for quotes, backslashes and control characters (RFC 8259, section 7).
 fn escape(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
-    loop {
-        let plain = plain_beginning(rest);
-        out.extend_from_slice(&rest[..plain]);
-        let Some(&byte) = rest.get(plain) else {
-            return;
-        };
-        match byte {
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            _ => {
-                let _ = write!(out, "\\u{byte:04x}");
-            }
+    while let Some(word) = rest.first_chunk::<8>() {
+        let special = special_bytes(u64::from_le_bytes(*word));
+        if special == 0 {
+            let plain = 8 + plain_words(&rest[8..]);
+            out.extend_from_slice(&rest[..plain]);
+            rest = &rest[plain..];
+            continue;
         }
-        rest = &rest[plain + 1..];
+        let at = special.trailing_zeros() as usize / 8;
+        // To copy all eight bytes takes less time than to copy as many as are wanted.
+        let end = out.len() + at;
+        out.extend_from_slice(word);
+        out.truncate(end);
+        escaped(out, word[at]);
+        rest = &rest[at + 1..];
+    }
+    for &byte in rest {
+        if byte < b' ' || matches!(byte, b'"' | b'\\') {
+            escaped(out, byte);
+        } else {
+            out.push(byte);
+        }
     }
 }
 
-/// How many bytes there are before the first that needs an escape. Reads eight at a time.
-fn plain_beginning(bytes: &[u8]) -> usize {
-    let mut plain = 0;
-    while let Some(word) = bytes[plain..].first_chunk() {
-        let special = special_bytes(u64::from_le_bytes(*word));
-        if special != 0 {
-            return plain + special.trailing_zeros() as usize / 8;
+/// A byte that needs an escape.
+fn escaped(out: &mut Vec<u8>, byte: u8) {
+    let short = match byte {
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        b'"' | b'\\' => byte,
+        _ => {
+            let digit = |half: u8| HEX_DIGITS[usize::from(half)];
+            let escape = [b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)];
+            return out.extend_from_slice(&escape);
         }
-        plain += 8;
-    }
-    let needs_escape = |byte: &u8| *byte < b' ' || matches!(*byte, b'"' | b'\\');
-    let tail = &bytes[plain..];
-    plain + tail.iter().position(needs_escape).unwrap_or(tail.len())
+    };
+    out.extend_from_slice(&[b'\\', short]);
+}
+
+/// How many bytes there are in the whole words before the first that needs an escape.
+fn plain_words(bytes: &[u8]) -> usize {
+    let (words, _) = bytes.as_chunks::<8>();
+    let is_special = |word: &[u8; 8]| special_bytes(u64::from_le_bytes(*word)) != 0;
+    8 * words.iter().position(is_special).unwrap_or(words.len())
+}
+
+/// Whether no byte needs an escape.
+fn is_plain(bytes: &[u8]) -> bool {
+    let word = |eight: &[u8; 8]| u64::from_le_bytes(*eight);
+    let half = |four: &[u8; 4]| u64::from(u32::from_le_bytes(*four));
+    // The last word may overlap the one before.
+    let last = match (bytes.last_chunk(), bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(eight), ..) => word(eight),
+        (None, Some(first), Some(last)) => half(first) | half(last) << 32,
+        _ => bytes
+            .iter()
+            .fold(u64::from_le_bytes([b'x'; 8]), |word, byte| {
+                word << 8 | u64::from(*byte)
+            }),
+    };
+    special_bytes(last) == 0 && plain_words(bytes) == bytes.len() / 8 * 8
 }
 
 /// Sets the highest bit of the first byte of `word` that needs an escape. What is set above it means nothing,

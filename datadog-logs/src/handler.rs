@@ -17,6 +17,8 @@ use crate::{Level, Logs, encode, kv};
 pub struct DDLogHandler {
     logs: Logs,
     level: LevelFilter,
+    /// The highest level of all.
+    highest: LevelFilter,
     /// Targets with a level of their own.
     target_levels: Vec<(String, LevelFilter)>,
     tee: Option<Box<dyn Log>>,
@@ -27,6 +29,7 @@ impl DDLogHandler {
         Self {
             logs,
             level: LevelFilter::Info,
+            highest: LevelFilter::Info,
             target_levels: Vec::new(),
             tee: None,
         }
@@ -36,7 +39,7 @@ impl DDLogHandler {
     #[must_use]
     pub fn level(mut self, level: LevelFilter) -> Self {
         self.level = level;
-        self
+        self.with_highest()
     }
 
     /// Takes records of `target`, and of the targets below it such as `target::part`, up to another level. Of several
@@ -44,7 +47,7 @@ impl DDLogHandler {
     #[must_use]
     pub fn target_level(mut self, target: impl Into<String>, level: LevelFilter) -> Self {
         self.target_levels.push((target.into(), level));
-        self
+        self.with_highest()
     }
 
     /// Hands every record on to `other` as well, which does its own filtering.
@@ -61,14 +64,24 @@ impl DDLogHandler {
     ///
     /// The program already has a logger.
     pub fn install(self) -> Result<(), SetLoggerError> {
-        let levels = self.target_levels.iter().map(|(_, level)| *level);
-        let level = levels.fold(self.level, Ord::max);
+        let level = self.highest;
         log::set_boxed_logger(Box::new(self))?;
         log::set_max_level(level);
         Ok(())
     }
 
+    fn with_highest(mut self) -> Self {
+        let levels = self.target_levels.iter().map(|(_, level)| *level);
+        self.highest = levels.fold(self.level, Ord::max);
+        self
+    }
+
+    #[inline]
     fn takes(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= self.highest && self.takes_target(metadata)
+    }
+
+    fn takes_target(&self, metadata: &Metadata<'_>) -> bool {
         metadata.level() <= self.level_of(metadata.target()) && !is_own(metadata.target())
     }
 

@@ -92,6 +92,7 @@ mod destination;
 mod draft;
 mod encode;
 mod handler;
+mod header;
 mod kv;
 mod level;
 mod lines;

@@ -14,6 +14,7 @@ use crate::correlation::{self, Correlation, TraceIdForm};
 use crate::destination::Destination;
 use crate::draft::Draft;
 use crate::lines::LinesSink;
+use crate::record::Open;
 use crate::redact::Redaction;
 use crate::sink::{Idle, IntakeSink};
 use crate::throttle::Throttle;
@@ -86,9 +87,15 @@ impl Logs {
 
     /// Starts a record. Attributes may be added to what this returns; the record is taken when that is dropped,
     /// so a plain `logs.log(level, "text");` is complete.
+    #[inline]
     pub fn log(&self, level: Level, message: impl AsRef<str>) -> Record {
+        self.start_record(level, message.as_ref())
+    }
+
+    #[inline(never)]
+    fn start_record(&self, level: Level, message: &str) -> Record {
         self.write(level, |json| {
-            encode::text(json, &self.redaction().scrub(message.as_ref()));
+            encode::text(json, &self.redaction().scrub(message));
         })
     }
 
@@ -142,9 +149,9 @@ impl Logs {
             return Record::none();
         }
         let span = span.zip(shared.trace_ids);
-        let mut draft = Draft::take();
-        draft.begin(level, &shared.preamble, span, message);
-        Record::new(Arc::clone(shared), draft)
+        let mut open = Open::take(shared);
+        open.draft.begin(level, &shared.preamble, span, message);
+        Record::new(open)
     }
 
     pub(crate) fn redaction(&self) -> &Redaction {
@@ -173,7 +180,6 @@ fn add<S: Signal + 'static>(
             Arc::clone(&account),
             seat.waker.clone(),
         );
-        let buffer = Arc::new(buffer);
         let sink = make(Arc::clone(&buffer), account);
         (sink, Shared::new(&config, redaction, seat, Some(buffer)))
     })
@@ -202,12 +208,12 @@ impl Shared {
     pub(crate) fn hand_over_later(&self, draft: Box<Draft>, stack: Box<ErrorStack>) {
         match &self.buffer {
             Some(buffer) => buffer.push_later(draft, stack),
-            None => draft.give_back(),
+            None => {}
         }
     }
 
     /// Takes a finished record.
-    pub(crate) fn hand_over(&self, mut draft: Box<Draft>) {
+    pub(crate) fn hand_over(&self, draft: &mut Draft) {
         match (draft.close(), &self.buffer) {
             (Some(entry), Some(buffer)) => buffer.push(entry),
             _ => {
@@ -215,6 +221,5 @@ impl Shared {
                 self.account.drop_items(DropReason::TooLarge, 1);
             }
         }
-        draft.give_back();
     }
 }

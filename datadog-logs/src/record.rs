@@ -1,15 +1,18 @@
 //! A record, from its message to its end.
 
+use std::borrow::Cow;
+use std::cell::{Cell, OnceCell};
 use std::error::Error;
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::thread;
 
 use datadog_transport::{ErrorReport, ErrorStack};
 
-use crate::Value;
 use crate::draft::Draft;
 use crate::logs::Shared;
+use crate::{Value, encode};
 
 /// Datadog's standard name of a stack trace.
 pub(crate) const STACK: &str = "error.stack";
@@ -17,25 +20,122 @@ pub(crate) const STACK: &str = "error.stack";
 /// A log record that is being written. It is taken when it is dropped.
 pub struct Record {
     /// `None` where nobody would get the record.
-    open: Option<Open>,
+    open: Option<Box<Open>>,
 }
 
-struct Open {
+/// A record that somebody gets.
+pub(crate) struct Open {
     shared: Arc<Shared>,
-    draft: Box<Draft>,
+    pub(crate) draft: Draft,
     /// Has a backtrace, whose functions the worker names.
     stack: Option<Box<ErrorStack>>,
 }
 
-impl Record {
-    pub(crate) fn new(shared: Arc<Shared>, draft: Box<Draft>) -> Self {
-        Self {
-            open: Some(Open {
-                shared,
-                draft,
-                stack: None,
-            }),
+thread_local! {
+    /// What this thread wrote last. The next record has its memory, its client and its header.
+    static SPARE: Cell<Option<Box<Open>>> = const { Cell::new(None) };
+
+    /// The name of this thread, which it keeps.
+    static THREAD_NAME: OnceCell<Option<Box<str>>> = const { OnceCell::new() };
+}
+
+impl Open {
+    /// A record to be written, of this client.
+    #[inline]
+    pub(crate) fn take(shared: &Arc<Shared>) -> Box<Self> {
+        match SPARE.try_with(Cell::take) {
+            Ok(Some(open)) if Arc::ptr_eq(&open.shared, shared) => open,
+            _ => Self::new(shared),
         }
+    }
+
+    #[cold]
+    fn new(shared: &Arc<Shared>) -> Box<Self> {
+        Box::new(Self {
+            shared: Arc::clone(shared),
+            draft: Draft::default(),
+            stack: None,
+        })
+    }
+
+    /// Not inlined, so that a record that nobody would get is no call.
+    #[inline(never)]
+    fn finish(mut self: Box<Self>) {
+        if let Some(stack) = self.stack.take() {
+            let draft = Box::new(mem::take(&mut self.draft));
+            return self.shared.hand_over_later(draft, stack);
+        }
+        self.shared.hand_over(&mut self.draft);
+        if self.draft.is_small() {
+            let _ = SPARE.try_with(|spare| spare.set(Some(self)));
+        }
+    }
+
+    /// Adds an attribute. Values of the commonest types are taken apart where the type is known.
+    #[inline(always)]
+    fn set(&mut self, key: &str, value: Value<'_>) {
+        match value {
+            Value::Text(Cow::Borrowed(text)) => self.set_text(key, text),
+            Value::UInt(number) => self.set_uint(key, number),
+            Value::Int(number) => self.set_int(key, number),
+            Value::Bool(truth) => self.set_bool(key, truth),
+            value => self.set_value(key, &value),
+        }
+    }
+
+    #[inline(never)]
+    fn set_text(&mut self, key: &str, text: &str) {
+        let redaction = &self.shared.redaction;
+        self.draft.attribute_with(key, redaction, |json| {
+            encode::text(json, &redaction.scrub(text));
+        });
+        self.replace_stack(key);
+    }
+
+    #[inline(never)]
+    fn set_uint(&mut self, key: &str, number: u64) {
+        let write = |json: &mut Vec<u8>| encode::uint(json, number);
+        self.draft
+            .attribute_with(key, &self.shared.redaction, write);
+        self.replace_stack(key);
+    }
+
+    #[inline(never)]
+    fn set_int(&mut self, key: &str, number: i64) {
+        let write = |json: &mut Vec<u8>| encode::int(json, number);
+        self.draft
+            .attribute_with(key, &self.shared.redaction, write);
+        self.replace_stack(key);
+    }
+
+    #[inline(never)]
+    fn set_bool(&mut self, key: &str, truth: bool) {
+        let text: &[u8] = if truth { b"true" } else { b"false" };
+        let write = |json: &mut Vec<u8>| json.extend_from_slice(text);
+        self.draft
+            .attribute_with(key, &self.shared.redaction, write);
+        self.replace_stack(key);
+    }
+
+    #[inline(never)]
+    fn set_value(&mut self, key: &str, value: &Value<'_>) {
+        self.draft.attribute(key, value, &self.shared.redaction);
+        self.replace_stack(key);
+    }
+
+    /// An attribute replaces the stack of an error as any other.
+    #[inline]
+    fn replace_stack(&mut self, key: &str) {
+        if self.stack.is_some() && key == STACK {
+            self.stack = None;
+        }
+    }
+}
+
+impl Record {
+    #[inline]
+    pub(crate) fn new(open: Box<Open>) -> Self {
+        Self { open: Some(open) }
     }
 
     /// A record that nobody would get.
@@ -48,6 +148,7 @@ impl Record {
     /// `status`, `timestamp`, `service`, `hostname`, `ddsource`, `ddtags`, `dd` and `dd.…`) gets the prefix
     /// `custom.`. Of a key that `DD_LOGS_REDACTED_KEYS` names only `[redacted]` is sent. Texts are cut and
     /// attributes left out where the record would be larger than 1 MB, and so are attributes beyond 1,000.
+    #[inline]
     pub fn with<'v>(mut self, key: &str, value: impl Into<Value<'v>>) -> Self {
         self.set(key, value);
         self
@@ -64,13 +165,10 @@ impl Record {
     }
 
     /// [`Record::with`] in place.
+    #[inline]
     pub(crate) fn set<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
         if let Some(open) = &mut self.open {
-            if key == STACK {
-                open.stack = None;
-            }
-            let redaction = &open.shared.redaction;
-            open.draft.attribute(key, &value.into(), redaction);
+            open.set(key, value.into());
         }
     }
 
@@ -83,14 +181,16 @@ impl Record {
     }
 
     /// Adds the name of this thread, if it has one.
-    pub(crate) fn with_thread_name(self) -> Self {
-        if self.open.is_none() {
-            return self;
+    pub(crate) fn with_thread_name(mut self) -> Self {
+        if let Some(open) = &mut self.open {
+            let _ = THREAD_NAME.try_with(|name| {
+                let name = name.get_or_init(|| thread::current().name().map(Box::from));
+                if let Some(name) = name {
+                    open.set_text("logger.thread_name", name);
+                }
+            });
         }
-        match thread::current().name() {
-            Some(name) => self.with("logger.thread_name", name),
-            None => self,
-        }
+        self
     }
 
     pub(crate) fn with_report(self, report: ErrorReport) -> Self {
@@ -113,28 +213,8 @@ impl Record {
 impl Drop for Record {
     #[inline]
     fn drop(&mut self) {
-        if self.open.is_some() {
-            self.finish();
-        }
-    }
-}
-
-impl Record {
-    /// Not inlined, so that a record that nobody would get is no call.
-    #[inline(never)]
-    fn finish(&mut self) {
-        match self.open.take() {
-            Some(Open {
-                shared,
-                draft,
-                stack: None,
-            }) => shared.hand_over(draft),
-            Some(Open {
-                shared,
-                draft,
-                stack: Some(stack),
-            }) => shared.hand_over_later(draft, stack),
-            None => {}
+        if let Some(open) = self.open.take() {
+            open.finish();
         }
     }
 }

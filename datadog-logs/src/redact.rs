@@ -7,13 +7,18 @@ use datadog_config::{DDConfig, ScrubRule};
 /// What stands in place of a value.
 pub(crate) const REDACTED: &str = "[redacted]";
 
+/// Longer names, in bytes, take longer to look for.
+const LONGEST: usize = 32;
+
 /// The names whose values are left out, and the rules for texts. A key has such a name if its last part, what stands
 /// behind the last dot, is the name; case, `_` and `-` make no difference.
 #[derive(Debug, Default)]
 pub(crate) struct Redaction {
     names: Vec<Vec<u8>>,
-    /// A bit for each first byte of a name, modulo 64: most keys are told by that.
-    firsts: u64,
+    /// By the low bits of the last byte of a name, a bit for each last but one: most keys are told by that.
+    endings: [u32; 32],
+    /// A bit for each length of a name.
+    lengths: u64,
     rules: Vec<ScrubRule>,
 }
 
@@ -31,10 +36,10 @@ impl Redaction {
             .map(|name| plain(name).collect::<Vec<u8>>())
             .filter(|name| !name.is_empty())
             .collect();
-        let firsts = names.iter().map(|name| bit(name[0])).fold(0, |a, b| a | b);
         Self {
+            endings: endings(&names),
+            lengths: names.iter().fold(0, |bits, name| bits | length_bit(name)),
             names,
-            firsts,
             rules: Vec::new(),
         }
     }
@@ -52,14 +57,38 @@ impl Redaction {
     }
 
     /// Whether the value of this key must not be sent.
+    #[inline]
     pub(crate) fn hides(&self, key: &str) -> bool {
-        let last_part = key.rfind('.').map_or(key, |dot| &key[dot + 1..]);
-        let first = plain(last_part).next();
-        first.is_some_and(|first| self.firsts & bit(first) != 0)
-            && self
-                .names
-                .iter()
-                .any(|name| plain(last_part).eq(name.iter().copied()))
+        let candidate = match key.as_bytes() {
+            [.., before, last] => self.endings[low_bits(*last)] & bit(*before) != 0,
+            _ => true,
+        };
+        candidate && self.has_name(key)
+    }
+
+    fn has_name(&self, key: &str) -> bool {
+        let mut buffer = [0; LONGEST];
+        let mut start = LONGEST;
+        for byte in key.bytes().rev().take_while(|byte| *byte != b'.') {
+            if matches!(byte, b'_' | b'-') {
+                continue;
+            }
+            let Some(before) = start.checked_sub(1) else {
+                return self.has_long_name(key);
+            };
+            start = before;
+            buffer[start] = byte.to_ascii_lowercase();
+        }
+        let name = &buffer[start..];
+        self.lengths & length_bit(name) != 0 && self.names.iter().any(|known| known == name)
+    }
+
+    #[cold]
+    fn has_long_name(&self, key: &str) -> bool {
+        let last_part = key.rsplit('.').next().unwrap_or(key);
+        self.names
+            .iter()
+            .any(|name| plain(last_part).eq(name.iter().copied()))
     }
 }
 
@@ -78,8 +107,37 @@ fn plain(name: &str) -> impl Iterator<Item = u8> {
         .map(|byte| byte.to_ascii_lowercase())
 }
 
-fn bit(first: u8) -> u64 {
-    1 << (first % 64)
+/// The last two bytes that keys with these names may have.
+fn endings(names: &[Vec<u8>]) -> [u32; 32] {
+    let mut endings = [0; 32];
+    for name in names {
+        match name[..] {
+            [.., before, last] => endings[low_bits(last)] |= bit(before),
+            [last] => endings[low_bits(last)] = u32::MAX,
+            [] => {}
+        }
+    }
+    if !names.is_empty() {
+        // A key may have bytes that make no difference there.
+        for ignored in *b"_-" {
+            endings.iter_mut().for_each(|bits| *bits |= bit(ignored));
+            endings[low_bits(ignored)] = u32::MAX;
+        }
+    }
+    endings
+}
+
+fn length_bit(name: &[u8]) -> u64 {
+    1 << (name.len() % 64)
+}
+
+/// The same for both cases of a letter.
+fn low_bits(byte: u8) -> usize {
+    usize::from(byte % 32)
+}
+
+fn bit(byte: u8) -> u32 {
+    1 << low_bits(byte)
 }
 
 #[cfg(test)]
@@ -92,7 +150,10 @@ mod tests {
             "api_key".to_owned(),
             "Set-Cookie".to_owned(),
             "_".to_owned(),
+            "ü".repeat(40),
         ]);
+        assert!(redaction.hides(&format!("a.-{}_", "ü".repeat(40))));
+        assert!(!redaction.hides(&"ü".repeat(41)));
         for key in [
             "api_key",
             "apiKey",
@@ -100,6 +161,9 @@ mod tests {
             "_api_key",
             "http.headers.set_cookie",
             "a.SetCookie",
+            "api_ke-y",
+            "apikey_",
+            "apikey--",
         ] {
             assert!(redaction.hides(key), "{key}");
         }

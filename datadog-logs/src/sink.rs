@@ -179,6 +179,7 @@ mod tests {
         Block {
             lines: lines.collect(),
             entries: sizes.len() as u64,
+            ..Block::default()
         }
     }
 

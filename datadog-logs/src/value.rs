@@ -45,30 +45,35 @@ impl<'a> Value<'a> {
 }
 
 impl<'a> From<&'a str> for Value<'a> {
+    #[inline]
     fn from(text: &'a str) -> Self {
         Self::Text(Cow::Borrowed(text))
     }
 }
 
 impl<'a> From<&'a String> for Value<'a> {
+    #[inline]
     fn from(text: &'a String) -> Self {
         Self::Text(Cow::Borrowed(text))
     }
 }
 
 impl From<String> for Value<'_> {
+    #[inline]
     fn from(text: String) -> Self {
         Self::Text(Cow::Owned(text))
     }
 }
 
 impl<'a> From<Cow<'a, str>> for Value<'a> {
+    #[inline]
     fn from(text: Cow<'a, str>) -> Self {
         Self::Text(text)
     }
 }
 
 impl From<bool> for Value<'_> {
+    #[inline]
     fn from(truth: bool) -> Self {
         Self::Bool(truth)
     }
@@ -76,6 +81,7 @@ impl From<bool> for Value<'_> {
 
 /// Nanoseconds.
 impl From<Duration> for Value<'_> {
+    #[inline]
     fn from(duration: Duration) -> Self {
         Self::UInt(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
     }
@@ -83,12 +89,14 @@ impl From<Duration> for Value<'_> {
 
 /// [`Value::Null`] for `None`.
 impl<'a, V: Into<Self>> From<Option<V>> for Value<'a> {
+    #[inline]
     fn from(value: Option<V>) -> Self {
         value.map_or(Self::Null, Into::into)
     }
 }
 
 impl<'a, V: Into<Self>> From<Vec<V>> for Value<'a> {
+    #[inline]
     fn from(values: Vec<V>) -> Self {
         Self::list(values)
     }
@@ -97,6 +105,7 @@ impl<'a, V: Into<Self>> From<Vec<V>> for Value<'a> {
 macro_rules! numbers {
     ($variant:ident as $wide:ty: $($number:ty)*) => {$(
         impl From<$number> for Value<'_> {
+            #[inline]
             fn from(number: $number) -> Self {
                 Self::$variant(number as $wide)
             }

@@ -40,7 +40,7 @@ impl Bodies {
         &mut self,
         pass: &Pass,
         limit: Duration,
-        send: impl FnMut(&Payload, Duration) -> Result<Answer, SendError>,
+        send: impl FnMut(&mut Payload, Duration) -> Result<Answer, SendError>,
     ) -> Option<Instant> {
         self.close_list();
         self.outbox.deliver(pass, limit, send)

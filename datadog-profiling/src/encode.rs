@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::counted::{Counted, Values};
 use crate::protobuf::Message;
 use crate::sample::{Profile, SAMPLE_NANOS, Sample};
 use crate::symbol::{Symbol, Symbols};
@@ -68,15 +69,23 @@ const CPU_TIME: (&str, &str) = ("cpu-time", "nanoseconds");
 /// The label that the backend shows as the thread (ddprof: `src/pprof/ddprof_pprof.cc`).
 const THREAD_NAME: &str = "thread name";
 
+/// The label with the kind of an exception (dd-trace-py:
+/// `ddtrace/internal/datadog/profiling/dd_wrapper/include/constants.hpp`).
+const EXCEPTION_TYPE: &str = "exception type";
+
 /// Encodes a profile, and names its functions by `symbols`.
 pub(crate) fn encode(profile: &Profile, symbols: &mut Symbols) -> Vec<u8> {
     let mut message = Message::default();
     let mut tables = Tables::new(symbols);
-    for value in [CPU_SAMPLES, CPU_TIME] {
+    let present = Values::present(&profile.counted);
+    for value in [CPU_SAMPLES, CPU_TIME].into_iter().chain(present.types()) {
         message.message(profile::SAMPLE_TYPE, &tables.value_type(value));
     }
     for sample in profile.samples.iter() {
-        message.message(profile::SAMPLE, &tables.sample(sample));
+        message.message(profile::SAMPLE, &tables.sample(sample, &present));
+    }
+    for counted in &profile.counted {
+        message.message(profile::SAMPLE, &tables.counted(counted, &present));
     }
     let lasted = profile
         .end
@@ -138,21 +147,40 @@ impl<'a> Tables<'a> {
         message
     }
 
-    fn sample(&mut self, sample: Sample<'_>) -> Message {
-        let mut message = Message::default();
-        let locations = sample.stack.iter().map(|address| self.location(*address));
-        message.numbers(sample::LOCATION_ID, locations);
-        message.numbers(
-            sample::VALUE,
-            [sample.count, sample.count.saturating_mul(SAMPLE_NANOS)],
-        );
-        if !sample.thread.is_empty() {
-            let mut label = Message::default();
-            label.number(label::KEY, self.string(THREAD_NAME));
-            label.number(label::STR, self.string(sample.thread));
-            message.message(sample::LABEL, &label);
-        }
+    fn sample(&mut self, sample: Sample<'_>, present: &Values) -> Message {
+        let mut message = self.stack(sample.stack);
+        let cpu = [sample.count, sample.count.saturating_mul(SAMPLE_NANOS)];
+        let others = present.of(&Values::default());
+        message.numbers(sample::VALUE, cpu.into_iter().chain(others));
+        self.label(&mut message, THREAD_NAME, sample.thread);
         message
+    }
+
+    fn counted(&mut self, counted: &Counted, present: &Values) -> Message {
+        let mut message = self.stack(&counted.stack);
+        let values = present.of(&counted.values);
+        message.numbers(sample::VALUE, [0, 0].into_iter().chain(values));
+        self.label(&mut message, THREAD_NAME, &counted.thread);
+        self.label(&mut message, EXCEPTION_TYPE, counted.exception);
+        message
+    }
+
+    /// A sample that has its stack so far.
+    fn stack(&mut self, stack: &[usize]) -> Message {
+        let mut message = Message::default();
+        let locations = stack.iter().map(|address| self.location(*address));
+        message.numbers(sample::LOCATION_ID, locations);
+        message
+    }
+
+    /// Labels a sample, unless the text is empty.
+    fn label(&mut self, sample: &mut Message, key: &str, text: &str) {
+        if !text.is_empty() {
+            let mut label = Message::default();
+            label.number(label::KEY, self.string(key));
+            label.number(label::STR, self.string(text));
+            sample.message(sample::LABEL, &label);
+        }
     }
 
     fn location(&mut self, address: usize) -> u64 {
@@ -211,11 +239,16 @@ mod tests {
     use crate::sample::Samples;
 
     fn decoded(samples: &[Sample<'_>]) -> read::Profile {
+        decoded_with(samples, Vec::new())
+    }
+
+    fn decoded_with(samples: &[Sample<'_>], counted: Vec<Counted>) -> read::Profile {
         let mut all = Samples::default();
         samples.iter().for_each(|sample| all.add(*sample));
         let start = UNIX_EPOCH + Duration::from_secs(1_767_323_045);
         let profile = Profile {
             samples: all,
+            counted,
             start,
             end: start + Duration::from_millis(1500),
         };
@@ -287,6 +320,66 @@ mod tests {
             samples[1].location_ids[1..],
             samples[0].location_ids,
             "an address has one location"
+        );
+    }
+
+    #[test]
+    fn each_kind_of_value_has_a_column_where_there_is_one() {
+        let counted = |values, exception| Counted {
+            stack: [32].into(),
+            thread: "main".into(),
+            exception,
+            values,
+        };
+        let held = Values {
+            in_use_objects: 3,
+            in_use_bytes: 300,
+            ..Values::default()
+        };
+        let panicked = Values {
+            exceptions: 1,
+            ..Values::default()
+        };
+        let profile = decoded_with(
+            &[Sample {
+                stack: &[16],
+                thread: "",
+                count: 1,
+            }],
+            vec![counted(held, ""), counted(panicked, "panic")],
+        );
+        let types: Vec<_> = profile
+            .sample_types
+            .iter()
+            .map(|own| (text(&profile, own.r#type), text(&profile, own.unit)))
+            .collect();
+        assert_eq!(
+            types,
+            [
+                CPU_SAMPLES,
+                CPU_TIME,
+                ("inuse-objects", "count"),
+                ("inuse-space", "bytes"),
+                ("exception-samples", "count"),
+            ]
+        );
+        let values: Vec<_> = profile
+            .samples
+            .iter()
+            .map(|sample| sample.values.clone())
+            .collect();
+        assert_eq!(
+            values,
+            [[1, 10_101_010, 0, 0, 0], [0, 0, 3, 300, 0], [0, 0, 0, 0, 1]]
+        );
+        let labels: Vec<_> = profile.samples[2]
+            .labels
+            .iter()
+            .map(|label| (text(&profile, label.key), text(&profile, label.str)))
+            .collect();
+        assert_eq!(
+            labels,
+            [("thread name", "main"), ("exception type", "panic")]
         );
     }
 

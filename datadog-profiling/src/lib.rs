@@ -1,4 +1,5 @@
-//! Continuous CPU profiles for Datadog: which functions the program spends its time in, from production.
+//! Continuous profiles for Datadog, from production: which functions the program spends its time in, which allocate
+//! and hold its memory, and where it panics.
 //!
 //! Used through the `datadog` facade (feature `profiling`), or alone:
 //!
@@ -39,9 +40,35 @@
 //! stack of the thread that runs. Everything else is the worker's: starting, naming the functions, packing,
 //! uploading. A caller of [`Profiler`] only flips a switch.
 //!
+//! # Allocations
+//!
+//! A program that installs the [`ProfiledAllocator`] has them in the same profile:
+//!
+//! ```
+//! use datadog_profiling::ProfiledAllocator;
+//!
+//! #[global_allocator]
+//! static ALLOCATOR: ProfiledAllocator = ProfiledAllocator::system();
+//! # fn main() {}
+//! ```
+//!
+//! | sample type | unit | what |
+//! |---|---|---|
+//! | `alloc-samples`, `alloc-space` | count, bytes | what a stack allocated in the time of the profile |
+//! | `inuse-objects`, `inuse-space` | count, bytes | what it allocated since sampling began and is not freed at the end |
+//! | `exception-samples` | count | panics, with `exception type` `panic`; these need no allocator |
+//!
+//! A thread notes its stack once for each 512 KiB that it allocates, on average and at random (a Poisson process), so
+//! what is seldom sampled counts for more and the sums are right: 400 samples, of 200 MiB, have a standard deviation
+//! of 5 %. [`allocation_figures`] gives the sums of the process.
+//!
+//! Up to 8192 stacks with 128 calls each are told apart, and 65,536 samples followed until they are freed, some 16 GB of
+//! memory in use at least; what is beyond is dropped and counted in the figures. The tables take 2.3 MB as far as they
+//! are used, and the stacks 2 to 8 MB. In a forked child nothing is recorded until it starts a profiler of its own.
+//!
 //! # What it costs
 //!
-//! Nothing while it is off. While it is on, measured on Linux 6.18, x86_64, glibc 2.36, 2 virtual cores, with a
+//! Nothing while it is off, but for the allocator. While it is on, measured on Linux 6.18, x86_64, glibc 2.36, 2 virtual cores, with a
 //! program of 24 MB, most of it debug information:
 //!
 //! | what | cost |
@@ -73,17 +100,24 @@
 //! - Naming functions can't be cut short: the first flush or shutdown of a program with large debug information
 //!   can take seconds on the worker, and then report that it did not complete.
 
+mod allocation;
+mod callers;
+mod counted;
 mod encode;
+mod owner;
+mod panics;
 mod pprof_sampler;
 mod profiler;
 mod protobuf;
 mod receiver;
+mod recordings;
 mod sample;
 mod sink;
 mod symbol;
 mod timestamp;
 mod upload;
 
+pub use allocation::{AllocationFigures, ProfiledAllocator, allocation_figures};
 pub use profiler::Profiler;
 
 // What a program that uses this crate alone has to name.

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::SystemTime;
 
+use crate::counted::Counted;
+
 /// How often a busy thread is sampled in each second of its CPU time. Not a round number, so that it keeps out of
 /// step with what programs do by the clock.
 pub(crate) const SAMPLES_PER_SECOND: i32 = 99;
@@ -44,6 +46,8 @@ pub(crate) struct Samples {
 #[derive(Debug)]
 pub(crate) struct Profile {
     pub(crate) samples: Samples,
+    /// What was found beside CPU time.
+    pub(crate) counted: Vec<Counted>,
     pub(crate) start: SystemTime,
     /// Not before the start.
     pub(crate) end: SystemTime,

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant, SystemTime};
 use datadog_config::DDConfig;
 use datadog_transport::{Account, DropReason, Occasion, Outbox, Pass, Signal};
 
+use crate::counted::Counted;
 use crate::encode::encode;
 use crate::profiler::Switch;
 use crate::receiver::Receiver;
+use crate::recordings::Recordings;
 use crate::sample::{Profile, Sampler, Samples};
 use crate::symbol::Symbols;
 use crate::upload::Uploads;
@@ -25,6 +27,8 @@ pub(crate) struct ProfileSink {
     sampler: Box<dyn Sampler>,
     running: bool,
     samples: Samples,
+    recordings: Recordings,
+    counted: Vec<Counted>,
     period: Duration,
     period_start: SystemTime,
     period_end: Instant,
@@ -50,6 +54,8 @@ impl ProfileSink {
             sampler,
             running: false,
             samples: Samples::default(),
+            recordings: Recordings::new(config),
+            counted: Vec::new(),
             period,
             period_start: SystemTime::now(),
             period_end: Instant::now() + period,
@@ -70,17 +76,21 @@ impl ProfileSink {
     }
 
     fn start(&mut self) {
-        if self.samples.is_empty() {
+        if self.samples.is_empty() && self.counted.is_empty() {
             self.open_period();
         }
-        match self.sampler.start() {
-            Ok(()) => self.report_running(true),
-            Err(error) => self.report(error),
+        if let Err(error) = self.sampler.start() {
+            return self.report(error);
         }
+        if let Err(error) = self.recordings.start() {
+            self.report(error);
+        }
+        self.report_running(true);
     }
 
     fn stop(&mut self) {
         self.sampler.stop();
+        self.recordings.stop();
         self.report_running(false);
     }
 
@@ -89,8 +99,9 @@ impl ProfileSink {
         self.switch.report_running(running);
     }
 
-    /// Takes over what the sampler found.
+    /// Takes over what the sampler and the recordings found.
     fn collect(&mut self) {
+        self.recordings.drain(&mut self.counted);
         let samples = &mut self.samples;
         if let Err(error) = self.sampler.drain(&mut |sample| samples.add(sample)) {
             self.report(error);
@@ -110,24 +121,29 @@ impl ProfileSink {
             self.collect();
         }
         let samples = mem::take(&mut self.samples);
+        let counted = mem::take(&mut self.counted);
         let start = self.open_period();
         let end = self.period_start.max(start);
-        if !samples.is_empty() {
-            self.upload(&Profile {
+        if !samples.is_empty() || !counted.is_empty() {
+            self.upload(Profile {
                 samples,
+                counted,
                 start,
                 end,
             });
         }
     }
 
-    fn upload(&mut self, profile: &Profile) {
+    fn upload(&mut self, mut profile: Profile) {
         self.account.accept(1);
         if self.receiver.is_none() {
             return self.account.drop_items(DropReason::NoReceiver, 1);
         }
-        let pprof = encode(profile, &mut self.symbols);
-        let payload = self.uploads.next(profile, &pprof);
+        for counted in &mut profile.counted {
+            counted.keep_program(&mut self.symbols);
+        }
+        let pprof = encode(&profile, &mut self.symbols);
+        let payload = self.uploads.next(&profile, &pprof);
         match payload {
             Ok(payload) => self.outbox.push(payload),
             Err(error) => {
@@ -230,6 +246,8 @@ mod tests {
             .environment([("", "")])
             .service("shop")
             .agent_url(url)
+            // There is one recording a process, and a test of its own for it.
+            .profiling_allocation_enabled(false)
             .profiling_upload_period(Duration::from_secs(600))
     }
 

@@ -1,16 +1,22 @@
-//! Traces as the agent reads them: `POST /v0.4/traces`, MessagePack
-//! (datadog-agent: `pkg/proto/pbgo/trace/span.proto`, `pkg/trace/api/api.go`).
+//! Traces as the agent reads them: MessagePack, in the format of v0.4 or of v1.0.
 
 mod extras;
 mod facts;
+mod step_down;
+mod strings;
+mod v04;
+mod v1;
 
 use std::process;
 
-use datadog_config::DDConfig;
-use datadog_transport::{AgentInfo, Part, Payload};
+use datadog_config::{DDConfig, TraceProtocol};
+use datadog_transport::{AgentInfo, Headers, Part, Payload};
 
+pub(crate) use step_down::{is_v1, to_v04};
+
+use self::strings::Strings;
+use self::v1::Process;
 use crate::batch::{Finished, FinishedSpan};
-use crate::msgpack;
 use crate::span_data::Extras;
 use crate::ticks::TickClock;
 use crate::trace::Chunk;
@@ -18,9 +24,6 @@ use crate::tracer::span_tags;
 
 /// A payload is closed at this size; the agent refuses 25 MB (dd-trace-go: `ddtrace/tracer/payload.go`).
 const PAYLOAD_BYTES: usize = 4_750_000;
-
-/// The head of a list, in the form that is as long for every length.
-const HEAD_BYTES: usize = 5;
 
 /// What the agent calls spans without a name (datadog-agent: `pkg/trace/traceutil/normalize`).
 const NAMELESS: &str = "unnamed_operation";
@@ -31,6 +34,9 @@ const BAGGAGE_TAGS: [(&str, &str); 3] = [
     ("session.id", "baggage.session.id"),
     ("account.id", "baggage.account.id"),
 ];
+
+/// Says that the agent has to compute no statistics.
+const COMPUTED_STATS: &str = "Datadog-Client-Computed-Stats";
 
 /// Who gave the span its service.
 const SERVICE_SOURCE: &str = "_dd.svc_src";
@@ -54,13 +60,29 @@ pub(crate) struct Encoder {
     mapping: Vec<(String, String)>,
     /// The value of `_dd.tracer_kr`.
     keep_rate: f64,
+    /// What v1.0 says of this process once a payload.
+    process: Process,
+    /// Memory for the next payload's texts.
+    strings: Strings,
 }
 
 /// A payload that is being filled.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Filling {
     body: Vec<u8>,
     chunks: Vec<Part>,
+    format: Format,
+}
+
+#[derive(Debug)]
+enum Format {
+    V04,
+    V1 {
+        /// Texts that the payload has.
+        strings: Strings,
+        /// Where the number of chunks stands in it.
+        count_at: usize,
+    },
 }
 
 impl Encoder {
@@ -84,6 +106,8 @@ impl Encoder {
             chunk_tags.extend(repository.map(|url| ("_dd.git.repository_url", url)));
         }
         Self {
+            process: Process::new(config, &chunk_tags),
+            strings: Strings::default(),
             clock: TickClock::new(),
             service: config.service().to_owned(),
             version: config.version().map(str::to_owned),
@@ -110,61 +134,72 @@ impl Encoder {
         self.clock.renew();
     }
 
+    /// An empty payload.
+    pub(crate) fn start(&mut self, protocol: TraceProtocol) -> Filling {
+        let format = if protocol == TraceProtocol::V10 {
+            let mut strings = std::mem::take(&mut self.strings);
+            strings.clear();
+            Format::V1 {
+                strings,
+                count_at: 0,
+            }
+        } else {
+            Format::V04
+        };
+        Filling {
+            body: Vec::new(),
+            chunks: Vec::new(),
+            format,
+        }
+    }
+
     /// Appends one chunk, its local root first.
     pub(crate) fn add(&self, filling: &mut Filling, chunk: &mut Chunk) {
-        if filling.body.is_empty() {
-            filling.body.resize(HEAD_BYTES, 0);
+        let Filling {
+            body,
+            chunks,
+            format,
+        } = filling;
+        if body.is_empty() {
+            match format {
+                Format::V04 => body.resize(v04::HEAD_BYTES, 0),
+                Format::V1 { strings, count_at } => {
+                    *count_at = self.process.write(body, strings);
+                }
+            }
         }
-        let start = filling.body.len();
+        let start = body.len();
         chunk.spans.root_first();
-        msgpack::array(&mut filling.body, chunk.spans.len());
-        for (at, span) in chunk.spans.spans().enumerate() {
-            let first_of = (at == 0).then_some(&*chunk);
-            self.span(&mut filling.body, chunk.trace_id as u64, span, first_of);
+        match format {
+            Format::V04 => self.chunk_v04(body, chunk),
+            Format::V1 { strings, .. } => self.chunk_v1(body, strings, chunk),
         }
-        filling.chunks.push(Part {
-            bytes: start..filling.body.len(),
+        chunks.push(Part {
+            bytes: start..body.len(),
             items: chunk.spans.len() as u64,
         });
     }
 
-    /// `first_of` is the chunk whose first span it is.
-    fn span(
-        &self,
-        out: &mut Vec<u8>,
-        trace_id: u64,
-        tagged: FinishedSpan<'_>,
-        first_of: Option<&Chunk>,
-    ) {
-        let span = tagged.span;
-        let extras = span.extras.as_deref();
-        let fields = 11
-            + usize::from(span.span_type.is_some())
-            + extras.map_or(0, |extras| extras::fields(extras, self.native_events));
-        msgpack::map(out, fields);
-        let (start, duration) = self.times(span);
-        text(out, "service", self.service_of(span));
-        text(out, "name", or_nameless(&span.name));
-        text(out, "resource", or_nameless(span.resource()));
-        number(out, "trace_id", trace_id);
-        number(out, "span_id", span.span_id);
-        number(out, "parent_id", span.parent_id);
-        number(out, "start", start);
-        number(out, "duration", duration);
-        number(out, "error", u64::from(span.error));
-        if let Some(span_type) = &span.span_type {
-            text(out, "type", span_type);
-        }
-        msgpack::str(out, "meta");
-        let mut meta = Pairs::start(out);
-        self.meta(&mut meta, tagged, first_of);
-        meta.end();
-        msgpack::str(out, "metrics");
-        let mut metrics = Pairs::start(out);
-        self.metrics(&mut metrics, tagged, first_of);
-        metrics.end();
-        if let Some(extras) = extras {
-            extras::write(out, extras, self.native_events);
+    /// The payload with what was added; `None` if that is nothing. `stats`: whether the statistics of these traces are
+    /// computed here.
+    pub(crate) fn close(&mut self, filling: Filling, stats: bool) -> Option<Payload> {
+        let Filling {
+            mut body,
+            chunks,
+            format,
+        } = filling;
+        match format {
+            Format::V04 => (!chunks.is_empty()).then(|| v04::payload(body, chunks, stats)),
+            Format::V1 { strings, count_at } => {
+                self.strings = strings;
+                let place = body.get_mut(count_at..count_at + 4)?;
+                let count = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
+                place.copy_from_slice(&count.to_be_bytes());
+                // It may have twice the memory it needs, which would count as used.
+                body.shrink_to_fit();
+                let items = chunks.iter().map(|chunk| chunk.items).sum();
+                Some(Payload::new(body, headers(chunks.len(), stats), items))
+            }
         }
     }
 
@@ -178,73 +213,82 @@ impl Encoder {
         (start.max(1), end.saturating_sub(start))
     }
 
-    fn meta(&self, meta: &mut Pairs<'_>, tagged: FinishedSpan<'_>, first_of: Option<&Chunk>) {
+    /// The texts of a span: its own, and those that every span carries, unless the program set them itself.
+    fn texts<'a>(&'a self, tagged: FinishedSpan<'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
         let span = tagged.span;
-        for (key, value) in tagged.texts() {
-            meta.text(key, value);
-        }
-        // What the program set itself wins.
+        let is_own = self.service_of(span).eq_ignore_ascii_case(&self.service);
+        let of_service = if is_own {
+            [
+                self.version.as_deref().map(|version| ("version", version)),
+                None,
+            ]
+        } else {
+            [
+                Some(("_dd.base_service", &*self.service)),
+                Some((SERVICE_SOURCE, self.service_source(span))),
+            ]
+        };
+        let everywhere = self.span_tags.iter();
+        let added = everywhere
+            .map(|(key, value)| (&**key, &**value))
+            .chain(of_service.into_iter().flatten())
+            .filter(move |(key, _)| !tagged.has_tag(key));
+        tagged.texts().chain(added)
+    }
+
+    /// Gives `write` the texts that few spans have: of an error, and of the trace.
+    fn more_texts(
+        &self,
+        tagged: FinishedSpan<'_>,
+        first_of: Option<&Chunk>,
+        mut write: impl FnMut(&str, &str),
+    ) {
         let mut add = |key: &str, value: &str| {
             if !tagged.has_tag(key) {
-                meta.text(key, value);
+                write(key, value);
             }
         };
-        for (key, value) in &self.span_tags {
-            add(key, value);
-        }
-        if self.service_of(span).eq_ignore_ascii_case(&self.service) {
-            if let Some(version) = &self.version {
-                add("version", version);
-            }
-        } else {
-            add("_dd.base_service", &self.service);
-            add(SERVICE_SOURCE, self.service_source(span));
-        }
-        if let Some(extras) = span.extras.as_deref() {
-            if let Some(stack) = &extras.error_stack {
-                add("error.stack", &stack.to_string());
-            }
-            if let Some(events) = extras::events_tag(extras).filter(|_| !self.native_events) {
-                add("events", &events);
-            }
+        let extras = tagged.span.extras.as_deref();
+        if let Some(stack) = extras.and_then(|extras| extras.error_stack.as_ref()) {
+            add("error.stack", &stack.to_string());
         }
         let Some(chunk) = first_of else { return };
-        for (key, value) in &self.chunk_tags {
-            add(key, value);
-        }
-        let high_id = (chunk.trace_id >> 64) as u64;
-        if high_id != 0 {
-            add("_dd.p.tid", &format!("{high_id:016x}"));
-        }
         for (key, value) in chunk.propagated_tags() {
             add(key, value);
         }
-        if let Some(upstream) = &chunk.upstream {
-            if let Some(origin) = &upstream.origin {
-                add("_dd.origin", origin);
-            }
-            if span.is_local_root {
-                if let Some(id) = upstream.last_datadog_span {
-                    add("_dd.parent_id", &format!("{id:016x}"));
-                }
-                for (key, tag) in BAGGAGE_TAGS {
-                    let items = upstream.baggage.iter();
-                    for (_, value) in items.filter(|(known, _)| known == key) {
-                        add(tag, value);
-                    }
-                }
+        let Some(upstream) = chunk
+            .upstream
+            .as_ref()
+            .filter(|_| tagged.span.is_local_root)
+        else {
+            return;
+        };
+        if let Some(id) = upstream.last_datadog_span {
+            add("_dd.parent_id", &format!("{id:016x}"));
+        }
+        for (key, tag) in BAGGAGE_TAGS {
+            let items = upstream.baggage.iter();
+            for (_, value) in items.filter(|(known, _)| known == key) {
+                add(tag, value);
             }
         }
     }
 
-    fn metrics(&self, metrics: &mut Pairs<'_>, tagged: FinishedSpan<'_>, first_of: Option<&Chunk>) {
+    /// Gives `write` the numbers of a span, but for the priority of the trace.
+    fn numbers(
+        &self,
+        tagged: FinishedSpan<'_>,
+        first_of: Option<&Chunk>,
+        mut write: impl FnMut(&str, f64),
+    ) {
         let span = tagged.span;
         for (key, value) in tagged.numbers() {
-            metrics.number(key, value);
+            write(key, value);
         }
+        // What the program set itself wins.
         let mut add = |key: &str, value: f64| {
             if !tagged.has_tag(key) {
-                metrics.number(key, value);
+                write(key, value);
             }
         };
         if span.top_level {
@@ -261,11 +305,6 @@ impl Encoder {
         let decision = &chunk.decision;
         add("process_id", f64::from(process::id()));
         add("_dd.tracer_kr", self.keep_rate);
-        // Undecided are only traces whose first span was lost with its thread.
-        add(
-            "_sampling_priority_v1",
-            decision.priority.map_or(1.0, f64::from),
-        );
         if span.is_local_root {
             let rates = [
                 ("_dd.rule_psr", decision.rule_rate),
@@ -309,6 +348,11 @@ impl Encoder {
 }
 
 impl Chunk {
+    /// Undecided are only traces whose first span was lost with its thread.
+    fn priority(&self) -> i32 {
+        self.decision.priority.unwrap_or(1)
+    }
+
     /// The tags `_dd.p.*` of the trace, but `_dd.p.tid`.
     pub(crate) fn propagated_tags(&self) -> impl Iterator<Item = (&str, &str)> {
         let upstream = self.upstream.iter().flat_map(|upstream| &upstream.tags);
@@ -319,108 +363,31 @@ impl Chunk {
     }
 }
 
-/// A map that is being written before its length is known.
-struct Pairs<'a> {
-    out: &'a mut Vec<u8>,
-    head: usize,
-    count: u16,
-}
-
-impl<'a> Pairs<'a> {
-    fn start(out: &'a mut Vec<u8>) -> Self {
-        let head = out.len();
-        msgpack::map16(out, 0);
-        Self {
-            out,
-            head,
-            count: 0,
-        }
-    }
-
-    fn text(&mut self, key: &str, value: &str) {
-        if self.counts() {
-            text(self.out, key, value);
-        }
-    }
-
-    fn number(&mut self, key: &str, value: f64) {
-        if self.counts() {
-            msgpack::str(self.out, key);
-            msgpack::float(self.out, value);
-        }
-    }
-
-    /// Whether there is room for one more.
-    fn counts(&mut self) -> bool {
-        let more = self.count < u16::MAX;
-        self.count += u16::from(more);
-        more
-    }
-
-    fn end(self) {
-        self.out[self.head + 1..self.head + 3].copy_from_slice(&self.count.to_be_bytes());
-    }
-}
-
 impl Filling {
     pub(crate) fn is_full(&self) -> bool {
         self.body.len() >= PAYLOAD_BYTES
     }
-
-    /// The payload with what was added so far; `None` if that is nothing. `stats`: whether the statistics of these
-    /// traces are computed here.
-    pub(crate) fn close(self, stats: bool) -> Option<Payload> {
-        (!self.chunks.is_empty()).then(|| payload(self.body, self.chunks, stats))
-    }
 }
 
-/// A list of chunks, whose head gets its place filled in.
-fn payload(mut body: Vec<u8>, chunks: Vec<Part>, stats: bool) -> Payload {
-    let mut head = Vec::with_capacity(HEAD_BYTES);
-    msgpack::array32(&mut head, chunks.len());
-    body[..HEAD_BYTES].copy_from_slice(&head);
+/// The headers of a payload, the same in each format.
+fn headers(chunks: usize, stats: bool) -> Headers {
     let mut headers = vec![
         ("Content-Type", "application/msgpack".to_owned()),
-        ("X-Datadog-Trace-Count", chunks.len().to_string()),
+        ("X-Datadog-Trace-Count", chunks.to_string()),
         ("Datadog-Client-Computed-Top-Level", "yes".to_owned()),
         // Without it the agent answers 200 even to what it refuses.
         ("Datadog-Send-Real-Http-Status", "yes".to_owned()),
     ];
     // Tells the agent to compute none (datadog-agent: `pkg/trace/api/internal/header/headers.go`).
     if stats {
-        headers.push(("Datadog-Client-Computed-Stats", "yes".to_owned()));
-        Payload::list(body, headers, chunks, |chunks| frame(chunks, true))
-    } else {
-        Payload::list(body, headers, chunks, |chunks| frame(chunks, false))
+        headers.push((COMPUTED_STATS, "yes".to_owned()));
     }
-}
-
-fn frame(chunks: &[(&[u8], u64)], stats: bool) -> Payload {
-    let mut body = vec![0; HEAD_BYTES];
-    let mut parts = Vec::with_capacity(chunks.len());
-    for (chunk, items) in chunks {
-        let start = body.len();
-        body.extend_from_slice(chunk);
-        parts.push(Part {
-            bytes: start..body.len(),
-            items: *items,
-        });
-    }
-    payload(body, parts, stats)
+    headers
 }
 
 fn or_nameless(name: &str) -> &str {
     if name.is_empty() { NAMELESS } else { name }
 }
 
-#[inline(always)]
-fn text(out: &mut Vec<u8>, key: &str, value: &str) {
-    msgpack::str(out, key);
-    msgpack::str(out, value);
-}
-
-#[inline(always)]
-fn number(out: &mut Vec<u8>, key: &str, value: u64) {
-    msgpack::str(out, key);
-    msgpack::uint(out, value);
-}
+#[cfg(test)]
+mod tests;

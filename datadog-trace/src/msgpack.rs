@@ -90,6 +90,107 @@ fn head<const N: usize>(out: &mut Vec<u8>, marker: u8, rest: &[u8; N]) {
     out.extend_from_slice(&bytes[..=N]);
 }
 
+/// Reads what is written above.
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    pub(crate) fn map(&mut self) -> Option<usize> {
+        match self.byte()? {
+            head @ 0x80..=0x8f => Some(usize::from(head & 0xf)),
+            0xde => self.size(2),
+            0xdf => self.size(4),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn array(&mut self) -> Option<usize> {
+        match self.byte()? {
+            head @ 0x90..=0x9f => Some(usize::from(head & 0xf)),
+            0xdc => self.size(2),
+            0xdd => self.size(4),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn next_is_str(&self) -> bool {
+        matches!(self.rest.first(), Some(0xa0..=0xbf | 0xd9..=0xdb))
+    }
+
+    pub(crate) fn str(&mut self) -> Option<&'a str> {
+        let length = match self.byte()? {
+            head @ 0xa0..=0xbf => usize::from(head & 0x1f),
+            head @ 0xd9..=0xdb => self.size(1 << (head - 0xd9))?,
+            _ => return None,
+        };
+        str::from_utf8(self.take(length)?).ok()
+    }
+
+    pub(crate) fn bin(&mut self) -> Option<&'a [u8]> {
+        let head = self.byte()?;
+        let length = match head {
+            0xc4..=0xc6 => self.size(1 << (head - 0xc4))?,
+            _ => return None,
+        };
+        self.take(length)
+    }
+
+    pub(crate) fn uint(&mut self) -> Option<u64> {
+        match self.byte()? {
+            small @ 0..=0x7f => Some(small.into()),
+            head @ 0xcc..=0xcf => self.number(1 << (head - 0xcc)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn int(&mut self) -> Option<i64> {
+        if self.rest.first() == Some(&0xd3) {
+            self.byte();
+            return Some(self.number(8)? as i64);
+        }
+        i64::try_from(self.uint()?).ok()
+    }
+
+    pub(crate) fn bool(&mut self) -> Option<bool> {
+        match self.byte()? {
+            0xc2 => Some(false),
+            0xc3 => Some(true),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn float(&mut self) -> Option<f64> {
+        match self.byte()? {
+            0xcb => Some(f64::from_bits(self.number(8)?)),
+            _ => None,
+        }
+    }
+
+    fn size(&mut self, width: usize) -> Option<usize> {
+        usize::try_from(self.number(width)?).ok()
+    }
+
+    fn number(&mut self, width: usize) -> Option<u64> {
+        let bytes = self.take(width)?.iter();
+        Some(bytes.fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        Some(self.take(1)?[0])
+    }
+
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        Some(taken)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

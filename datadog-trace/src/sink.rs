@@ -48,7 +48,7 @@ impl TraceSink {
     ) -> Self {
         let traces_bytes = config.tracing_buffer_bytes() / 3 * 2;
         Self {
-            endpoint: TracesEndpoint::new(agent, Arc::clone(&account)),
+            endpoint: TracesEndpoint::new(agent, Arc::clone(&account), config.tracing_protocol()),
             shared,
             encoder: Encoder::new(config),
             stats: Stats::new(config),
@@ -93,7 +93,7 @@ impl TraceSink {
 
     /// Encodes what waits, up to one full payload. Whether there may be more.
     fn next_payload(&mut self) -> (Option<Payload>, bool) {
-        let mut filling = Filling::default();
+        let mut filling = self.encoder.start(self.endpoint.protocol());
         let mut spans = 0;
         let mut more = true;
         while more && !filling.is_full() && spans < SPANS_A_TURN {
@@ -115,7 +115,7 @@ impl TraceSink {
 
     fn close(&mut self, filling: Filling) -> Option<Payload> {
         let computed = self.stats.are_on();
-        let payload = filling.close(computed)?;
+        let payload = self.encoder.close(filling, computed)?;
         let known_rates = self.shared.sampler.agent_rates().version();
         let payload = payload.with_header(RATES_VERSION, known_rates);
         if !computed {

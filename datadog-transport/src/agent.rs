@@ -9,6 +9,9 @@ use crate::http::HttpClient;
 use crate::info::Knowledge;
 use crate::{AgentInfo, Answer, Headers, Payload, SendError, TransportError};
 
+/// The version of the compiler: what other languages call the version of the language.
+pub const RUSTC_VERSION: &str = env!("DATADOG_RUSTC_VERSION");
+
 /// The trace agent, over TCP or a Unix socket, with the headers that every request to it carries.
 #[derive(Debug)]
 pub struct AgentClient {
@@ -96,10 +99,7 @@ impl AgentClient {
 fn identity(config: &DDConfig) -> Headers {
     let mut headers = vec![
         ("Datadog-Meta-Lang", "rust".to_owned()),
-        (
-            "Datadog-Meta-Lang-Version",
-            env!("DATADOG_RUSTC_VERSION").to_owned(),
-        ),
+        ("Datadog-Meta-Lang-Version", RUSTC_VERSION.to_owned()),
         ("Datadog-Meta-Lang-Interpreter", "rustc".to_owned()),
         (
             "Datadog-Meta-Tracer-Version",

@@ -28,6 +28,7 @@ struct Slot {
 }
 
 /// The span that is active on this thread.
+#[inline]
 pub fn active() -> Option<ActiveSpan> {
     SLOT.try_with(Slot::get).ok().flatten()
 }

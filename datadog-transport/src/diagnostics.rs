@@ -35,8 +35,8 @@ pub fn is_own(target: &str) -> bool {
         "datadog_trace",
         "datadog_transport",
     ];
-    let root = target.split("::").next().unwrap_or(target);
-    (root.starts_with("datadog") && CRATES.contains(&root)) || on_worker()
+    let is_ours = || CRATES.contains(&target.split("::").next().unwrap_or(target));
+    (target.starts_with("datadog") && is_ours()) || on_worker()
 }
 
 /// Remembers when a line appeared last.

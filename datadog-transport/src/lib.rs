@@ -37,7 +37,7 @@ mod unix;
 mod worker;
 
 pub use account::{Account, Accounts};
-pub use agent::AgentClient;
+pub use agent::{AgentClient, RUSTC_VERSION};
 pub use error::TransportError;
 pub use error_report::{ErrorReport, ErrorStack};
 pub use fork::Birthplace;

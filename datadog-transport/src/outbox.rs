@@ -63,12 +63,12 @@ impl Outbox {
     }
 
     /// Sends the payloads in order, each within `limit`, until one has to wait, or `pass` ends. Returns when to
-    /// try again, if something is left.
+    /// try again, if something is left. `send` may put another encoding of the same items in a payload's place.
     pub fn deliver(
         &mut self,
         pass: &Pass,
         limit: Duration,
-        mut send: impl FnMut(&Payload, Duration) -> Result<Answer, SendError>,
+        mut send: impl FnMut(&mut Payload, Duration) -> Result<Answer, SendError>,
     ) -> Option<Instant> {
         loop {
             let now = Instant::now();
@@ -90,7 +90,10 @@ impl Outbox {
             };
             self.account.request(first.tried);
             first.tried = true;
-            let outcome = send(&first.payload, limit);
+            let (memory, items) = (first.payload.memory(), first.payload.items);
+            let outcome = send(&mut first.payload, limit);
+            self.bytes = self.bytes - memory + first.payload.memory();
+            debug_assert_eq!(items, first.payload.items, "the same items");
             if matches!(outcome, Err(SendError::Torn(_))) && !first.resent {
                 // Most likely the server closed the connection while it was idle.
                 first.resent = true;
@@ -268,7 +271,7 @@ mod tests {
     fn a_due_pass_respects_the_back_off_and_a_flush_does_not() {
         let (mut outbox, account) = outbox();
         outbox.push(payload(&account, 1, 1));
-        let fail = |_: &Payload, _| Err(SendError::TimedOut("slow".to_owned()));
+        let fail = |_: &mut Payload, _| Err(SendError::TimedOut("slow".to_owned()));
         outbox
             .backoff
             .fail(Instant::now(), Some(Duration::from_secs(60)));
@@ -355,10 +358,10 @@ mod tests {
             outbox.waiting[items as usize - 1].since -= LONGEST_STAY + Duration::from_secs(1);
         }
         let limit = Duration::from_secs(1);
-        let absent = |_: &Payload, _| Err(SendError::NotListening(String::new()));
+        let absent = |_: &mut Payload, _| Err(SendError::NotListening(String::new()));
         outbox.deliver(&pass(Occasion::Flush, limit), limit, absent);
         assert_eq!(account.snapshot().buffered, 3, "nothing looked at it");
-        let busy = |_: &Payload, _| Ok(Answer::of_status(503));
+        let busy = |_: &mut Payload, _| Ok(Answer::of_status(503));
         outbox.deliver(&pass(Occasion::Flush, limit), limit, busy);
         let health = account.snapshot();
         assert_eq!(
@@ -387,6 +390,25 @@ mod tests {
             (health.delivered, health.requests, health.retries),
             (1, 2, 1)
         );
+    }
+
+    #[test]
+    fn a_payload_may_be_encoded_anew_while_it_waits() {
+        let (mut outbox, account) = outbox();
+        outbox.push(payload(&account, 10, 7));
+        let limit = Duration::from_secs(1);
+        outbox.deliver(&pass(Occasion::Flush, limit), limit, |payload, _| {
+            *payload = Payload::new(vec![0; 50], payload.headers().clone(), 7);
+            Ok(Answer::of_status(503))
+        });
+        assert_eq!((outbox.bytes, account.snapshot().buffered), (50, 7));
+        outbox.deliver(&pass(Occasion::Flush, limit), limit, |payload, _| {
+            assert_eq!(payload.body().len(), 50);
+            Ok(Answer::of_status(200))
+        });
+        let health = account.snapshot();
+        assert_eq!((outbox.bytes, health.delivered, health.bytes), (0, 7, 50));
+        assert!(balanced(&account));
     }
 
     #[test]

@@ -60,6 +60,16 @@ impl Payload {
         self
     }
 
+    /// The body as it goes over the wire.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The headers of this request alone.
+    pub fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
     /// How many bytes the body has.
     pub fn bytes(&self) -> usize {
         self.body.len()

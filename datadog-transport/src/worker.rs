@@ -97,6 +97,7 @@ thread_local! {
 
 /// Whether this thread is a client's worker. What is logged there is about the client's own work, so a log handler
 /// of the client must not take it.
+#[inline]
 pub fn on_worker() -> bool {
     ON_WORKER.try_with(Cell::get).unwrap_or(false)
 }

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::{Outcome, style, test, verify, workspace};
+use crate::{Outcome, crates, style, test, verify, workspace};
 
 /// The features of the facade; each has to work without the others.
 const SIGNALS: [&str; 8] = [
@@ -70,6 +70,10 @@ fn steps() -> Vec<Step> {
             "clippy --package datadog --no-default-features --features {signal} -- -D warnings"
         ))
     }));
+    steps.push(Step {
+        name: "few crates".to_owned(),
+        run: Box::new(crates::check),
+    });
     steps.push(Step {
         name: "cargo xtask verify loom".to_owned(),
         run: Box::new(verify::loom),

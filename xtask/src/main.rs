@@ -6,6 +6,7 @@
 
 mod bench;
 mod ci;
+mod crates;
 mod demo;
 mod faults;
 mod fuzz;

@@ -22,6 +22,9 @@ const PYTHON_TRACER: Package = Package {
     module: "ddtrace.version",
 };
 
+/// Benches without tests whose peers take minutes to build.
+const HEAVY: [&str; 2] = ["trace-peers", "patch-peers"];
+
 /// `args` go to `cargo test`, such as `--test apm_test_agent`.
 pub(crate) fn run(args: &[String]) -> Outcome {
     let started = Instant::now();
@@ -34,7 +37,9 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         .iter()
         .any(|arg| arg.starts_with("-p") || arg.starts_with("--package"))
     {
-        cargo.arg("--workspace");
+        cargo
+            .arg("--workspace")
+            .args(HEAVY.map(|package| format!("--exclude={package}")));
     }
     cargo
         .args(args)

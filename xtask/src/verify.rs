@@ -31,7 +31,15 @@ const MIRI: [(&str, &[&str]); 5] = [
         ],
     ),
     ("logs", &["draft::", "encode::", "redact::"]),
-    ("profiling", &["finds_types_times_and_counts", "protobuf::"]),
+    (
+        "profiling",
+        &[
+            "allocation::allocator",
+            "allocation::live",
+            "finds_types_times_and_counts",
+            "protobuf::",
+        ],
+    ),
 ];
 
 /// Tests in which threads meet, as arguments of cargo.

@@ -12,3 +12,4 @@ mod smoke;
 mod stats;
 mod streams;
 mod traces;
+mod traces_v1;

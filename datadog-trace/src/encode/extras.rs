@@ -1,9 +1,9 @@
-//! The fields that few spans have: links, events and structured values
+//! The fields of v0.4 that few spans have: links, events and structured values
 //! (datadog-agent: `pkg/proto/pbgo/trace/span.proto`).
 
 use serde_json::{Map, Value, json};
 
-use super::{number, text};
+use super::v04::{number, text};
 use crate::event::{EventValue, SpanEvent, unix_nanos};
 use crate::link::SpanLink;
 use crate::msgpack;
@@ -87,7 +87,7 @@ fn attribute(out: &mut Vec<u8>, value: &EventValue) {
 }
 
 /// The values of a list that are no lists themselves.
-fn flat(values: &[EventValue]) -> impl Iterator<Item = &EventValue> {
+pub(super) fn flat(values: &[EventValue]) -> impl Iterator<Item = &EventValue> {
     let is_flat = |value: &&EventValue| !matches!(value, EventValue::List(_));
     values.iter().filter(is_flat)
 }
@@ -109,8 +109,11 @@ fn link(out: &mut Vec<u8>, link: &SpanLink) {
         text(out, key, value);
     }
     text(out, "tracestate", &link.tracestate);
-    let flags = link.flags.map_or(0, |flags| FLAGS_KNOWN | u64::from(flags));
-    number(out, "flags", flags);
+    number(out, "flags", flags(link));
+}
+
+pub(super) fn flags(link: &SpanLink) -> u64 {
+    link.flags.map_or(0, |flags| FLAGS_KNOWN | u64::from(flags))
 }
 
 fn event_json(event: &SpanEvent) -> Value {

@@ -70,7 +70,7 @@ fn statistics_arrive(session: &Session, agent_url: &str) {
         assert!(sent.next().is_none(), "more than one to {path}");
         one
     };
-    let traces = sent("/v0.4/traces");
+    let traces = sent("/v1.0/traces");
     assert_eq!(traces.header("Datadog-Client-Computed-Stats"), "yes");
     // With the one that was waited for.
     assert_eq!(traces.header("Datadog-Client-Dropped-P0-Traces"), "4");

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use datadog::config::TraceProtocol;
+use datadog::tracing::{SpanEvent, SpanLink};
 use serde_json::Value;
 
 use crate::checks::CHECKS;
@@ -14,13 +16,21 @@ fn traces_arrive_whole_over_tcp_and_over_a_unix_socket() {
         return;
     };
     for agent_url in session.agent_urls() {
-        a_trace_arrives_whole(&session, &agent_url);
-        session.clear();
+        for protocol in [TraceProtocol::V04, TraceProtocol::V10] {
+            a_trace_arrives_whole(&session, &agent_url, protocol);
+            session.clear();
+        }
     }
 }
 
-fn a_trace_arrives_whole(session: &Session, agent_url: &str) {
-    let client = session.client(agent_url, |config| config.tags([("team", "checkout")]));
+fn a_trace_arrives_whole(session: &Session, agent_url: &str, protocol: TraceProtocol) {
+    let client = session.client(agent_url, |config| {
+        config
+            .tags([("team", "checkout")])
+            .tracing_protocol(protocol)
+    });
+    // Where nothing waits, a flush asks the agent what it takes.
+    client.flush(LIMIT);
     let trace_id;
     let span_ids;
     {
@@ -31,7 +41,15 @@ fn a_trace_arrives_whole(session: &Session, agent_url: &str) {
             .set_tag("http.method", "POST")
             .set_tag("cart.items", 3);
         let mut checkout = client.trace("cart.checkout");
-        checkout.set_tag("cart.gift", true);
+        checkout
+            .set_tag("cart.gift", true)
+            .set_tag("span.kind", "client");
+        checkout.add_event(
+            SpanEvent::new("stock.checked")
+                .attribute("shelves", vec![1, 2])
+                .attribute("clerk", "alice"),
+        );
+        checkout.add_link(SpanLink::to(&request.context().unwrap()).attribute("why", "gift"));
         let mut charge = client.trace("payment.charge");
         charge
             .set_service("bank")
@@ -77,6 +95,16 @@ fn a_trace_arrives_whole(session: &Session, agent_url: &str) {
     assert_eq!(request["meta"]["http.method"], "POST");
     assert_eq!(request["metrics"]["cart.items"], 3.0);
     assert_eq!(checkout["meta"]["cart.gift"], "true");
+    assert_eq!(checkout["meta"]["span.kind"], "client");
+    let event = &checkout["span_events"][0];
+    assert_eq!(event["name"], "stock.checked");
+    assert_eq!(event["attributes"]["clerk"]["string_value"], "alice");
+    let shelves = &event["attributes"]["shelves"]["array_value"]["values"];
+    assert_eq!(shelves[1]["int_value"], 2, "{event:#}");
+    let link = &checkout["span_links"][0];
+    assert_eq!(link["span_id"], request["span_id"]);
+    assert_eq!(link["trace_id_high"], (trace_id >> 64) as u64);
+    assert_eq!(link["attributes"]["why"], "gift");
     for span in trace {
         assert_eq!(span["meta"]["env"], "conformance", "{span:#}");
         assert_eq!(span["meta"]["team"], "checkout", "{span:#}");
@@ -100,10 +128,10 @@ fn a_trace_arrives_whole(session: &Session, agent_url: &str) {
         "{error_stack}"
     );
 
-    assert_all_checks_passed(session);
+    assert_all_checks_passed(session, protocol);
 }
 
-fn assert_all_checks_passed(session: &Session) {
+fn assert_all_checks_passed(session: &Session, protocol: TraceProtocol) {
     let (failed, words) = session.failed_checks();
     assert!(!failed, "{words}");
     let counts = session.check_counts();
@@ -118,7 +146,8 @@ fn assert_all_checks_passed(session: &Session) {
     let mut requests = session.requests();
     requests.retain(|request| !request.url.ends_with("/v0.6/stats"));
     assert_eq!(requests.len(), 1, "one request is enough: {requests:?}");
-    assert!(requests[0].url.ends_with("/v0.4/traces"), "{requests:?}");
+    let path = format!("/v{protocol}/traces");
+    assert!(requests[0].url.ends_with(&path), "{requests:?}");
     assert_eq!(requests[0].header("Datadog-Meta-Lang"), "rust");
 }
 

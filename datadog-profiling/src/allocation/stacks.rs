@@ -1,0 +1,273 @@
+//! What each stack allocated, and what of that is in use.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, TryLockError};
+
+use super::Weight;
+use super::live::Held;
+
+/// Eight stacks each: at most 8192 stacks, 8 MB with 128 calls each, usually 2 MB.
+const BUCKETS: usize = 1024;
+const SLOTS: usize = 8;
+
+/// How often a thread asks for a bucket that another one has, before it drops its sample. A bucket is held for some
+/// 100 ns; for ever only in a forked child, by a thread that is not there.
+const ATTEMPTS: usize = 256;
+
+/// A hash table of fixed size. A stack leaves it when its place is needed, nothing of it is in use, and what it
+/// allocated was drained.
+pub(super) struct Stacks {
+    buckets: [Mutex<Bucket>; BUCKETS],
+    in_use: [InUse; BUCKETS * SLOTS],
+}
+
+type Bucket = [Option<Entry>; SLOTS];
+
+struct Entry {
+    stack: Box<[usize]>,
+    /// Since the last drain.
+    allocated: Weight,
+}
+
+/// Changed without the bucket's lock when something is freed.
+struct InUse {
+    milli_objects: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// Why a sample was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// Another thread had the bucket for too long.
+    Busy,
+    /// All places are taken by stacks that have something to tell, or there is no memory for another one.
+    Full,
+}
+
+/// The sums of a stack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Sums {
+    /// Allocations since the last drain.
+    pub(crate) allocated_objects: u64,
+    pub(crate) allocated_bytes: u64,
+    /// Allocations that are not freed yet.
+    pub(crate) in_use_objects: u64,
+    pub(crate) in_use_bytes: u64,
+}
+
+impl Sums {
+    /// Those without what is in use.
+    pub(super) fn allocated(self) -> Self {
+        Self {
+            in_use_objects: 0,
+            in_use_bytes: 0,
+            ..self
+        }
+    }
+}
+
+impl Stacks {
+    pub(super) const fn new() -> Self {
+        Self {
+            buckets: [const { Mutex::new([const { None }; SLOTS]) }; BUCKETS],
+            in_use: [const { InUse::new() }; BUCKETS * SLOTS],
+        }
+    }
+
+    /// Counts an allocation as made and in use. Until [`Stacks::free`] undoes the latter, the stack stays.
+    pub(super) fn allocate(&self, stack: &[usize], weight: Weight) -> Result<Held, Lost> {
+        let index = index(stack);
+        let mut bucket = self.try_lock(index).ok_or(Lost::Busy)?;
+        let slot = self.slot(index, &bucket, stack).ok_or(Lost::Full)?;
+        let number = index * SLOTS + slot;
+        match &mut bucket[slot] {
+            Some(entry) if *entry.stack == *stack => {
+                entry.allocated.objects += weight.objects;
+                entry.allocated.bytes += weight.bytes;
+            }
+            place => {
+                *place = Some(Entry {
+                    stack: boxed(stack).ok_or(Lost::Full)?,
+                    allocated: weight,
+                });
+            }
+        }
+        let held = Held {
+            stack: number as u32,
+            milli_objects: (weight.objects * 1000.0) as u64,
+            bytes: weight.bytes as u64,
+        };
+        let in_use = &self.in_use[number];
+        in_use
+            .milli_objects
+            .fetch_add(held.milli_objects, Ordering::Relaxed);
+        in_use.bytes.fetch_add(held.bytes, Ordering::Relaxed);
+        Ok(held)
+    }
+
+    pub(super) fn free(&self, held: Held) {
+        let in_use = &self.in_use[held.stack as usize];
+        in_use
+            .milli_objects
+            .fetch_sub(held.milli_objects, Ordering::Relaxed);
+        in_use.bytes.fetch_sub(held.bytes, Ordering::Relaxed);
+    }
+
+    /// Tells of each stack that allocated since the last time or has something in use.
+    pub(super) fn drain(&self, take: &mut dyn FnMut(Box<[usize]>, Sums)) {
+        for index in 0..BUCKETS {
+            // What is not told now is told the next time.
+            let Some(mut bucket) = self.try_lock(index) else {
+                continue;
+            };
+            for (slot, entry) in bucket.iter_mut().enumerate() {
+                let Some(entry) = entry else { continue };
+                let sums = self.sums(index * SLOTS + slot, std::mem::take(&mut entry.allocated));
+                if sums != Sums::default() {
+                    take(entry.stack.clone(), sums);
+                }
+            }
+        }
+    }
+
+    fn sums(&self, number: usize, allocated: Weight) -> Sums {
+        let in_use = &self.in_use[number];
+        Sums {
+            allocated_objects: allocated.objects.round() as u64,
+            allocated_bytes: allocated.bytes.round() as u64,
+            in_use_objects: (in_use.milli_objects.load(Ordering::Relaxed) + 500) / 1000,
+            in_use_bytes: in_use.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The place of this stack, else one that is free or can be.
+    fn slot(&self, index: usize, bucket: &Bucket, stack: &[usize]) -> Option<usize> {
+        let entries = || bucket.iter().enumerate();
+        let own =
+            entries().find(|(_, entry)| entry.as_ref().is_some_and(|entry| *entry.stack == *stack));
+        let empty = || entries().find(|(_, entry)| entry.is_none());
+        let idle = || {
+            entries().find(|(slot, entry)| {
+                let in_use = &self.in_use[index * SLOTS + slot];
+                let drained = entry
+                    .as_ref()
+                    .is_none_or(|entry| entry.allocated == Weight::default());
+                drained && in_use.milli_objects.load(Ordering::Relaxed) == 0
+            })
+        };
+        let found = own.or_else(empty).or_else(idle);
+        found.map(|(slot, _)| slot)
+    }
+
+    /// Never waits: not for a thread that a fork left behind, and not for this thread itself.
+    fn try_lock(&self, index: usize) -> Option<MutexGuard<'_, Bucket>> {
+        for _ in 0..ATTEMPTS {
+            match self.buckets[index].try_lock() {
+                Ok(bucket) => return Some(bucket),
+                Err(TryLockError::Poisoned(bucket)) => return Some(bucket.into_inner()),
+                Err(TryLockError::WouldBlock) => std::hint::spin_loop(),
+            }
+        }
+        None
+    }
+}
+
+fn index(stack: &[usize]) -> usize {
+    let mut hasher = DefaultHasher::new();
+    stack.hash(&mut hasher);
+    hasher.finish() as usize % BUCKETS
+}
+
+/// A copy; `None` where there is no memory.
+fn boxed(stack: &[usize]) -> Option<Box<[usize]>> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(stack.len()).ok()?;
+    copy.extend_from_slice(stack);
+    Some(copy.into_boxed_slice())
+}
+
+impl InUse {
+    const fn new() -> Self {
+        Self {
+            milli_objects: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WEIGHT: Weight = Weight {
+        objects: 1.5,
+        bytes: 3000.0,
+    };
+
+    fn drained(stacks: &Stacks) -> Vec<(Box<[usize]>, Sums)> {
+        let mut all = Vec::new();
+        stacks.drain(&mut |stack, sums| all.push((stack, sums)));
+        all
+    }
+
+    #[test]
+    fn what_was_allocated_is_told_once_and_what_is_in_use_until_it_is_freed() {
+        static STACKS: Stacks = Stacks::new();
+        let held = STACKS.allocate(&[1, 2], WEIGHT).unwrap();
+        STACKS.allocate(&[1, 2], WEIGHT).unwrap();
+        STACKS.allocate(&[2, 1], WEIGHT).unwrap();
+        let mut all = drained(&STACKS);
+        all.sort();
+        let twice = Sums {
+            allocated_objects: 3,
+            allocated_bytes: 6000,
+            in_use_objects: 3,
+            in_use_bytes: 6000,
+        };
+        assert_eq!(all[0], ([1, 2].into(), twice));
+        assert_eq!(*all[1].0, [2, 1]);
+        STACKS.free(held);
+        let mut all = drained(&STACKS);
+        all.sort();
+        let rest = Sums {
+            in_use_objects: 2,
+            in_use_bytes: 3000,
+            ..Sums::default()
+        };
+        assert_eq!(all[0], ([1, 2].into(), rest));
+    }
+
+    #[test]
+    fn a_stack_without_news_gives_way_and_others_do_not() {
+        static STACKS: Stacks = Stacks::new();
+        let mut same = (1..usize::MAX).filter(|stack| index(&[*stack]) == 3);
+        let held: Vec<_> = same
+            .by_ref()
+            .take(SLOTS)
+            .map(|stack| STACKS.allocate(&[stack], WEIGHT).unwrap())
+            .collect();
+        let more = same.next().unwrap();
+        STACKS.free(held[4]);
+        assert_eq!(
+            STACKS.allocate(&[more], WEIGHT),
+            Err(Lost::Full),
+            "not drained"
+        );
+        assert_eq!(drained(&STACKS).len(), SLOTS);
+        let taken = STACKS.allocate(&[more], WEIGHT).unwrap();
+        assert_eq!(taken.stack, held[4].stack);
+        let next = same.next().unwrap();
+        assert_eq!(STACKS.allocate(&[next], WEIGHT), Err(Lost::Full), "in use");
+    }
+
+    #[test]
+    fn a_lock_that_is_never_given_back_costs_a_sample_and_no_more() {
+        static STACKS: Stacks = Stacks::new();
+        let held = STACKS.buckets[index(&[1])].lock().unwrap();
+        assert_eq!(STACKS.allocate(&[1], WEIGHT), Err(Lost::Busy));
+        assert_eq!(drained(&STACKS), []);
+        drop(held);
+        assert!(STACKS.allocate(&[1], WEIGHT).is_ok());
+    }
+}

@@ -1,0 +1,73 @@
+//! What is recorded beside CPU time.
+
+use datadog_config::DDConfig;
+
+use crate::allocation;
+use crate::counted::{Counted, Values};
+use crate::panics;
+
+/// The recordings of one profiler, as far as its config wants them.
+pub(crate) struct Recordings {
+    config: DDConfig,
+    allocations: Option<allocation::Recording>,
+    panics: Option<panics::Recording>,
+}
+
+impl Recordings {
+    pub(crate) fn new(config: &DDConfig) -> Self {
+        Self {
+            config: config.clone(),
+            allocations: None,
+            panics: None,
+        }
+    }
+
+    /// Starts what is not running.
+    pub(crate) fn start(&mut self) -> Result<(), String> {
+        if self.config.profiling_exception_enabled() && self.panics.is_none() {
+            self.panics = panics::Recording::start();
+        }
+        if self.config.profiling_allocation_enabled() && self.allocations.is_none() {
+            let in_use = self.config.profiling_heap_enabled();
+            self.allocations = allocation::Recording::start(in_use)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what was found since the last time. What is in use replaces what was in use then.
+    pub(crate) fn drain(&self, found: &mut Vec<Counted>) {
+        if let Some(panics) = &self.panics {
+            let dropped = panics.drain(found);
+            if dropped > 0 {
+                log::warn!(target: "datadog", "profiling: {dropped} panics in too many places are not in the profile");
+            }
+        }
+        let Some(allocations) = &self.allocations else {
+            return;
+        };
+        for counted in &mut *found {
+            counted.values.in_use_objects = 0;
+            counted.values.in_use_bytes = 0;
+        }
+        allocations.drain(&mut |stack, sums| {
+            found.push(Counted {
+                stack,
+                thread: "".into(),
+                exception: "",
+                values: Values {
+                    allocated_objects: sums.allocated_objects,
+                    allocated_bytes: sums.allocated_bytes,
+                    in_use_objects: sums.in_use_objects,
+                    in_use_bytes: sums.in_use_bytes,
+                    exceptions: 0,
+                },
+            });
+        });
+        found.retain(|counted| counted.values != Values::default());
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.allocations = None;
+        self.panics = None;
+    }
+}

@@ -1,0 +1,190 @@
+//! Traces as all agents read them: `POST /v0.4/traces`, MessagePack
+//! (datadog-agent: `pkg/proto/pbgo/trace/span.proto`, `pkg/trace/api/api.go`).
+
+use datadog_transport::{Headers, Part, Payload};
+
+use super::{COMPUTED_STATS, Encoder, extras, headers, or_nameless};
+use crate::batch::FinishedSpan;
+use crate::msgpack;
+use crate::trace::Chunk;
+
+/// The head of a list, in the form that is as long for every length.
+pub(super) const HEAD_BYTES: usize = 5;
+
+impl Encoder {
+    /// Appends one chunk, its local root first.
+    pub(super) fn chunk_v04(&self, out: &mut Vec<u8>, chunk: &Chunk) {
+        msgpack::array(out, chunk.spans.len());
+        for (at, span) in chunk.spans.spans().enumerate() {
+            let first_of = (at == 0).then_some(chunk);
+            self.span_v04(out, chunk.trace_id as u64, span, first_of);
+        }
+    }
+
+    /// `first_of` is the chunk whose first span it is.
+    fn span_v04(
+        &self,
+        out: &mut Vec<u8>,
+        trace_id: u64,
+        tagged: FinishedSpan<'_>,
+        first_of: Option<&Chunk>,
+    ) {
+        let span = tagged.span;
+        let extras = span.extras.as_deref();
+        let fields = 11
+            + usize::from(span.span_type.is_some())
+            + extras.map_or(0, |extras| extras::fields(extras, self.native_events));
+        msgpack::map(out, fields);
+        let (start, duration) = self.times(span);
+        text(out, "service", self.service_of(span));
+        text(out, "name", or_nameless(&span.name));
+        text(out, "resource", or_nameless(span.resource()));
+        number(out, "trace_id", trace_id);
+        number(out, "span_id", span.span_id);
+        number(out, "parent_id", span.parent_id);
+        number(out, "start", start);
+        number(out, "duration", duration);
+        number(out, "error", u64::from(span.error));
+        if let Some(span_type) = &span.span_type {
+            text(out, "type", span_type);
+        }
+        msgpack::str(out, "meta");
+        let mut meta = Pairs::start(out);
+        self.meta(&mut meta, tagged, first_of);
+        meta.end();
+        msgpack::str(out, "metrics");
+        let mut metrics = Pairs::start(out);
+        self.metrics(&mut metrics, tagged, first_of);
+        metrics.end();
+        if let Some(extras) = extras {
+            extras::write(out, extras, self.native_events);
+        }
+    }
+
+    fn meta(&self, meta: &mut Pairs<'_>, tagged: FinishedSpan<'_>, first_of: Option<&Chunk>) {
+        self.texts(tagged)
+            .for_each(|(key, value)| meta.text(key, value));
+        self.more_texts(tagged, first_of, |key, value| meta.text(key, value));
+        let mut add = |key: &str, value: &str| {
+            if !tagged.has_tag(key) {
+                meta.text(key, value);
+            }
+        };
+        if let Some(extras) = tagged.span.extras.as_deref()
+            && !self.native_events
+            && let Some(events) = extras::events_tag(extras)
+        {
+            add("events", &events);
+        }
+        let Some(chunk) = first_of else { return };
+        for (key, value) in &self.chunk_tags {
+            add(key, value);
+        }
+        let high_id = (chunk.trace_id >> 64) as u64;
+        if high_id != 0 {
+            add("_dd.p.tid", &format!("{high_id:016x}"));
+        }
+        let upstream = chunk.upstream.as_ref();
+        if let Some(origin) = upstream.and_then(|upstream| upstream.origin.as_deref()) {
+            add("_dd.origin", origin);
+        }
+    }
+
+    fn metrics(&self, metrics: &mut Pairs<'_>, tagged: FinishedSpan<'_>, first_of: Option<&Chunk>) {
+        self.numbers(tagged, first_of, |key, value| metrics.number(key, value));
+        if let Some(chunk) = first_of
+            && !tagged.has_tag(PRIORITY)
+        {
+            metrics.number(PRIORITY, chunk.priority().into());
+        }
+    }
+}
+
+/// The tag with the sampling priority of the trace.
+pub(super) const PRIORITY: &str = "_sampling_priority_v1";
+
+/// A map that is being written before its length is known.
+pub(super) struct Pairs<'a> {
+    out: &'a mut Vec<u8>,
+    head: usize,
+    count: u16,
+}
+
+impl<'a> Pairs<'a> {
+    pub(super) fn start(out: &'a mut Vec<u8>) -> Self {
+        let head = out.len();
+        msgpack::map16(out, 0);
+        Self {
+            out,
+            head,
+            count: 0,
+        }
+    }
+
+    pub(super) fn text(&mut self, key: &str, value: &str) {
+        if self.counts() {
+            text(self.out, key, value);
+        }
+    }
+
+    pub(super) fn number(&mut self, key: &str, value: f64) {
+        if self.counts() {
+            msgpack::str(self.out, key);
+            msgpack::float(self.out, value);
+        }
+    }
+
+    /// Whether there is room for one more.
+    fn counts(&mut self) -> bool {
+        let more = self.count < u16::MAX;
+        self.count += u16::from(more);
+        more
+    }
+
+    pub(super) fn end(self) {
+        self.out[self.head + 1..self.head + 3].copy_from_slice(&self.count.to_be_bytes());
+    }
+}
+
+pub(super) fn payload(body: Vec<u8>, chunks: Vec<Part>, stats: bool) -> Payload {
+    let headers = headers(chunks.len(), stats);
+    list(body, headers, chunks)
+}
+
+/// A list of chunks, whose head gets its place filled in.
+pub(super) fn list(mut body: Vec<u8>, headers: Headers, chunks: Vec<Part>) -> Payload {
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    msgpack::array32(&mut head, chunks.len());
+    body[..HEAD_BYTES].copy_from_slice(&head);
+    if headers.iter().any(|(name, _)| *name == COMPUTED_STATS) {
+        Payload::list(body, headers, chunks, |chunks| frame(chunks, true))
+    } else {
+        Payload::list(body, headers, chunks, |chunks| frame(chunks, false))
+    }
+}
+
+fn frame(chunks: &[(&[u8], u64)], stats: bool) -> Payload {
+    let mut body = vec![0; HEAD_BYTES];
+    let mut parts = Vec::with_capacity(chunks.len());
+    for (chunk, items) in chunks {
+        let start = body.len();
+        body.extend_from_slice(chunk);
+        parts.push(Part {
+            bytes: start..body.len(),
+            items: *items,
+        });
+    }
+    payload(body, parts, stats)
+}
+
+#[inline(always)]
+pub(super) fn text(out: &mut Vec<u8>, key: &str, value: &str) {
+    msgpack::str(out, key);
+    msgpack::str(out, value);
+}
+
+#[inline(always)]
+pub(super) fn number(out: &mut Vec<u8>, key: &str, value: u64) {
+    msgpack::str(out, key);
+    msgpack::uint(out, value);
+}
