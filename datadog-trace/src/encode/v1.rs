@@ -192,7 +192,8 @@ impl Encoder {
         });
         let has_field = mechanism_of(first_of);
         self.more_texts(tagged, first_of, |key, value| {
-            if !(has_field && key == "_dd.p.dm") && !is_struct(key) {
+            let in_field = has_field && key == "_dd.p.dm";
+            if !in_field && !is_struct(key) {
                 attributes.text(key, value);
             }
         });
