@@ -176,6 +176,8 @@ macro_rules! option_table {
             profiling_agentless: Flag = "DD_PROFILING_AGENTLESS", Profiles, default "false";
             /// Tags of profiles, beside those of everything.
             profiling_tags: Tags = "DD_PROFILING_TAGS", Profiles;
+            /// Where to keep profiles as files, too: the beginning of their paths. Each upload adds a file `PREFIX.PROCESS-ID.NUMBER.pprof`, which nobody deletes. Default: nowhere.
+            profiling_output_pprof: Text = "DD_PROFILING_OUTPUT_PPROF", Profiles;
             /// Whether profiles show which code allocates, in programs that installed the `ProfiledAllocator`.
             profiling_allocation_enabled: Flag = "DD_PROFILING_ALLOCATION_ENABLED", Profiles, default "true";
             /// Whether they show which code holds memory, too. Costs some nanoseconds for each allocation that is freed.

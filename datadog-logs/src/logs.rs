@@ -206,9 +206,8 @@ impl Shared {
 
     /// Takes a record that lacks the backtrace of its error.
     pub(crate) fn hand_over_later(&self, draft: Box<Draft>, stack: Box<ErrorStack>) {
-        match &self.buffer {
-            Some(buffer) => buffer.push_later(draft, stack),
-            None => {}
+        if let Some(buffer) = &self.buffer {
+            buffer.push_later(draft, stack);
         }
     }
 

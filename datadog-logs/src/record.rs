@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::error::Error;
 use std::fmt;
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::sync::Arc;
 use std::thread;
 
@@ -74,12 +74,14 @@ impl Open {
     /// Adds an attribute. Values of the commonest types are taken apart where the type is known.
     #[inline(always)]
     fn set(&mut self, key: &str, value: Value<'_>) {
-        match value {
+        // These have nothing to drop, which the compiler can't see.
+        let value = ManuallyDrop::new(value);
+        match *value {
             Value::Text(Cow::Borrowed(text)) => self.set_text(key, text),
             Value::UInt(number) => self.set_uint(key, number),
             Value::Int(number) => self.set_int(key, number),
             Value::Bool(truth) => self.set_bool(key, truth),
-            value => self.set_value(key, &value),
+            _ => self.set_value(key, &ManuallyDrop::into_inner(value)),
         }
     }
 

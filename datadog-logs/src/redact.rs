@@ -60,7 +60,11 @@ impl Redaction {
     #[inline]
     pub(crate) fn hides(&self, key: &str) -> bool {
         let candidate = match key.as_bytes() {
-            [.., before, last] => self.endings[low_bits(*last)] & bit(*before) != 0,
+            [.., before, last] => {
+                is_ignored(*before)
+                    || is_ignored(*last)
+                    || self.endings[low_bits(*last)] & bit(*before) != 0
+            }
             _ => true,
         };
         candidate && self.has_name(key)
@@ -70,7 +74,7 @@ impl Redaction {
         let mut buffer = [0; LONGEST];
         let mut start = LONGEST;
         for byte in key.bytes().rev().take_while(|byte| *byte != b'.') {
-            if matches!(byte, b'_' | b'-') {
+            if is_ignored(byte) {
                 continue;
             }
             let Some(before) = start.checked_sub(1) else {
@@ -80,7 +84,8 @@ impl Redaction {
             buffer[start] = byte.to_ascii_lowercase();
         }
         let name = &buffer[start..];
-        self.lengths & length_bit(name) != 0 && self.names.iter().any(|known| known == name)
+        let is_name = |known: &Vec<u8>| known.first() == name.first() && known == name;
+        self.lengths & length_bit(name) != 0 && self.names.iter().any(is_name)
     }
 
     #[cold]
@@ -103,8 +108,13 @@ fn scrub<'t>(text: Cow<'t, str>, rule: &ScrubRule) -> Cow<'t, str> {
 /// The bytes of a name that make a difference.
 fn plain(name: &str) -> impl Iterator<Item = u8> {
     name.bytes()
-        .filter(|byte| !matches!(byte, b'_' | b'-'))
+        .filter(|byte| !is_ignored(*byte))
         .map(|byte| byte.to_ascii_lowercase())
+}
+
+/// Whether a byte makes no difference.
+fn is_ignored(byte: u8) -> bool {
+    matches!(byte, b'_' | b'-')
 }
 
 /// The last two bytes that keys with these names may have.
@@ -115,13 +125,6 @@ fn endings(names: &[Vec<u8>]) -> [u32; 32] {
             [.., before, last] => endings[low_bits(last)] |= bit(before),
             [last] => endings[low_bits(last)] = u32::MAX,
             [] => {}
-        }
-    }
-    if !names.is_empty() {
-        // A key may have bytes that make no difference there.
-        for ignored in *b"_-" {
-            endings.iter_mut().for_each(|bits| *bits |= bit(ignored));
-            endings[low_bits(ignored)] = u32::MAX;
         }
     }
     endings

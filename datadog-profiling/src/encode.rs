@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::counted::{Counted, Values};
+use crate::modules::Module;
 use crate::protobuf::Message;
 use crate::sample::{Profile, SAMPLE_NANOS, Sample};
 use crate::symbol::{Symbol, Symbols};
@@ -12,6 +13,7 @@ use crate::symbol::{Symbol, Symbols};
 mod profile {
     pub(super) const SAMPLE_TYPE: u64 = 1;
     pub(super) const SAMPLE: u64 = 2;
+    pub(super) const MAPPING: u64 = 3;
     pub(super) const LOCATION: u64 = 4;
     pub(super) const FUNCTION: u64 = 5;
     pub(super) const STRING_TABLE: u64 = 6;
@@ -39,11 +41,24 @@ mod sample {
 mod label {
     pub(super) const KEY: u64 = 1;
     pub(super) const STR: u64 = 2;
+    pub(super) const NUM: u64 = 3;
+}
+
+/// Fields of `Mapping`.
+mod mapping {
+    pub(super) const ID: u64 = 1;
+    pub(super) const MEMORY_START: u64 = 2;
+    pub(super) const MEMORY_LIMIT: u64 = 3;
+    pub(super) const FILE_OFFSET: u64 = 4;
+    pub(super) const FILENAME: u64 = 5;
+    pub(super) const BUILD_ID: u64 = 6;
+    pub(super) const HAS_FUNCTIONS: u64 = 7;
 }
 
 /// Fields of `Location`.
 mod location {
     pub(super) const ID: u64 = 1;
+    pub(super) const MAPPING_ID: u64 = 2;
     pub(super) const ADDRESS: u64 = 3;
     pub(super) const LINE: u64 = 4;
 }
@@ -66,17 +81,22 @@ mod function {
 const CPU_SAMPLES: (&str, &str) = ("cpu-samples", "count");
 const CPU_TIME: (&str, &str) = ("cpu-time", "nanoseconds");
 
-/// The label that the backend shows as the thread (ddprof: `src/pprof/ddprof_pprof.cc`).
+/// The labels that the backend shows as the thread (ddprof: `src/pprof/ddprof_pprof.cc`).
 const THREAD_NAME: &str = "thread name";
+const THREAD_ID: &str = "thread id";
+
+/// The labels that link a sample to its trace, as numbers (libdatadog: `libdd-profiling/src/internal/profile`).
+const SPAN_ID: &str = "span id";
+const LOCAL_ROOT_SPAN_ID: &str = "local root span id";
 
 /// The label with the kind of an exception (dd-trace-py:
 /// `ddtrace/internal/datadog/profiling/dd_wrapper/include/constants.hpp`).
 const EXCEPTION_TYPE: &str = "exception type";
 
-/// Encodes a profile, and names its functions by `symbols`.
-pub(crate) fn encode(profile: &Profile, symbols: &mut Symbols) -> Vec<u8> {
+/// Encodes a profile, names its functions by `symbols`, and says which of the `modules` they are in.
+pub(crate) fn encode(profile: &Profile, symbols: &mut Symbols, modules: &[Module]) -> Vec<u8> {
     let mut message = Message::default();
-    let mut tables = Tables::new(symbols);
+    let mut tables = Tables::new(symbols, modules);
     let present = Values::present(&profile.counted);
     for value in [CPU_SAMPLES, CPU_TIME].into_iter().chain(present.types()) {
         message.message(profile::SAMPLE_TYPE, &tables.value_type(value));
@@ -96,6 +116,7 @@ pub(crate) fn encode(profile: &Profile, symbols: &mut Symbols) -> Vec<u8> {
     message.message(profile::PERIOD_TYPE, &tables.value_type(CPU_TIME));
     message.number(profile::PERIOD, SAMPLE_NANOS);
     message.number(profile::DEFAULT_SAMPLE_TYPE, tables.string(CPU_TIME.0));
+    tables.add_mappings(&mut message);
     for table in [&tables.locations, &tables.functions, &tables.strings] {
         message.append(table);
     }
@@ -114,6 +135,9 @@ fn nanos(duration: Duration) -> u64 {
 /// What samples refer to by number, encoded as it comes up.
 struct Tables<'a> {
     symbols: &'a mut Symbols,
+    modules: &'a [Module],
+    /// By the place in `modules`, of those that locations are in. The first id is 1.
+    mappings: HashMap<usize, Mapping>,
     strings: Message,
     string_indexes: HashMap<Box<str>, u64>,
     functions: Message,
@@ -124,10 +148,18 @@ struct Tables<'a> {
     location_ids: HashMap<usize, u64>,
 }
 
+struct Mapping {
+    id: u64,
+    /// Whether a function in it has a name, and so need not be named by the backend.
+    is_named: bool,
+}
+
 impl<'a> Tables<'a> {
-    fn new(symbols: &'a mut Symbols) -> Self {
+    fn new(symbols: &'a mut Symbols, modules: &'a [Module]) -> Self {
         let mut tables = Self {
             symbols,
+            modules,
+            mappings: HashMap::new(),
             strings: Message::default(),
             string_indexes: HashMap::new(),
             functions: Message::default(),
@@ -153,6 +185,13 @@ impl<'a> Tables<'a> {
         let others = present.of(&Values::default());
         message.numbers(sample::VALUE, cpu.into_iter().chain(others));
         self.label(&mut message, THREAD_NAME, sample.thread);
+        if sample.thread_id != 0 {
+            self.label(&mut message, THREAD_ID, &sample.thread_id.to_string());
+        }
+        if let Some(span) = sample.span {
+            self.number_label(&mut message, SPAN_ID, span.id);
+            self.number_label(&mut message, LOCAL_ROOT_SPAN_ID, span.local_root);
+        }
         message
     }
 
@@ -183,6 +222,13 @@ impl<'a> Tables<'a> {
         }
     }
 
+    fn number_label(&mut self, sample: &mut Message, key: &str, number: u64) {
+        let mut label = Message::default();
+        label.number(label::KEY, self.string(key));
+        label.number(label::NUM, number);
+        sample.message(sample::LABEL, &label);
+    }
+
     fn location(&mut self, address: usize) -> u64 {
         if let Some(id) = self.location_ids.get(&address) {
             return *id;
@@ -192,9 +238,15 @@ impl<'a> Tables<'a> {
         let mut message = Message::default();
         message.number(location::ID, id);
         // Within the call instruction, as the format wants it, not behind it.
-        message.number(location::ADDRESS, address.saturating_sub(1) as u64);
+        let within = address.saturating_sub(1) as u64;
+        message.number(location::ADDRESS, within);
         // A copy, because naming them changes the tables.
-        for symbol in self.symbols.at(address).to_vec() {
+        let symbols = self.symbols.at(address).to_vec();
+        message.number(
+            location::MAPPING_ID,
+            self.mapping(within, !symbols.is_empty()),
+        );
+        for symbol in symbols {
             let mut line = Message::default();
             line.number(line::FUNCTION_ID, self.function(&symbol));
             line.number(line::LINE, symbol.line.into());
@@ -202,6 +254,38 @@ impl<'a> Tables<'a> {
         }
         self.locations.message(profile::LOCATION, &message);
         id
+    }
+
+    /// The id of the mapping that an address is in; 0 where that is not known.
+    fn mapping(&mut self, address: u64, is_named: bool) -> u64 {
+        let is_in = |module: &Module| (module.start..module.end).contains(&address);
+        let Some(module) = self.modules.iter().position(is_in) else {
+            return 0;
+        };
+        let id = self.mappings.len() as u64 + 1;
+        let mapping = self.mappings.entry(module).or_insert(Mapping {
+            id,
+            is_named: false,
+        });
+        mapping.is_named |= is_named;
+        mapping.id
+    }
+
+    /// To be called when all locations are there.
+    fn add_mappings(&mut self, whole: &mut Message) {
+        let modules = self.modules;
+        for (module, Mapping { id, is_named }) in std::mem::take(&mut self.mappings) {
+            let module = &modules[module];
+            let mut message = Message::default();
+            message.number(mapping::ID, id);
+            message.number(mapping::MEMORY_START, module.start);
+            message.number(mapping::MEMORY_LIMIT, module.end);
+            message.number(mapping::FILE_OFFSET, module.offset);
+            message.number(mapping::FILENAME, self.string(&module.file));
+            message.number(mapping::BUILD_ID, self.string(&module.build_id));
+            message.number(mapping::HAS_FUNCTIONS, is_named.into());
+            whole.message(profile::MAPPING, &message);
+        }
     }
 
     fn function(&mut self, symbol: &Symbol) -> u64 {
@@ -252,7 +336,14 @@ mod tests {
             start,
             end: start + Duration::from_millis(1500),
         };
-        let bytes = encode(&profile, &mut Symbols::default());
+        let modules = [Module {
+            start: 1 << 40,
+            end: u64::MAX,
+            offset: 4096,
+            file: "/opt/shop".to_owned(),
+            build_id: "ab01".to_owned(),
+        }];
+        let bytes = encode(&profile, &mut Symbols::default(), &modules);
         read::Profile::decode(&*bytes).unwrap()
     }
 
@@ -279,16 +370,19 @@ mod tests {
                 stack: inner,
                 thread: "main",
                 count: 3,
+                ..Sample::default()
             },
             Sample {
                 stack: inner,
                 thread: "main",
                 count: 4,
+                ..Sample::default()
             },
             Sample {
                 stack: outer,
                 thread: "",
                 count: 1,
+                ..Sample::default()
             },
         ]);
         assert_eq!(profile.string_table[0], "");
@@ -345,6 +439,7 @@ mod tests {
                 stack: &[16],
                 thread: "",
                 count: 1,
+                ..Sample::default()
             }],
             vec![counted(held, ""), counted(panicked, "panic")],
         );
@@ -390,6 +485,7 @@ mod tests {
             stack: &stack,
             thread: "main",
             count: 1,
+            ..Sample::default()
         }]);
         for (address, id) in stack.iter().zip(&profile.samples[0].location_ids) {
             let location = profile
@@ -428,11 +524,40 @@ mod tests {
     }
 
     #[test]
+    fn addresses_are_in_the_file_that_they_were_loaded_from() {
+        let addresses = [0x7700_0000_0001, 32, 0x7700_0000_0011];
+        let profile = decoded(&[Sample {
+            stack: &addresses,
+            thread: "",
+            count: 1,
+            ..Sample::default()
+        }]);
+        let ids: Vec<_> = profile.locations.iter().map(|at| at.mapping_id).collect();
+        assert_eq!(ids, [1, 0, 1]);
+        let [mapping] = &profile.mappings[..] else {
+            panic!("{:?}", profile.mappings);
+        };
+        assert_eq!(
+            (mapping.id, mapping.memory_start, mapping.memory_limit),
+            (1, 1 << 40, u64::MAX)
+        );
+        assert_eq!((mapping.file_offset, mapping.has_functions), (4096, false));
+        assert_eq!(
+            (
+                text(&profile, mapping.filename),
+                text(&profile, mapping.build_id)
+            ),
+            ("/opt/shop", "ab01")
+        );
+    }
+
+    #[test]
     fn an_address_without_a_symbol_keeps_its_address() {
         let profile = decoded(&[Sample {
             stack: &[17],
             thread: "",
             count: 1,
+            ..Sample::default()
         }]);
         assert_eq!(profile.locations[0].address, 16);
         assert_eq!(profile.locations[0].lines, []);

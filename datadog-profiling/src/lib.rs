@@ -31,14 +31,25 @@
 //! sampled from the start. A profile is uploaded to the agent every
 //! [`profiling_upload_period`](datadog_config::DDConfig::profiling_upload_period), at each flush and at the
 //! shutdown, or without an agent to the intake, where
-//! [`profiling_agentless`](datadog_config::DDConfig::profiling_agentless) says so; one in which nothing was sampled is not. Its samples carry the thread's name; its tags name the
-//! service, the process and the `runtime-id` that the tracer's spans carry too.
+//! [`profiling_agentless`](datadog_config::DDConfig::profiling_agentless) says so; one in which nothing was sampled is not. Its
+//! samples carry the thread's name and id, and the ids of the span that was active; its tags name the service, the
+//! process and the `runtime-id` that the tracer's spans carry too.
 //!
 //! # How it works
 //!
-//! The `pprof` crate interrupts the program 99 times in each second of its CPU time (`SIGPROF`) and notes the
-//! stack of the thread that runs. Everything else is the worker's: starting, naming the functions, packing,
-//! uploading. A caller of [`Profiler`] only flips a switch.
+//! On Linux, x86_64 and aarch64, each thread has a timer of its CPU time, which interrupts it 99 times in each second
+//! that it works (`timer_create`, `SIGPROF`). The signal handler finds its calls by the unwind tables of the program
+//! and its libraries (`framehop`), reads the ids of the active span, and leaves them in a ring of fixed size. It
+//! neither allocates nor waits, so it may interrupt anything: the allocator, the dynamic loader, a panic. A thread
+//! `datadog-sampler` looks five times a second for threads and libraries that came or went, and empties the ring. A
+//! timer of the whole process stands in for threads that end before they are seen (Linux 6.4 or newer: older
+//! kernels interrupt the main thread instead of the one that works).
+//!
+//! Everything else is the worker's: starting, naming the functions, packing, uploading. A caller of [`Profiler`] only
+//! flips a switch.
+//!
+//! Where the system forbids these calls, as a seccomp filter may, profiling is off, and the log and the account's
+//! last error say why.
 //!
 //! # Allocations
 //!
@@ -66,54 +77,98 @@
 //! memory in use at least; what is beyond is dropped and counted in the figures. The tables take 2.3 MB as far as they
 //! are used, and the stacks 2 to 8 MB. In a forked child nothing is recorded until it starts a profiler of its own.
 //!
-//! # What it costs
+//! What the allocator adds to an allocation and its freeing (64 bytes, an inner allocator that does nothing, Linux 6.18,
+//! x86_64; `cargo bench -p datadog-profiling --bench allocations`, samples included):
 //!
-//! Nothing while it is off, but for the allocator. While it is on, measured on Linux 6.18, x86_64, glibc 2.36, 2 virtual cores, with a
-//! program of 24 MB, most of it debug information:
-//!
-//! | what | cost |
+//! | recorded | ns |
 //! |---|---|
-//! | one sample, 30 calls deep | 11 µs on the interrupted thread: 0.1 % of a busy core |
-//! | start | 0.15 s of the worker's CPU time in a release build, 0.5 s in a debug build |
-//! | resident memory from the start on | 100 to 140 MB: 67 MB pprof's table, the rest debug information |
-//! | the same after the first stop | 180 to 220 MB: pprof makes a new table before it frees the old one |
-//! | an upload of 1,000 different stacks | 25 to 85 ms of the worker's CPU time, 10 KB to the agent |
+//! | nothing | below what can be told |
+//! | allocations | 0.5 |
+//! | memory in use, too | 0.5 to 0.8 |
+//!
+//! # Files and symbols
+//!
+//! Each address is given with the file that it was loaded from and that file's GNU build id (on Linux), so a backend that
+//! has the symbols of a stripped program can name its functions. With
+//! [`profiling_output_pprof`](datadog_config::DDConfig::profiling_output_pprof) each upload is also kept as a file that
+//! `pprof` and other tools read.
+//!
+//! # The other sampler
+//!
+//! With the feature `pprof`, the crate of that name samples where the timers of threads don't: on macOS and FreeBSD,
+//! and on Linux if they are forbidden. Compared on Linux 6.18, x86_64, glibc 2.36:
+//!
+//! | | timers of threads | `pprof` |
+//! |---|---|---|
+//! | labels | thread's name and id, span, local root span | thread's name |
+//! | share of a thread that works now and then | right within 2 points | half to 1.4 times of it: the process has one timer |
+//! | code of the C library, the allocator, the loader | sampled | left out, because its unwinder can deadlock there |
+//! | different lines within one function | kept apart | one, that was seen first |
+//! | one sample on the interrupted thread, 30 and 100 calls deep | 7.5 and 8.0 µs, thus 0.1 % of a busy core | 15 and 20 µs |
+//! | resident memory from the start on | 3 MB | 106 MB, 67 of them a table |
+//! | after the first report, mostly debug information | 40 MB | 106 MB; 180 to 220 after a stop and a start |
+//! | crates that it adds | 5 | 27 |
+//!
+//! `docs/benchmarks.md` says how that was measured.
 //!
 //! # Its limits
 //!
-//! - It runs where pprof does: Linux, macOS and FreeBSD, with a writable directory for temporary files. Only
-//!   Linux with glibc is tested. With musl the stacks are of little use (tikv/pprof-rs issues 32, 110).
-//! - One pprof profiler a process: while another one runs, this one waits, and the account's last error says so.
-//!   Two *versions* of the pprof crate in one program don't link.
-//! - Samples that interrupt the C library, the dynamic loader or the kernel are left out, because unwinding from
-//!   there can deadlock; so the time of system calls, of `memcpy` and of the allocator is missing.
-//! - CPU time alone, without waiting. The timer is the process's, not the thread's: threads that run seldom can
-//!   be off by half, and under contention the sum can be.
-//! - Different places within one function count as one, at the line that was seen first. A stack has 128 calls
-//!   at most, counted from the innermost.
+//! - CPU time alone, without waiting.
+//! - The kernel looks at timers at its ticks, of which there are 100 to 1000 in a second. What falls between two is
+//!   counted, but seen at one of them.
+//! - A stack has 256 calls at most, counted from the innermost.
+//! - Code without unwind tables ends a stack unless it keeps frame pointers: assembly, generated code. So does a
+//!   library in the first 0.2 s after it was loaded.
+//! - The handler uses some 10 KB of the interrupted thread's stack. Threads with very small stacks, below 32 KB, must
+//!   block `SIGPROF`.
+//! - `SIGPROF` must be free; profiling is off while the program has another handler for it. Stopping leaves the handler
+//!   there, where it does nothing.
+//! - One profiler samples at a time; the account's last error tells another one that it waits.
+//! - System calls that a signal ends in spite of `SA_RESTART`, such as `poll`, `nanosleep` and reads from sockets with a
+//!   timeout, may return `EINTR` to C code that works just before. The standard library tries again.
+//! - A forked child is not sampled, unless it starts a client of its own.
+//! - 1,024 threads have their own timer; that of the process stands in for the rest.
+//! - A seccomp filter that ends the process must allow `timer_create`, `timer_settime`, `timer_delete`, `gettid`, `prctl`
+//!   and `process_vm_readv`. One that only refuses them is noticed at the start.
+//! - In a library that is loaded by `dlopen`, thread-local variables may be allocated at first use, thus by the handler:
+//!   link this crate into the program.
 //! - Names come from the program's symbols: `debug = 1` gives qualified names, files, lines and inlined calls;
 //!   `debug = "line-tables-only"` unqualified names; `debug = 0` no files and lines. The profile of a stripped
-//!   program (`strip = true`) has addresses only, and is of no use.
-//! - pprof leaves one empty temporary file behind for each process that was sampled.
-//! - `SIGPROF` must be free. Stopping leaves it ignored. A program that replaces itself by `exec` has to stop
-//!   sampling before, or the timer ends its successor.
+//!   program (`strip = true`) has addresses and build ids only.
 //! - Naming functions can't be cut short: the first flush or shutdown of a program with large debug information
 //!   can take seconds on the worker, and then report that it did not complete.
+//!
+//! Those of the feature `pprof`, where it serves:
+//!
+//! - With musl the stacks are of little use (tikv/pprof-rs issues 32, 110). It needs a writable directory for
+//!   temporary files, and leaves an empty one behind for each process that was sampled.
+//! - Two *versions* of the pprof crate in one program don't link. While another one runs, this one waits.
+//! - Stopping leaves `SIGPROF` ignored. A program that replaces itself by `exec` has to stop sampling before, or the
+//!   timer ends its successor.
 
 mod allocation;
 mod callers;
 mod counted;
 mod encode;
+mod modules;
+mod output;
 mod owner;
 mod panics;
+#[cfg(feature = "pprof")]
 mod pprof_sampler;
 mod profiler;
 mod protobuf;
 mod receiver;
 mod recordings;
 mod sample;
+mod sampler;
 mod sink;
 mod symbol;
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod timer;
 mod timestamp;
 mod upload;
 

@@ -93,6 +93,7 @@ impl Sampler for PprofSampler {
                 stack,
                 thread: &String::from_utf8_lossy(thread),
                 count,
+                ..Sample::default()
             });
         }
         if report.data.len() > self.most_stacks {
@@ -216,6 +217,7 @@ mod tests {
 
     #[test]
     fn each_sample_is_taken_once_also_where_the_collector_is_replaced() {
+        let _turn = crate::sampler::tests::turn();
         let thread = std::thread::Builder::new().name("sampled".to_owned());
         thread
             .spawn(|| [MOST_STACKS, 0].map(each_sample_is_taken_once))

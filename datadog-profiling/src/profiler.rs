@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use datadog_config::DDConfig;
 use datadog_transport::{SignalKind, Standalone, TransportBuilder, TransportError, Waker};
 
-use crate::pprof_sampler::PprofSampler;
 use crate::receiver::Receiver;
 use crate::sample::Sampler;
+use crate::sampler;
 use crate::sink::ProfileSink;
 
 /// The CPU profiler's switch. Cheap to clone; clones switch the same profiler.
@@ -50,7 +50,7 @@ impl Profiler {
     ///
     /// [`TransportError::TlsMissing`] for an `https` agent or intake without the feature `tls`.
     pub fn join(transport: &mut TransportBuilder) -> Result<Self, TransportError> {
-        Self::join_with(transport, Box::new(PprofSampler::default()))
+        Self::join_with(transport, Box::new(sampler::FirstThatWorks::default()))
     }
 
     pub(crate) fn join_with(
@@ -80,8 +80,8 @@ impl Profiler {
     /// Asks the worker to sample the program. Nothing changes if it does already. It begins within a second; a flush
     /// returns after that, so a short program that wants to miss nothing may flush right away.
     ///
-    /// Where that is impossible, as while another profiler of the process uses `pprof`, the account's last error
-    /// says why, and it is tried again at each end of an upload period.
+    /// Where that is impossible, as while another profiler of the process runs, the account's last error says why, and
+    /// it is tried again at each end of an upload period.
     pub fn start_sampling(&self) {
         self.switch.wanted.store(true, Ordering::Relaxed);
         self.switch.ask_again();

@@ -25,21 +25,42 @@ pub(crate) trait Sampler: Send {
 }
 
 /// One stack of one thread, and how often it was seen.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sample<'a> {
     /// The return address of each call, the innermost first: one past some byte of the call instruction. So for
     /// the interrupted instruction, one past its first byte.
     pub(crate) stack: &'a [usize],
     /// The thread's name; empty where it has none.
     pub(crate) thread: &'a str,
+    /// The system's id of the thread; 0 where the sampler doesn't tell.
+    pub(crate) thread_id: u32,
+    /// The span that was active on the thread.
+    pub(crate) span: Option<SpanIds>,
     /// How often it was seen.
     pub(crate) count: u64,
 }
 
-/// The sum of samples, by stack and thread name.
+/// The ids of a span that link a sample to its trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SpanIds {
+    /// The span's id, never 0.
+    pub(crate) id: u64,
+    /// The id of the first span of the trace in this process.
+    pub(crate) local_root: u64,
+}
+
+/// The sum of samples, by all that they tell.
 #[derive(Debug, Default)]
 pub(crate) struct Samples {
-    counts: HashMap<(Box<[usize]>, Box<str>), u64>,
+    counts: HashMap<Key, u64>,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    stack: Box<[usize]>,
+    thread: Box<str>,
+    thread_id: u32,
+    span: Option<SpanIds>,
 }
 
 /// The samples of one upload.
@@ -55,7 +76,12 @@ pub(crate) struct Profile {
 
 impl Samples {
     pub(crate) fn add(&mut self, sample: Sample<'_>) {
-        let key = (sample.stack.into(), sample.thread.into());
+        let key = Key {
+            stack: sample.stack.into(),
+            thread: sample.thread.into(),
+            thread_id: sample.thread_id,
+            span: sample.span,
+        };
         *self.counts.entry(key).or_default() += sample.count;
     }
 
@@ -64,9 +90,11 @@ impl Samples {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Sample<'_>> {
-        self.counts.iter().map(|((stack, thread), count)| Sample {
-            stack,
-            thread,
+        self.counts.iter().map(|(key, count)| Sample {
+            stack: &key.stack,
+            thread: &key.thread,
+            thread_id: key.thread_id,
+            span: key.span,
             count: *count,
         })
     }

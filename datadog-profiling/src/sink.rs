@@ -9,6 +9,8 @@ use datadog_transport::{Account, DropReason, Occasion, Outbox, Pass, Signal};
 
 use crate::counted::Counted;
 use crate::encode::encode;
+use crate::modules::Modules;
+use crate::output::Output;
 use crate::profiler::Switch;
 use crate::receiver::Receiver;
 use crate::recordings::Recordings;
@@ -33,6 +35,8 @@ pub(crate) struct ProfileSink {
     period_start: SystemTime,
     period_end: Instant,
     symbols: Symbols,
+    modules: Modules,
+    output: Output,
     uploads: Uploads,
     upload_limit: Duration,
     outbox: Outbox,
@@ -60,6 +64,8 @@ impl ProfileSink {
             period_start: SystemTime::now(),
             period_end: Instant::now() + period,
             symbols: Symbols::default(),
+            modules: Modules::default(),
+            output: Output::new(config),
             uploads: Uploads::new(config),
             upload_limit: config.profiling_upload_timeout(),
             outbox: Outbox::new(OUTBOX_BYTES, account),
@@ -136,15 +142,20 @@ impl ProfileSink {
 
     fn upload(&mut self, mut profile: Profile) {
         self.account.accept(1);
-        if self.receiver.is_none() {
+        if self.receiver.is_none() && !self.output.is_wanted() {
             return self.account.drop_items(DropReason::NoReceiver, 1);
         }
         for counted in &mut profile.counted {
             counted.keep_program(&mut self.symbols);
         }
-        let pprof = encode(&profile, &mut self.symbols);
-        let payload = self.uploads.next(&profile, &pprof);
-        match payload {
+        let pprof = encode(&profile, &mut self.symbols, &self.modules.loaded());
+        if let Err(error) = self.output.write(&pprof) {
+            self.report(format!("can't write a profile to a file: {error}"));
+        }
+        if self.receiver.is_none() {
+            return self.account.drop_items(DropReason::NoReceiver, 1);
+        }
+        match self.uploads.next(&profile, &pprof) {
             Ok(payload) => self.outbox.push(payload),
             Err(error) => {
                 self.account.drop_items(DropReason::Invalid, 1);
@@ -232,6 +243,7 @@ mod tests {
                 stack: &[16, 32],
                 thread: "worker-1",
                 count: 5,
+                ..Sample::default()
             });
             Ok(())
         }

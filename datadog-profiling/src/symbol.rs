@@ -35,6 +35,7 @@ impl Symbols {
 }
 
 /// The name of the function at a return address, that of the outermost where others are inlined into it.
+#[cfg(any(test, feature = "pprof"))]
 pub(crate) fn function_name(address: usize) -> Option<String> {
     find(address).pop().map(|symbol| symbol.name)
 }

@@ -1,7 +1,7 @@
 //! The active span of each thread: traces write it; logs, metrics and profiles read it. It works empty.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
 /// The ids of the span that is active on a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,11 +15,13 @@ pub struct ActiveSpan {
 }
 
 thread_local! {
+    // Neither made lazily nor dropped, so that a signal handler may read it at any time of the thread's life.
     static SLOT: Slot = const { Slot::empty() };
 }
 
 /// Plain loads and stores, but atomic ones: a profiler's signal handler may read the slot at any instruction of
-/// the thread that writes it. A span id of 0 means empty, and is what a half-written slot shows.
+/// the thread that writes it. A span id of 0 means empty, and is what a half-written slot shows. No other thread
+/// reads it, so only the compiler has to keep the order.
 struct Slot {
     trace_id_high: AtomicU64,
     trace_id_low: AtomicU64,
@@ -27,7 +29,7 @@ struct Slot {
     local_root_id: AtomicU64,
 }
 
-/// The span that is active on this thread.
+/// The span that is active on this thread. A signal handler may ask, too.
 #[inline]
 pub fn active() -> Option<ActiveSpan> {
     SLOT.try_with(Slot::get).ok().flatten()
@@ -79,7 +81,8 @@ impl Slot {
     }
 
     fn get(&self) -> Option<ActiveSpan> {
-        let span_id = self.span_id.load(Ordering::Acquire);
+        let span_id = self.span_id.load(Ordering::Relaxed);
+        compiler_fence(Ordering::Acquire);
         (span_id != 0).then(|| ActiveSpan {
             trace_id: u128::from(self.trace_id_high.load(Ordering::Relaxed)) << 64
                 | u128::from(self.trace_id_low.load(Ordering::Relaxed)),
@@ -90,15 +93,17 @@ impl Slot {
 
     #[inline]
     fn set(&self, span: Option<ActiveSpan>) {
-        self.span_id.store(0, Ordering::Release);
+        self.span_id.store(0, Ordering::Relaxed);
         if let Some(span) = span {
+            compiler_fence(Ordering::SeqCst);
             self.trace_id_high
                 .store((span.trace_id >> 64) as u64, Ordering::Relaxed);
             self.trace_id_low
                 .store(span.trace_id as u64, Ordering::Relaxed);
             self.local_root_id
                 .store(span.local_root_id, Ordering::Relaxed);
-            self.span_id.store(span.span_id, Ordering::Release);
+            compiler_fence(Ordering::Release);
+            self.span_id.store(span.span_id, Ordering::Relaxed);
         }
     }
 }

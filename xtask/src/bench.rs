@@ -54,7 +54,11 @@ fn bench(name: &str, criterion_args: &[String]) -> Outcome {
     }
     let folder = workspace::scratch()?.with_file_name("criterion");
     let mut section = section(name, criterion_args);
-    section.push_str(&results::table(&folder, started)?);
+    let table = results::table(&folder, started)?;
+    if table.is_empty() && figures.is_empty() {
+        return Err("no bench ran".into());
+    }
+    section.push_str(&table);
     for target in figures {
         eprintln!("{}", style::step(&format!("whole programs: {target}")));
         let output = target.cargo().stderr(Stdio::inherit()).output()?;

@@ -11,6 +11,46 @@ use serde_json::json;
 use crate::support::{SOON, account, body, config_of, hermetic, logs_to, receiver};
 
 #[test]
+fn records_of_one_thread_keep_their_own_clients_levels_and_spans() {
+    let agent = receiver();
+    let clients = ["shop", "bank"].map(|service| {
+        let config = config_of(&agent).service(service).build().unwrap();
+        (service, Logs::start(&config).unwrap())
+    });
+    let mut expected = Vec::new();
+    for round in 0..24_u64 {
+        let (service, logs) = &clients[(round / 3 % 2) as usize];
+        let level = [Level::Info, Level::Error][(round % 2) as usize];
+        let span_id = round / 6;
+        context::replace((span_id > 0).then_some(ActiveSpan {
+            trace_id: 9,
+            span_id,
+            local_root_id: 1,
+        }));
+        logs.log(level, round.to_string());
+        let status = ["info", "error"][(round % 2) as usize];
+        let span_id = (span_id > 0).then(|| json!(span_id.to_string()));
+        expected.push((round.to_string(), *service, status, span_id));
+    }
+    context::replace(None);
+    for (_, logs) in &clients {
+        assert_eq!(logs.flush(SOON).delivered, 12);
+    }
+    let mut entries = agent.logs();
+    entries.sort_by_key(|entry| entry.message.parse::<u64>().unwrap());
+    let seen: Vec<_> = entries
+        .iter()
+        .map(|entry| {
+            let span_id = entry.attribute("dd.span_id").cloned();
+            let service = entry.service.as_deref().unwrap();
+            let status = entry.status.as_deref().unwrap();
+            (entry.message.clone(), service, status, span_id)
+        })
+        .collect();
+    assert_eq!(seen, expected);
+}
+
+#[test]
 fn a_record_arrives_with_everything_that_belongs_to_it() {
     let agent = receiver();
     let config = config_of(&agent).tags([("team", "carts")]).build().unwrap();

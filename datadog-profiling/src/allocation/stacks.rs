@@ -8,7 +8,8 @@ use super::Weight;
 use super::live::Held;
 
 /// Eight stacks each: at most 8192 stacks, 8 MB with 128 calls each, usually 2 MB.
-const BUCKETS: usize = 1024;
+/// Fewer for Miri, which looks at all of them at each call.
+const BUCKETS: usize = if cfg!(miri) { 64 } else { 1024 };
 const SLOTS: usize = 8;
 
 /// How often a thread asks for a bucket that another one has, before it drops its sample. A bucket is held for some

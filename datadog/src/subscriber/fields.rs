@@ -29,7 +29,7 @@ pub(super) struct Fields {
     /// Whether a name among them is one of OpenTelemetry's or of Datadog's that means more than a tag.
     pub(super) has_meaning: bool,
     /// Of a field that is an error value.
-    pub(super) error: Option<ErrorReport>,
+    pub(super) error: Option<Box<ErrorReport>>,
 }
 
 /// The value of a field; a text by where it stands in the buffer.
@@ -269,7 +269,7 @@ impl Visit for Recording<'_> {
 
     fn record_error(&mut self, _field: &Field, value: &(dyn Error + 'static)) {
         self.fields.has_meaning = true;
-        self.fields.error = Some(ErrorReport::of(value));
+        self.fields.error = Some(Box::new(ErrorReport::of(value)));
     }
 
     /// Also what was recorded with `%`, and whole numbers of 128 bits.

@@ -1,0 +1,180 @@
+//! What the signal handler works with. It is made once and stays: a late signal may come at any time.
+
+use std::cell::Cell;
+use std::num::NonZero;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::{process, thread};
+
+use datadog_transport::context;
+
+use crate::timer::ring::Ring;
+use crate::timer::sys::{self, Handler, OnTick, Registers, Tick};
+use crate::timer::unwind::Unwinders;
+
+static ENGINE: OnceLock<Engine> = OnceLock::new();
+
+thread_local! {
+    /// The round in which this thread's own timer signalled. It has no destructor, so that a signal handler may use
+    /// it at any time of the thread's life.
+    static COVERED_IN: Cell<u32> = const { Cell::new(0) };
+}
+
+pub(super) struct Engine {
+    /// Which start of the sampler the present one is; 0 while there is none.
+    round: AtomicU32,
+    rounds: AtomicU32,
+    /// The process that began it. A forked child inherits all of this, but not the timers.
+    process: AtomicU32,
+    pub(super) ring: Ring,
+    pub(super) unwinders: Unwinders,
+    pub(super) counts: Counts,
+}
+
+/// In periods of CPU time, since the process began.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Those for which a signal came.
+    pub(super) signalled: AtomicU64,
+    /// Of the process' timer, for a thread that has its own.
+    pub(super) covered: AtomicU64,
+    /// Written to the ring.
+    pub(super) sampled: AtomicU64,
+    /// Lost, because the ring was full or all unwinders were in use.
+    pub(super) lost: AtomicU64,
+}
+
+/// Which timer of which round signalled.
+#[derive(Clone, Copy)]
+pub(super) struct Tag {
+    pub(super) round: u32,
+    /// `None` for the timer of the process.
+    pub(super) thread: Option<NonZero<u32>>,
+}
+
+impl Engine {
+    /// The only one. Makes it at the first call, which is not for the signal handler.
+    pub(super) fn get() -> &'static Self {
+        ENGINE.get_or_init(|| {
+            let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+            Self {
+                round: AtomicU32::new(0),
+                rounds: AtomicU32::new(0),
+                process: AtomicU32::new(0),
+                ring: Ring::new(samples_between_drains(cpus)),
+                unwinders: Unwinders::new((4 * cpus).clamp(8, 64)),
+                counts: Counts::default(),
+            }
+        })
+    }
+
+    /// Begins a round. `None` where one is under way.
+    pub(super) fn begin(&self) -> Option<u32> {
+        let process = process::id();
+        if self.process.swap(process, Ordering::AcqRel) != process {
+            self.end();
+        }
+        let round = self.rounds.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let round = round.max(1);
+        self.round
+            .compare_exchange(0, round, Ordering::AcqRel, Ordering::Relaxed)
+            .ok()?;
+        Some(round)
+    }
+
+    /// Ends the round: signals are ignored from now on.
+    pub(super) fn end(&self) {
+        self.round.store(0, Ordering::Release);
+    }
+
+    fn on_tick(&self, tick: Tick, registers: &Registers) {
+        let tag = Tag::of(tick.tag);
+        if tag.round != self.round.load(Ordering::Acquire) {
+            return;
+        }
+        let counts = &self.counts;
+        counts.add(&counts.signalled, tick.periods);
+        let thread = match tag.thread {
+            Some(thread) => {
+                COVERED_IN.set(tag.round);
+                thread.get()
+            }
+            None if COVERED_IN.get() == tag.round => {
+                return counts.add(&counts.covered, tick.periods);
+            }
+            None => sys::thread_id(),
+        };
+        let sampled = self.sample(thread, tick.periods, registers);
+        let count = if sampled {
+            &counts.sampled
+        } else {
+            &counts.lost
+        };
+        counts.add(count, tick.periods);
+    }
+
+    fn sample(&self, thread: u32, periods: u64, registers: &Registers) -> bool {
+        let Some(place) = self.ring.claim() else {
+            return false;
+        };
+        place.thread(thread, sys::thread_name());
+        place.span(context::active());
+        let unwound = self.unwinders.unwind(thread, registers, &place);
+        if unwound {
+            place.finish(periods);
+        } else {
+            place.give_back();
+        }
+        unwound
+    }
+}
+
+impl Handler for Engine {
+    const ON_TICK: OnTick = |tick, registers| {
+        if let Some(engine) = ENGINE.get() {
+            engine.on_tick(tick, registers);
+        }
+    };
+}
+
+impl Counts {
+    fn add(&self, count: &AtomicU64, periods: u64) {
+        count.fetch_add(periods, Ordering::Relaxed);
+    }
+}
+
+impl Tag {
+    pub(super) fn number(self) -> u64 {
+        u64::from(self.round) << 32 | u64::from(self.thread.map_or(0, NonZero::get))
+    }
+
+    fn of(number: u64) -> Self {
+        Self {
+            round: (number >> 32) as u32,
+            thread: NonZero::new(number as u32),
+        }
+    }
+}
+
+/// Room for what this many processors can find at 99 Hz from one drain to the next, eight times over.
+fn samples_between_drains(cpus: usize) -> usize {
+    (cpus * 160).clamp(256, 2048)
+}
+
+#[cfg(test)]
+impl Engine {
+    /// As in a child that was forked while the parent was sampled.
+    pub(super) fn pretend_to_be_forked(&self) {
+        self.begin();
+        self.process.store(1, Ordering::Release);
+    }
+
+    /// What this thread's timer does.
+    pub(super) fn signal_this_thread(&self) {
+        let tag = Tag {
+            round: self.round.load(Ordering::Acquire),
+            thread: NonZero::new(sys::thread_id()),
+        };
+        sys::tests::signal_this_thread(tag.number());
+    }
+}

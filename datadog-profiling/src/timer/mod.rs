@@ -1,0 +1,23 @@
+//! The sampler of Linux: a timer for the CPU time of each thread interrupts it, and the handler notes its calls.
+//!
+//! | file | role |
+//! |---|---|
+//! | `threads` | starts and ends the timers, as threads begin and end |
+//! | `sys` | the system calls, and the signal handler's way in |
+//! | `engine` | what the handler does |
+//! | `unwind`, `modules` | from the interrupted instruction to its callers, by the unwind tables of what is loaded |
+//! | `ring` | from the handler to the worker |
+//!
+//! The handler allocates nothing and waits for nothing: it can interrupt the allocator, the dynamic loader, or
+//! itself on another thread. It copies the stack by a system call, which fails where an unwind table is wrong and
+//! the stack is not where it says. A thread of its own looks after all the rest.
+
+mod engine;
+mod modules;
+mod ring;
+mod sampler;
+mod sys;
+mod threads;
+mod unwind;
+
+pub(crate) use sampler::TimerSampler;

@@ -1,0 +1,435 @@
+//! The sampler: starts and stops the timers, and sums up what the handler found.
+
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::sample::{SAMPLE_NANOS, Sample, Sampler, Samples};
+use crate::timer::engine::Engine;
+use crate::timer::sys;
+use crate::timer::threads::Threads;
+
+/// How often threads and libraries are looked for and the ring is emptied.
+const LOOK_AROUND: Duration = Duration::from_millis(200);
+
+pub(crate) struct TimerSampler {
+    period: Duration,
+    running: Option<Running>,
+    lost_before: u64,
+}
+
+struct Running {
+    watch: Arc<Watch>,
+    thread: JoinHandle<()>,
+}
+
+/// What the worker and the watching thread share.
+#[derive(Default)]
+struct Watch {
+    over: AtomicBool,
+    found: Mutex<Samples>,
+}
+
+impl Default for TimerSampler {
+    fn default() -> Self {
+        Self {
+            period: Duration::from_nanos(SAMPLE_NANOS),
+            running: None,
+            lost_before: 0,
+        }
+    }
+}
+
+impl Sampler for TimerSampler {
+    fn start(&mut self) -> Result<(), String> {
+        sys::install::<Engine>()?;
+        let engine = Engine::get();
+        let Some(round) = engine.begin() else {
+            return Err("another profiler of this process runs".to_owned());
+        };
+        self.running = match Running::start(engine, round, self.period) {
+            Ok(running) => Some(running),
+            Err(error) => {
+                engine.end();
+                return Err(error);
+            }
+        };
+        Ok(())
+    }
+
+    fn drain(&mut self, take: &mut dyn FnMut(Sample<'_>)) -> Result<(), String> {
+        let Some(running) = &self.running else {
+            return Ok(());
+        };
+        let engine = Engine::get();
+        running.watch.collect(engine);
+        mem::take(&mut *running.watch.found()).iter().for_each(take);
+        let lost = engine.counts.lost.load(Ordering::Relaxed);
+        let new = lost - mem::replace(&mut self.lost_before, lost);
+        if new > 0 {
+            log::warn!(target: "datadog", "profiling: {new} samples were lost, too many came at once");
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self) {
+        let Some(running) = self.running.take() else {
+            return;
+        };
+        Engine::get().end();
+        running.watch.over.store(true, Ordering::Release);
+        running.thread.thread().unpark();
+        // It only panics with the process.
+        let _ = running.thread.join();
+    }
+}
+
+impl Drop for TimerSampler {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Running {
+    fn start(engine: &'static Engine, round: u32, period: Duration) -> Result<Self, String> {
+        sys::allow_reads()?;
+        engine.unwinders.refresh();
+        engine.ring.drain(|_late_one_of_the_last_round| ());
+        let mut threads = Threads::start(round, period).map_err(|error| {
+            format!("the system allows no timers of CPU time (timer_create: {error})")
+        })?;
+        let watch = Arc::new(Watch::default());
+        let watching = Arc::clone(&watch);
+        let thread = thread::Builder::new().name("datadog-sampler".to_owned());
+        let thread = thread.spawn(move || {
+            sys::block_other_signals();
+            while !watching.over.load(Ordering::Acquire) {
+                threads.scan();
+                engine.unwinders.refresh();
+                watching.collect(engine);
+                thread::park_timeout(LOOK_AROUND);
+            }
+        });
+        let thread = thread.map_err(|error| format!("no thread to watch the timers: {error}"))?;
+        Ok(Self { watch, thread })
+    }
+}
+
+impl Watch {
+    fn collect(&self, engine: &Engine) {
+        let mut found = self.found();
+        engine.ring.drain(|sample| found.add(sample));
+    }
+
+    fn found(&self) -> std::sync::MutexGuard<'_, Samples> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::hint::black_box;
+    use std::process::Command;
+    use std::sync::atomic::AtomicU64;
+    use std::time::Instant;
+    use std::{fs, panic};
+
+    use datadog_transport::context::{self, ActiveSpan};
+
+    use super::*;
+    use crate::sample::SpanIds;
+    use crate::sampler::tests::turn;
+    use crate::symbol::Symbols;
+
+    /// The CPU time of this thread, which other programs on the machine don't shorten.
+    fn cpu_time() -> Duration {
+        let schedstat = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        Duration::from_nanos(schedstat.split(' ').next().unwrap().parse().unwrap())
+    }
+
+    /// Works for so much CPU time: three parts in `hot`, one in `cold`.
+    fn work(time: Duration) {
+        let end = cpu_time() + time;
+        while cpu_time() < end {
+            hot(300_000);
+            cold(100_000);
+        }
+    }
+
+    #[inline(never)]
+    fn hot(rounds: u64) {
+        spin(rounds);
+    }
+
+    #[inline(never)]
+    fn cold(rounds: u64) {
+        spin(rounds);
+    }
+
+    #[inline(always)]
+    fn spin(rounds: u64) {
+        let mut state = rounds;
+        for _ in 0..rounds {
+            state ^= state << 13;
+            state ^= state >> 7;
+        }
+        black_box(state);
+    }
+
+    /// Signals at each tick of most kernels, so that a test needs less time for as many samples.
+    fn start() -> TimerSampler {
+        let mut sampler = TimerSampler::default();
+        sampler.period = Duration::from_millis(4);
+        sampler.start().unwrap();
+        sampler
+    }
+
+    #[derive(Debug)]
+    struct Found {
+        names: Vec<String>,
+        thread: String,
+        thread_id: u32,
+        span: Option<SpanIds>,
+        count: u64,
+    }
+
+    fn drain(sampler: &mut TimerSampler) -> Vec<Found> {
+        let (mut all, mut symbols) = (Vec::new(), Symbols::default());
+        sampler
+            .drain(&mut |sample| {
+                let calls = sample.stack.iter();
+                all.push(Found {
+                    names: calls
+                        .flat_map(|call| symbols.at(*call).to_vec())
+                        .map(|symbol| symbol.name)
+                        .collect(),
+                    thread: sample.thread.to_owned(),
+                    thread_id: sample.thread_id,
+                    span: sample.span,
+                    count: sample.count,
+                });
+            })
+            .unwrap();
+        all
+    }
+
+    fn sum(all: &[Found], of: impl Fn(&Found) -> bool) -> f64 {
+        let found = all.iter().filter(|found| of(found));
+        found.map(|found| found.count).sum::<u64>() as f64
+    }
+
+    fn named<T: Send>(name: &str, work: impl FnOnce() -> T + Send) -> T {
+        thread::scope(|scope| {
+            let thread = thread::Builder::new().name(name.to_owned());
+            thread.spawn_scoped(scope, work).unwrap().join().unwrap()
+        })
+    }
+
+    #[test]
+    fn functions_get_their_share() {
+        let _turn = turn();
+        let mut sampler = start();
+        named("shares", || work(Duration::from_millis(4400)));
+        let mut all = drain(&mut sampler);
+        all.retain(|found| found.thread == "shares");
+        let total = sum(&all, |_| true);
+        assert!((1000.0..1200.0).contains(&total), "{total} samples");
+        let with = |name: &str| {
+            sum(&all, |found| {
+                found.names.iter().any(|at| at.ends_with(name))
+            })
+        };
+        let (hot, cold) = (with("hot"), with("cold"));
+        assert!((hot / (hot + cold) - 0.75).abs() < 0.04, "{hot} : {cold}");
+        assert!(hot + cold > 0.9 * total, "{hot} + {cold} of {total}");
+        // Each stack reaches from there to the start of the thread.
+        let rooted = sum(&all, |found| {
+            found.names.iter().any(|at| at.contains("thread_start"))
+        });
+        assert!(rooted > 0.97 * total, "{rooted} of {total}");
+    }
+
+    #[test]
+    fn threads_get_their_share() {
+        let _turn = turn();
+        let mut sampler = start();
+        let times = [("much", 2400), ("some", 800), ("little", 160)];
+        thread::scope(|scope| {
+            for (name, millis) in times {
+                scope.spawn(move || named(name, || work(Duration::from_millis(millis))));
+            }
+        });
+        let all = drain(&mut sampler);
+        for (name, millis) in times {
+            let found = sum(&all, |found| found.thread == name) * 4.0;
+            let off = (found - millis as f64).abs();
+            assert!(off < 60.0, "{name}: {found} of {millis} ms");
+        }
+    }
+
+    #[test]
+    fn threads_that_end_before_they_are_seen_are_covered() {
+        let _turn = turn();
+        let mut sampler = start();
+        let mut worked = Duration::ZERO;
+        for _ in 0..40 {
+            worked += named("short", || {
+                work(Duration::from_millis(30));
+                cpu_time()
+            });
+        }
+        let found = sum(&drain(&mut sampler), |found| found.thread == "short");
+        let found = Duration::from_millis(4).mul_f64(found);
+        assert!(
+            found > worked.mul_f64(0.75) && found < worked.mul_f64(1.25),
+            "{found:?} of {worked:?}"
+        );
+    }
+
+    #[test]
+    fn samples_carry_the_thread_and_the_span() {
+        let _turn = turn();
+        let mut sampler = start();
+        let span = |id| ActiveSpan {
+            trace_id: 1,
+            span_id: id,
+            local_root_id: 100 + id,
+        };
+        let thread_id = named("with-a-span", || {
+            for id in 1..=3 {
+                context::set(Some(span(id)));
+                work(Duration::from_millis(200));
+            }
+            context::set(None);
+            work(Duration::from_millis(200));
+            sys::thread_id()
+        });
+        let mut by_span = HashMap::<_, u64>::new();
+        for found in drain(&mut sampler) {
+            if found.thread == "with-a-span" {
+                assert_eq!(found.thread_id, thread_id);
+                *by_span.entry(found.span).or_default() += found.count;
+            } else {
+                assert_eq!(found.span, None);
+            }
+        }
+        for id in 0..=3 {
+            let span = (id != 0).then_some(SpanIds {
+                id,
+                local_root: 100 + id,
+            });
+            let count = by_span.remove(&span).unwrap_or(0);
+            assert!((40..65).contains(&count), "{span:?}: {count}");
+        }
+        assert_eq!(by_span, HashMap::new());
+    }
+
+    #[test]
+    fn one_runs_at_a_time() {
+        let _turn = turn();
+        let mut first = start();
+        let error = TimerSampler::default().start().unwrap_err();
+        assert!(error.contains("another profiler"), "{error}");
+        first.stop();
+        TimerSampler::default().start().unwrap();
+    }
+
+    #[test]
+    fn a_forked_child_can_be_sampled_by_its_own() {
+        let _turn = turn();
+        Engine::get().pretend_to_be_forked();
+        let mut childs = start();
+        named("child", || work(Duration::from_millis(200)));
+        assert!(sum(&drain(&mut childs), |found| found.thread == "child") > 30.0);
+    }
+
+    #[test]
+    fn nothing_is_found_when_it_is_over() {
+        let _turn = turn();
+        let mut sampler = start();
+        sampler.stop();
+        let signalled = || Engine::get().counts.signalled.load(Ordering::Relaxed);
+        let before = signalled();
+        work(Duration::from_millis(100));
+        assert_eq!(signalled(), before);
+        assert_eq!(drain(&mut sampler).len(), 0);
+    }
+
+    /// Signals as the timers send them, but as fast as the machine can, while the program does what is dangerous to
+    /// interrupt.
+    #[test]
+    fn nothing_stalls_or_is_unaccounted_for_under_stress() {
+        let _turn = turn();
+        let engine = Engine::get();
+        let counts = || {
+            let counts = &engine.counts;
+            [
+                &counts.signalled,
+                &counts.covered,
+                &counts.sampled,
+                &counts.lost,
+            ]
+            .map(|count| count.load(Ordering::Acquire))
+        };
+        let before = counts();
+        let mut sampler = start();
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(|_| ()));
+        let end = Instant::now() + Duration::from_secs(10);
+        let rounds = AtomicU64::new(0);
+        let until_the_end = |work: &(dyn Fn() + Sync)| {
+            let mut done = 0;
+            while Instant::now() < end {
+                engine.signal_this_thread();
+                work();
+                done += 1;
+                engine.signal_this_thread();
+                rounds.fetch_add(1, Ordering::Relaxed);
+            }
+            assert!(done > 10, "{done}");
+        };
+        let drained = thread::scope(|scope| {
+            scope.spawn(|| until_the_end(&|| drop(black_box(vec![1_u8; 100_000]))));
+            scope.spawn(|| until_the_end(&|| sys::tests::load_and_unload_a_library()));
+            scope.spawn(|| until_the_end(&|| sys::tests::fork_and_work()));
+            scope.spawn(|| until_the_end(&|| named("short", || engine.signal_this_thread())));
+            scope.spawn(|| {
+                until_the_end(&|| {
+                    let caught = panic::catch_unwind(|| {
+                        engine.signal_this_thread();
+                        panic!("on purpose");
+                    });
+                    assert!(caught.is_err());
+                });
+            });
+            scope.spawn(|| {
+                until_the_end(&|| assert!(Command::new("true").status().unwrap().success()));
+            });
+            let mut drained = 0;
+            while Instant::now() < end {
+                sampler
+                    .drain(&mut |sample| drained += sample.count)
+                    .unwrap();
+                thread::yield_now();
+            }
+            drained
+        });
+        panic::set_hook(hook);
+        engine.end();
+        let mut drained = drained;
+        sampler
+            .drain(&mut |sample| drained += sample.count)
+            .unwrap();
+        let [signalled, covered, sampled, lost] =
+            std::array::from_fn(|index| counts()[index] - before[index]);
+        let rounds = rounds.into_inner();
+        assert!(signalled > 2 * rounds, "{signalled} in {rounds} rounds");
+        assert_eq!(signalled, covered + sampled + lost);
+        assert_eq!(sampled, drained);
+        // The ring is for a thousandth of this rate.
+        assert!(sampled > 10_000, "{sampled} sampled, {lost} lost");
+    }
+}
