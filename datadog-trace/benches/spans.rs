@@ -8,7 +8,7 @@ use cpu_time::ThreadTime;
 use criterion::{Criterion, criterion_group, criterion_main};
 use datadog_config::DDConfig;
 use datadog_local_agent::LocalAgent;
-use datadog_trace::Tracer;
+use datadog_trace::{Extract, Inject, SpanContext, Tracer};
 use datadog_transport::Standalone;
 
 /// Spans of one trace.
@@ -104,6 +104,56 @@ fn spans(criterion: &mut Criterion) {
             })
         });
     });
+    group.bench_function(
+        "a hundredth of a trace of 100 that is not kept",
+        |bencher| {
+            let not_kept = SpanContext::from_ids(7, 5, Some(false));
+            bencher.iter_custom(|rounds| {
+                paced(&on, &agent, rounds, || {
+                    let start = ThreadTime::now();
+                    let root = on.trace_from(&not_kept, "root");
+                    for _ in 1..SPANS {
+                        let mut span = on.trace("child");
+                        span.set_tag("http.route", "/cart").set_tag("items", 3);
+                        black_box(&mut span);
+                    }
+                    root.finish();
+                    start.elapsed()
+                })
+            });
+        },
+    );
+    // What of `inject and extract` is the map's: its hashes, and its scan for names in any case.
+    group.bench_function(
+        "the headers of inject and extract, in and out of a map",
+        |bencher| {
+            let root = on.trace("root");
+            let mut headers: HashMap<String, String> = HashMap::new();
+            on.inject(&mut headers);
+            root.finish();
+            let written = [
+                "x-datadog-trace-id",
+                "x-datadog-parent-id",
+                "x-datadog-sampling-priority",
+                "x-datadog-tags",
+                "traceparent",
+                "tracestate",
+                "baggage",
+            ];
+            bencher.iter_custom(|rounds| {
+                let start = ThreadTime::now();
+                for _ in 0..rounds {
+                    for name in written {
+                        Inject::set(&mut headers, name, "0123456789abcdef0123456789abcdef");
+                    }
+                    for name in written.into_iter().chain(["x-datadog-origin"]) {
+                        black_box(Extract::value(&headers, name));
+                    }
+                }
+                start.elapsed()
+            });
+        },
+    );
     group.bench_function("tracing off", |bencher| {
         bencher.iter_custom(|rounds| {
             let start = ThreadTime::now();

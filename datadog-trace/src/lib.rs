@@ -31,6 +31,10 @@
 //! worker where the agent takes them; what is not kept is then left out, but for traces with errors. Other agents get
 //! everything, marked as kept or not, and compute the statistics themselves.
 //!
+//! On the caller's thread, spans of traces that are not kept cost what others cost, even where the caller of this process
+//! decided so: until the trace ends the program may keep it after all, one error keeps all of it, and rules may keep
+//! single spans of it by what they became.
+//!
 //! To leave the process, [inject](Tracer::inject) the trace into the headers of a request, and
 //! [extract](Tracer::extract) it on the other side. To leave the thread, [detach](Span::detach) a span, start children from its [context](Span::context), or put a
 //! future [into it](FutureExt::in_span).

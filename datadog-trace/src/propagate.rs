@@ -8,6 +8,7 @@ pub(crate) mod digits;
 #[cfg(feature = "http")]
 mod header_map;
 mod lines;
+mod split;
 mod tracecontext;
 
 use std::borrow::Cow;

@@ -150,7 +150,7 @@ impl Tracer {
     }
 
     /// The span that is active on this thread, as others see it.
-    pub fn active(&self) -> Option<SpanContext> {
+    pub fn active_span(&self) -> Option<SpanContext> {
         let (trace, span_id, service) = local::active(self.shared.as_ref()?.id())?;
         Some(SpanContext(Inner::Here {
             trace,

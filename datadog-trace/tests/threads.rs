@@ -106,7 +106,7 @@ fn with_tracing_off_everything_is_empty() {
     let agent = LocalAgent::start().unwrap();
     let tracer = start(config(&agent.url()).tracing_enabled(false));
     let span = tracer.trace("nothing");
-    assert!(span.context().is_none() && tracer.active().is_none());
+    assert!(span.context().is_none() && tracer.active_span().is_none());
     let detached = span.detach();
     assert_eq!(
         (detached.span_id(), detached.context().is_none()),
@@ -420,7 +420,7 @@ fn a_detached_span_is_active_wherever_it_is_made_so() {
     let agent = LocalAgent::start().unwrap();
     let tracer = start(config(&agent.url()));
     let mut span = tracer.trace_detached(Parent::Active, "bridged");
-    assert!(tracer.active().is_none());
+    assert!(tracer.active_span().is_none());
     span.edit(|span| {
         span.set_tag("early", 1).set_service("cart");
     });
@@ -431,7 +431,7 @@ fn a_detached_span_is_active_wherever_it_is_made_so() {
             span.activate();
             tracer.trace("elsewhere").finish();
             span.deactivate();
-            assert!(tracer.active().is_none());
+            assert!(tracer.active_span().is_none());
         });
     });
     alone.activate();
@@ -447,7 +447,7 @@ fn a_detached_span_is_active_wherever_it_is_made_so() {
     let child = tracer.trace_detached(Parent::Active, "child");
     span.deactivate();
     span.deactivate();
-    assert!(tracer.active().is_none());
+    assert!(tracer.active_span().is_none());
     let context = span.context().unwrap();
     let from = tracer.trace_detached(Parent::Of(&context), "from");
     span.edit(|span| {

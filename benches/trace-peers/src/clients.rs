@@ -142,7 +142,8 @@ impl Client for Fastrace {
         timed(|| {
             for _ in 0..children {
                 let tags = || [("http.route", "/cart"), ("items", "3")];
-                black_box(LocalSpan::enter_with_local_parent("child").with_properties(tags));
+                let _span =
+                    black_box(LocalSpan::enter_with_local_parent("child").with_properties(tags));
             }
         })
     }
@@ -174,7 +175,8 @@ impl Client for Tracing {
         let _root = tracing::info_span!("root").entered();
         timed(|| {
             for _ in 0..children {
-                black_box(tracing::info_span!("child", http.route = "/cart", items = 3).entered());
+                let span = tracing::info_span!("child", http.route = "/cart", items = 3);
+                let _span = black_box(span.entered());
             }
         })
     }

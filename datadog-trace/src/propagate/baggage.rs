@@ -1,16 +1,34 @@
 //! W3C baggage (<https://www.w3.org/TR/baggage/>), with the limits of the official clients
 //! (dd-trace-go: `ddtrace/tracer/textmap.go`).
 
+use std::borrow::Cow;
+
 use super::Extract;
 use super::lines::HeaderLines;
+use super::split::{split, split_once};
 
 const BAGGAGE: &str = "baggage";
 const MOST_ITEMS: usize = 64;
 const MOST_BYTES: usize = 8192;
 
 /// Characters that stand for themselves, beside letters and digits.
-const IN_KEYS: &str = "!#$&'*+-.^_`|~";
-const IN_VALUES: &str = "!#$&'()*+-./:<>?@[]^_`{|}~";
+const IN_KEYS: [bool; 256] = safe(b"!#$&'*+-.^_`|~");
+const IN_VALUES: [bool; 256] = safe(b"!#$&'()*+-./:<>?@[]^_`{|}~");
+
+const fn safe(others: &[u8]) -> [bool; 256] {
+    let mut safe = [false; 256];
+    let mut byte = 0;
+    while byte < safe.len() {
+        safe[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < others.len() {
+        safe[others[at] as usize] = true;
+        at += 1;
+    }
+    safe
+}
 
 /// Writes the items that fit, in order.
 pub(super) fn inject(items: &[(String, String)], lines: &mut HeaderLines) {
@@ -24,9 +42,9 @@ pub(super) fn inject(items: &[(String, String)], lines: &mut HeaderLines) {
         if before > start {
             text.push(',');
         }
-        encode(text, key.trim(), IN_KEYS);
+        encode(text, key.trim(), &IN_KEYS);
         text.push('=');
-        encode(text, value.trim(), IN_VALUES);
+        encode(text, value.trim(), &IN_VALUES);
         if text.len() - start > MOST_BYTES {
             text.truncate(before);
             break;
@@ -41,21 +59,22 @@ pub(super) fn inject(items: &[(String, String)], lines: &mut HeaderLines) {
 pub(super) fn extract(carrier: &impl Extract) -> Vec<(String, String)> {
     let mut items: Vec<(String, String)> = Vec::new();
     let mut bytes = 0;
-    for item in carrier.values(BAGGAGE).flat_map(|text| text.split(',')) {
+    for item in carrier.values(BAGGAGE).flat_map(|text| split(text, b',')) {
         bytes += item.len() + 1;
         if items.len() == MOST_ITEMS || bytes > MOST_BYTES + 1 {
             break;
         }
-        let item = item.split_once(';').map_or(item, |(item, _)| item);
-        let pair = item
-            .split_once('=')
-            .map(|(key, value)| (key.trim(), value.trim()));
+        let item = split_once(item, b';').map_or(item, |(item, _)| item);
+        let pair = split_once(item, b'=').map(|(key, value)| (key.trim(), value.trim()));
         let Some((key, value)) = pair.filter(|(key, value)| !key.is_empty() && !value.is_empty())
         else {
             return Vec::new();
         };
         // Blanks around them would not be written again: two keys must not become one, nor none.
-        let [key, value] = [key, value].map(|text| decode(text).trim().to_owned());
+        let [key, value] = [key, value].map(|text| match decode(text) {
+            Cow::Borrowed(trimmed) => trimmed.to_owned(),
+            Cow::Owned(decoded) => decoded.trim().to_owned(),
+        });
         if key.is_empty() || value.is_empty() {
             continue;
         }
@@ -65,10 +84,13 @@ pub(super) fn extract(carrier: &impl Extract) -> Vec<(String, String)> {
     items
 }
 
-fn encode(out: &mut String, text: &str, safe: &str) {
+fn encode(out: &mut String, text: &str, safe: &[bool; 256]) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    if text.bytes().all(|byte| safe[usize::from(byte)]) {
+        return out.push_str(text);
+    }
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || safe.as_bytes().contains(&byte) {
+        if safe[usize::from(byte)] {
             out.push(byte.into());
         } else {
             out.push('%');
@@ -79,7 +101,10 @@ fn encode(out: &mut String, text: &str, safe: &str) {
 }
 
 /// What can't be decoded stays as it is.
-fn decode(text: &str) -> String {
+fn decode(text: &str) -> Cow<'_, str> {
+    if !text.bytes().any(|byte| byte == b'%') {
+        return Cow::Borrowed(text);
+    }
     let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16).map(|digit| digit as u8);
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -96,7 +121,7 @@ fn decode(text: &str) -> String {
             }
         }
     }
-    String::from_utf8_lossy(&decoded).into_owned()
+    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
 }
 
 #[cfg(test)]

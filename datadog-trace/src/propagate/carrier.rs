@@ -79,8 +79,14 @@ fn named<'a, K: AsRef<str> + 'a, V: AsRef<str> + 'a>(
     name: &'a str,
 ) -> impl Iterator<Item = &'a str> {
     pairs
-        .filter(move |(key, _)| key.as_ref().eq_ignore_ascii_case(name))
+        .filter(move |(key, _)| is_name(key.as_ref(), name))
         .map(|(_, value)| value.as_ref())
+}
+
+/// Most names are in the same case, and differ in length from all others.
+#[inline]
+fn is_name(key: &str, name: &str) -> bool {
+    key.len() == name.len() && (key == name || key.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Datadog's own headers (dd-trace-go: `ddtrace/tracer/textmap.go`).
 
 use super::lines::HeaderLines;
+use super::split::{split, split_once};
 use super::{Extract, PropagationError, digits};
 use crate::carried::{Carried, Outgoing, trace_tag};
 
@@ -77,7 +78,7 @@ pub(super) fn extract(carrier: &impl Extract, tags_limit: usize) -> Option<Carri
         ..Carried::default()
     };
     if let Some(tags) = carrier.value(TAGS) {
-        carried.error = read_tags(&mut carried, tags.trim(), tags_limit).err();
+        carried.error = read_tags(&mut carried, tags.trim_ascii(), tags_limit).err();
     }
     Some(carried)
 }
@@ -92,10 +93,9 @@ fn read_tags(carried: &mut Carried, text: &str, limit: usize) -> Result<(), Prop
     }
     let mut tags = Vec::new();
     let mut high_id = None;
-    for pair in text.split(',') {
-        let pair = pair
-            .split_once('=')
-            .filter(|(key, value)| !key.is_empty() && !value.is_empty());
+    for pair in split(text, b',') {
+        let pair =
+            split_once(pair, b'=').filter(|(key, value)| !key.is_empty() && !value.is_empty());
         let (key, value) = pair.ok_or("decoding_error")?;
         match key {
             HIGH_ID => high_id = Some(value),
@@ -135,7 +135,7 @@ fn is_value(text: &str) -> bool {
 }
 
 fn number<T: std::str::FromStr>(carrier: &impl Extract, name: &str) -> Option<T> {
-    carrier.value(name)?.trim().parse().ok()
+    carrier.value(name)?.trim_ascii().parse().ok()
 }
 
 #[cfg(test)]

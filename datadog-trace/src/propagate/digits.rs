@@ -41,28 +41,40 @@ pub(super) fn hex(text: &str, most: usize) -> Option<u128> {
 
 /// Appends the lowest `len` hexadecimal digits of a number, at most 32, in lower case.
 pub(crate) fn push_hex(out: &mut String, number: u128, len: usize) {
-    let mut text = [b'0'; 32];
-    let halves = [(number >> 64) as u64, number as u64];
-    for (half, digits) in halves.into_iter().zip(text.chunks_exact_mut(16)) {
-        for (at, digit) in digits.iter_mut().enumerate() {
-            *digit = HEX[(half >> (60 - 4 * at)) as usize & 0xf];
-        }
+    let mut text = [0; 32];
+    for (at, digits) in text.chunks_exact_mut(8).enumerate() {
+        digits.copy_from_slice(&eight_digits((number >> (96 - 32 * at)) as u32));
     }
     push_ascii(out, &text[32 - len.min(32)..]);
+}
+
+/// All digits at a time: each half byte moves into a byte of its own, and from there to its character.
+fn eight_digits(number: u32) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut digits = u64::from(number);
+    digits = (digits | digits << 16) & 0x0000_ffff_0000_ffff;
+    digits = (digits | digits << 8) & 0x00ff_00ff_00ff_00ff;
+    digits = (digits | digits << 4) & (0x0f * ONES);
+    let letters = ((digits + 0x06 * ONES) >> 4) & ONES;
+    let to_letter = u64::from(b'a' - b'9' - 1);
+    (digits + u64::from(b'0') * ONES + letters * to_letter).to_be_bytes()
 }
 
 /// Appends a decimal number.
 pub(super) fn push_decimal(out: &mut String, mut number: u64) {
     let mut text = [b'0'; 20];
     let mut start = text.len();
-    loop {
-        start -= 1;
-        text[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 || start == 0 {
-            return push_ascii(out, &text[start..]);
+    for pair in text.chunks_exact_mut(2).rev() {
+        let two = (number % 100) as u8;
+        pair.copy_from_slice(&[b'0' + two / 10, b'0' + two % 10]);
+        number /= 100;
+        start -= 2;
+        if number == 0 {
+            start += usize::from(two < 10);
+            break;
         }
     }
+    push_ascii(out, &text[start..]);
 }
 
 /// Appends a decimal number with its sign.

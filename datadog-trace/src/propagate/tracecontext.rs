@@ -2,6 +2,7 @@
 //! (dd-trace-go: `ddtrace/tracer/textmap.go`).
 
 use super::lines::HeaderLines;
+use super::split::{split, split_once};
 use super::{Extract, digits};
 use crate::carried::{Carried, Outgoing, trace_tag};
 use crate::sample::otel;
@@ -90,7 +91,7 @@ fn push_others(state: &mut String, start: usize, outgoing: &Outgoing<'_>) {
 
 /// Reads the context. Of the trace that is `known` already, only what is new: the parent, and the state of others.
 pub(super) fn extract(carrier: &impl Extract, known: Option<u128>) -> Option<Carried> {
-    let (trace_id, span_id, kept) = read_parent(carrier.value(PARENT)?.trim())?;
+    let (trace_id, span_id, kept) = read_parent(carrier.value(PARENT)?.trim_ascii())?;
     let mut carried = Carried {
         trace_id,
         span_id,
@@ -109,52 +110,63 @@ pub(super) fn extract(carrier: &impl Extract, known: Option<u128>) -> Option<Car
 
 /// `version-traceid-spanid-flags`, with more behind it in versions after 00.
 fn read_parent(text: &str) -> Option<(u128, u64, bool)> {
-    let mut parts = text.split('-');
-    let version = digits::lower_hex(parts.next()?, 2)?;
-    let trace_id = digits::lower_hex(parts.next()?, 32)?;
-    let span_id = digits::lower_hex(parts.next()?, 16)? as u64;
-    let flags = digits::lower_hex(parts.next()?, 2)?;
-    let more = parts.next().is_some();
+    let version = digits::lower_hex(text.get(..2)?, 2)?;
+    let trace_id = digits::lower_hex(text.get(3..35)?, 32)?;
+    let span_id = digits::lower_hex(text.get(36..52)?, 16)? as u64;
+    let flags = digits::lower_hex(text.get(53..55)?, 2)?;
+    let more = text.len() > 55;
+    let marks = [Some(2), Some(35), Some(52), more.then_some(55)];
+    if marks
+        .into_iter()
+        .flatten()
+        .any(|at| text.as_bytes()[at] != b'-')
+    {
+        return None;
+    }
     let valid = version != 0xff && !(version == 0 && more) && trace_id != 0 && span_id != 0;
     valid.then_some((trace_id, span_id, flags & 1 == 1))
 }
 
 fn read_state(carried: &mut Carried, text: &str, with_tags: bool) {
-    for member in text
-        .split(',')
-        .map(|member| member.trim_matches([' ', '\t']))
-    {
-        if let Some(ours) = member.strip_prefix("dd=")
-            && member.len() <= DATADOG_BYTES
-        {
-            read_ours(carried, ours, with_tags);
+    for member in split(text, b',').map(trimmed) {
+        if let Some(ours) = member.strip_prefix("dd=") {
+            if member.len() <= DATADOG_BYTES {
+                read_ours(carried, ours, with_tags);
+            }
+        } else if is_member(member) {
+            if !carried.tracestate.is_empty() {
+                carried.tracestate.push(',');
+            }
+            carried.tracestate.push_str(member);
         }
-    }
-    for member in members(text) {
-        if !carried.tracestate.is_empty() {
-            carried.tracestate.push(',');
-        }
-        carried.tracestate.push_str(member);
     }
 }
 
 /// The members that are not Datadog's.
 fn members(text: &str) -> impl Iterator<Item = &str> {
-    let printable = |member: &str| member.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    text.split(',')
-        .map(|member| member.trim_matches([' ', '\t']))
-        .filter(move |member| {
-            !member.is_empty()
-                && !member.starts_with("dd=")
-                && member.len() <= MEMBER_BYTES
-                && printable(member)
-        })
+    let members = split(text, b',').map(trimmed);
+    members.filter(|member| !member.starts_with("dd=") && is_member(member))
+}
+
+fn is_member(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= MEMBER_BYTES
+        && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+fn trimmed(text: &str) -> &str {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let bytes = text.as_bytes();
+    if is_blank(bytes.first()) || is_blank(bytes.last()) {
+        return text.trim_matches([' ', '\t']);
+    }
+    text
 }
 
 fn read_ours(carried: &mut Carried, text: &str, with_tags: bool) {
     let kept_by_flag = carried.priority.is_some_and(|priority| priority > 0);
     let mut maker = None;
-    for (key, value) in text.split(';').filter_map(|pair| pair.split_once(':')) {
+    for (key, value) in split(text, b';').filter_map(|pair| split_once(pair, b':')) {
         match key {
             "p" => carried.last_datadog_span = digits::lower_hex(value, 16).map(|id| id as u64),
             _ if !with_tags => {}

@@ -42,7 +42,7 @@ impl DDClient {
 
     /// The span that is active on this thread, as others see it.
     pub fn active_span(&self) -> Option<SpanContext> {
-        self.inner.tracer.active()
+        self.inner.tracer.active_span()
     }
 
     /// Writes the span that is active on this thread into the headers of a request, in the formats of
