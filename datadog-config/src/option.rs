@@ -147,7 +147,7 @@ macro_rules! option_table {
             stats_peer_tags_cardinality_limit: Count = "DD_TRACE_STATS_PEER_TAGS_CARDINALITY_LIMIT", Traces, default "512";
             /// Longest `x-datadog-tags` header that is read or written, in bytes.
             x_datadog_tags_max_length: TagsLength = "DD_TRACE_X_DATADOG_TAGS_MAX_LENGTH", Traces, default "512";
-            /// Where logs go: to the logs intake, or as lines of JSON to the standard output, a file or the Agent's log port. Whoever reads the standard output must keep up: the worker waits for it.
+            /// Where logs go: to the logs intake, or as lines of JSON to the standard output, a file or the Agent's log port. A reader of the standard output that stops holds the worker up for at most 2 s each time that logs are due, and on systems other than Linux until it goes on.
             logs_output: Output = "DD_LOGS_OUTPUT", Logs, default "intake";
             /// Attributes of logs whose values are not sent: the last parts of their keys. Case, `_` and `-` make no difference.
             logs_redacted_keys: List = "DD_LOGS_REDACTED_KEYS", Logs,

@@ -79,7 +79,10 @@ impl Destination {
     /// Opens what is not open yet, and a file anew that was moved away. Whether the reader is a new one.
     pub(crate) fn open(&mut self, deadline: Instant) -> io::Result<bool> {
         match self {
-            Self::Stdout(stdout) => stdout.open().map(|()| false),
+            Self::Stdout(stdout) => {
+                stdout.open();
+                Ok(false)
+            }
             Self::File { path, file } => {
                 if file.as_ref().is_some_and(|file| is_at(file, path)) {
                     return Ok(false);
@@ -178,6 +181,10 @@ fn wait(deadline: Instant, mut write: impl FnMut() -> io::Result<usize>) -> io::
         match write() {
             Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < end => {
                 thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let text = "its reader takes nothing";
+                return Err(io::Error::new(ErrorKind::WouldBlock, text));
             }
             outcome => return outcome,
         }

@@ -6,16 +6,16 @@ use std::io::{self, Write};
 /// The process's standard output.
 #[derive(Debug, Default)]
 pub(crate) struct Stdout {
-    /// A way of our own to the pipe or terminal, which does not block. `None` where it is something else, such as a file.
+    /// A way of our own to the pipe or terminal, which does not block. `None` where it is something else, such as a
+    /// file, or belongs to another user, as in a process that gave its privileges up.
     own: Option<File>,
 }
 
 impl Stdout {
     /// Looks what the standard output is now: a program may have replaced it.
-    pub(crate) fn open(&mut self) -> io::Result<()> {
+    pub(crate) fn open(&mut self) {
         #[cfg(target_os = "linux")]
-        linux::open(&mut self.own)?;
-        Ok(())
+        linux::open(&mut self.own);
     }
 
     /// Writes some of `lines`: whole lines, as far as a pipe takes them in one piece, so that the program's own
@@ -53,17 +53,16 @@ fn first_lines(lines: &[u8]) -> &[u8] {
 #[cfg(target_os = "linux")]
 mod linux {
     use std::fs::{self, File, OpenOptions};
-    use std::io;
     use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 
     /// Where Linux lets a process open its standard output once more. Whether writing blocks is a property of the
     /// opening, so the program's own writing goes on as it was.
     const PATH: &str = "/proc/self/fd/1";
 
-    pub(super) fn open(own: &mut Option<File>) -> io::Result<()> {
+    pub(super) fn open(own: &mut Option<File>) {
         let Ok(there) = fs::metadata(PATH) else {
             *own = None;
-            return Ok(());
+            return;
         };
         let place = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
         let is_open = own
@@ -71,17 +70,16 @@ mod linux {
             .and_then(|own| own.metadata().ok())
             .is_some_and(|open| place(&open) == place(&there));
         if is_open {
-            return Ok(());
+            return;
         }
         let kind = there.file_type();
         *own = if kind.is_fifo() || kind.is_char_device() {
             let mut options = OpenOptions::new();
             options.write(true).custom_flags(libc::O_NONBLOCK);
-            Some(options.open(PATH)?)
+            options.open(PATH).ok()
         } else {
             None
         };
-        Ok(())
     }
 }
 

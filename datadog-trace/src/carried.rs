@@ -76,6 +76,15 @@ impl Carried {
     }
 }
 
+/// The longest origin that goes on. Those that Datadog's products send have some 20 bytes, and it has to leave room
+/// for the other parts of the headers that carry it.
+const ORIGIN_BYTES: usize = 128;
+
+/// What came as an origin, if it is one.
+pub(crate) fn origin(text: &str) -> Option<&str> {
+    (1..=ORIGIN_BYTES).contains(&text.len()).then_some(text)
+}
+
 /// A tag as it is kept.
 pub(crate) fn trace_tag(key: &str, value: &str) -> TraceTag {
     const KEYS: [&str; 3] = ["_dd.p.dm", "_dd.p.ksr", "_dd.p.ts"];

@@ -269,3 +269,35 @@ fn a_context_of_another_client_is_that_of_another_process() {
     );
     assert_eq!(agent.traces().len(), 2);
 }
+
+#[test]
+fn an_origin_that_is_too_long_does_not_go_on() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    for (len, goes_on) in [(128, true), (129, false), (100_000, false)] {
+        let origin = "o".repeat(len);
+        let state = format!("dd=s:1;o:{origin}");
+        for came in [
+            headers([
+                ("x-datadog-trace-id", "10"),
+                ("x-datadog-parent-id", "11"),
+                ("x-datadog-origin", &origin),
+            ]),
+            headers([
+                (
+                    "traceparent",
+                    "00-0000000000000000000000000000000a-000000000000000b-01",
+                ),
+                ("tracestate", &state),
+            ]),
+        ] {
+            let span = tracer.trace_from(&tracer.extract(&came).unwrap(), "request");
+            let mut goes = Headers::new();
+            tracer.inject(&mut goes);
+            drop(span);
+            assert_eq!(goes.contains_key("x-datadog-origin"), goes_on, "{len}");
+            let bytes: usize = goes.values().map(String::len).sum();
+            assert!(bytes < 1_000, "{goes:?}");
+        }
+    }
+}

@@ -61,7 +61,7 @@ impl DDClient {
                 tracer: datadog_trace::Tracer::join(&mut transport)?,
                 #[cfg(feature = "profiling")]
                 profiler: datadog_profiling::Profiler::join(&mut transport)?,
-                // Last, because standard output is the one receiver that the worker can't limit in time.
+                // Last, because not every system lets the worker limit the time of a write to the standard output.
                 #[cfg(feature = "logs")]
                 logs: datadog_logs::Logs::join(&mut transport)?,
                 transport: start(transport)?,

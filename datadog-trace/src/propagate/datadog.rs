@@ -3,7 +3,7 @@
 use super::lines::HeaderLines;
 use super::split::{split, split_once};
 use super::{Extract, PropagationError, digits};
-use crate::carried::{Carried, Outgoing, trace_tag};
+use crate::carried::{Carried, Outgoing, origin, trace_tag};
 
 const TRACE_ID: &str = "x-datadog-trace-id";
 const PARENT_ID: &str = "x-datadog-parent-id";
@@ -64,7 +64,7 @@ fn push_tags(text: &mut String, outgoing: &Outgoing<'_>) {
 
 pub(super) fn extract(carrier: &impl Extract, tags_limit: usize) -> Option<Carried> {
     let low_id: u64 = number(carrier, TRACE_ID)?;
-    let origin = carrier.value(ORIGIN).filter(|origin| !origin.is_empty());
+    let origin = carrier.value(ORIGIN).and_then(origin);
     // Synthetic tests start traces without a span.
     let span_id = number(carrier, PARENT_ID).unwrap_or(0);
     if low_id == 0 || (span_id == 0 && origin.is_none()) {

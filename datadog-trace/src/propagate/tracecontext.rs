@@ -4,7 +4,7 @@
 use super::lines::HeaderLines;
 use super::split::{split, split_once};
 use super::{Extract, digits};
-use crate::carried::{Carried, Outgoing, trace_tag};
+use crate::carried::{Carried, Outgoing, origin, trace_tag};
 use crate::sample::otel;
 
 const PARENT: &str = "traceparent";
@@ -171,9 +171,7 @@ fn read_ours(carried: &mut Carried, text: &str, with_tags: bool) {
             "p" => carried.last_datadog_span = digits::lower_hex(value, 16).map(|id| id as u64),
             _ if !with_tags => {}
             "s" => carried.priority = value.parse().ok().or(carried.priority),
-            "o" => {
-                carried.origin = Some(value.replace('~', "=")).filter(|origin| !origin.is_empty())
-            }
+            "o" => carried.origin = origin(value).map(|origin| origin.replace('~', "=")),
             "t.dm" => maker = Some(value),
             "t.tid" => {}
             "t.ksr" => carried.tags.push(trace_tag("_dd.p.ksr", value)),
