@@ -48,28 +48,28 @@ impl DDClient {
 /// # Errors
 ///
 /// See [`InitError`].
-pub fn init_from_env() -> Result<DefaultClient, InitError> {
+pub fn init_from_env() -> Result<InitGuard, InitError> {
     if DEFAULT.get().is_some() {
         return Err(InitError::AlreadySet);
     }
     let config = DDConfig::from_env().map_err(InitError::Config)?;
     let client = DDClient::new(config).map_err(InitError::Transport)?;
     if client.set_default() {
-        Ok(DefaultClient { client })
+        Ok(InitGuard { client })
     } else {
         Err(InitError::AlreadySet)
     }
 }
 
 /// Keeps the default client running. When it is dropped, what is buffered is delivered within
-/// [`DDConfig::shutdown_timeout`], and the client stops.
+/// [`DDConfig::shutdown_timeout`], and the client stops, for the rest of the program: it stays the default one.
 #[derive(Debug)]
 #[must_use = "the client is shut down as soon as this is dropped: bind it to a name, such as `_datadog`"]
-pub struct DefaultClient {
+pub struct InitGuard {
     client: DDClient,
 }
 
-impl Drop for DefaultClient {
+impl Drop for InitGuard {
     fn drop(&mut self) {
         self.client
             .shutdown(self.client.config().shutdown_timeout());

@@ -33,7 +33,7 @@ pub use datadog_trace::{
 pub use datadog_transport::{
     DropReason, Drops, FlushReport, Health, LastError, SignalHealth, SignalKind, TransportError,
 };
-pub use default_client::{DefaultClient, InitError, client, init_from_env};
+pub use default_client::{InitError, InitGuard, client, init_from_env};
 #[cfg(feature = "tracing-subscriber")]
 pub use subscriber::DDTracingLayer;
 
