@@ -52,20 +52,32 @@ const WALL_PERIOD: Duration = Duration::from_secs(60);
 /// The shortest time whose rate says something.
 const LEAST: Duration = Duration::from_micros(20);
 
-/// The rate of so long a time is compared with that of all the time before.
-const CHECKED: Duration = Duration::from_millis(200);
+/// How far a time between two moments may be off, as the two clocks are not read at once.
+const BLUR: Duration = Duration::from_micros(5);
 
-/// Rates that differ by more are those of two counters: one was reset, or the machine was moved to other hardware.
+/// A rate over so long a time is exact enough to replace any other.
+const EXACT: Duration = Duration::from_secs(1);
+
+/// Rates that differ by more, and by more than their blur, are not of two clocks that both ran all the time.
 const TOLERANCE: f64 = 1e-3;
 
 /// Turns [`Ticks`] into times. The worker has one, and [renews](Self::renew) it in every pass.
 #[derive(Debug)]
 pub(crate) struct TickClock {
-    /// Where the rate is measured from.
+    /// Where the rate is measured from. From here to `last`, no time failed the check.
     base: Moment,
     last: Moment,
-    nanos_per_tick: f64,
+    rate: Rate,
+    /// What the last time said, if it failed the check.
+    doubted: Option<Rate>,
     wall: Wall,
+}
+
+/// How fast the counter runs, and how long that was measured.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    nanos_per_tick: f64,
+    over: Duration,
 }
 
 /// One moment, on both clocks.
@@ -92,42 +104,71 @@ impl TickClock {
         Self {
             base,
             last,
-            nanos_per_tick: last.rate_since(&base).unwrap_or(1.0),
+            rate: last.rate_since(&base).unwrap_or(Rate {
+                nanos_per_tick: 1.0,
+                over: LEAST,
+            }),
+            doubted: None,
             wall: Wall::now(),
         }
     }
 
-    /// Measures the counter's rate anew, and once a minute the wall time.
+    /// Measures the counter's rate anew, and once a minute the wall time; also when the clocks went apart.
     pub(crate) fn renew(&mut self) {
-        self.learn(Moment::now());
-        if self.wall.read.elapsed() >= WALL_PERIOD {
+        let together = self.learn(Moment::now());
+        if !together || self.wall.read.elapsed() >= WALL_PERIOD {
             self.wall = Wall::now();
         }
     }
 
-    fn learn(&mut self, now: Moment) {
+    /// Learns from the time since the last moment, if it passes the check: that it says the same rate as all the time
+    /// before. Tells whether it did.
+    ///
+    /// It does not where one clock stood still for a while, such as the monotonic one while the machine slept: the old
+    /// rate holds, and what comes after the gap is measured from there. A rate that is said twice in a row is a new
+    /// pace of the counter, as after a move to other hardware.
+    fn learn(&mut self, now: Moment) -> bool {
         if now.ticks < self.last.ticks {
             // It began anew.
-            (self.base, self.last, self.wall) = (now, now, Wall::now());
-            return;
+            (self.base, self.last, self.doubted) = (now, now, None);
+            return false;
         }
-        if now.time.saturating_duration_since(self.last.time) >= CHECKED {
-            let rate = now.rate_since(&self.last);
-            if rate.is_some_and(|rate| (rate / self.nanos_per_tick - 1.0).abs() > TOLERANCE) {
-                (self.base, self.wall) = (self.last, Wall::now());
-            }
-            self.last = now;
+        let Some(rate) = now.rate_since(&self.last) else {
+            return true;
+        };
+        let passed = rate.agrees_with(&self.rate);
+        if passed {
+            self.doubted = None;
+            self.take_rate(now);
+        } else if self
+            .doubted
+            .is_some_and(|doubted| rate.agrees_with(&doubted))
+        {
+            (self.base, self.rate, self.doubted) = (self.last, rate, None);
+        } else {
+            (self.base, self.doubted) = (now, Some(rate));
         }
-        if let Some(rate) = now.rate_since(&self.base) {
-            self.nanos_per_tick = rate;
+        self.last = now;
+        passed
+    }
+
+    /// Takes the rate since the base, unless the one there is was measured over a longer time.
+    fn take_rate(&mut self, now: Moment) {
+        if let Some(rate) = now.rate_since(&self.base)
+            && rate.over >= self.rate.over.min(EXACT)
+        {
+            self.rate = rate;
         }
     }
 
     /// When something started, in nanoseconds since the Unix epoch, and how long it took.
+    ///
+    /// For what was open while one of the clocks stood still, the counter decides: the time that a machine slept is part
+    /// of it if the counter went on, and else is not.
     pub(crate) fn times(&self, start: Ticks, end: Ticks) -> (u64, u64) {
         let nanos = |from: Ticks, to: Ticks| {
             let ticks = to.0.saturating_sub(from.0);
-            (ticks as f64 * self.nanos_per_tick) as u64
+            (ticks as f64 * self.rate.nanos_per_tick) as u64
         };
         let Wall {
             ticks, unix_nanos, ..
@@ -147,11 +188,22 @@ impl Moment {
         Self { ticks, time }
     }
 
-    /// Nanoseconds for each tick since an earlier moment; `None` where there is too little to tell.
-    fn rate_since(&self, earlier: &Self) -> Option<f64> {
+    /// The rate since an earlier moment; `None` where there is too little to tell.
+    fn rate_since(&self, earlier: &Self) -> Option<Rate> {
         let ticks = self.ticks.0.checked_sub(earlier.ticks.0)?;
-        let time = self.time.checked_duration_since(earlier.time)?;
-        (ticks > 0 && time >= LEAST).then(|| time.as_nanos() as f64 / ticks as f64)
+        let over = self.time.checked_duration_since(earlier.time)?;
+        (ticks > 0 && over >= LEAST).then(|| Rate {
+            nanos_per_tick: over.as_nanos() as f64 / ticks as f64,
+            over,
+        })
+    }
+}
+
+impl Rate {
+    fn agrees_with(&self, other: &Self) -> bool {
+        let blur = |rate: &Self| BLUR.as_secs_f64() / rate.over.as_secs_f64();
+        let apart = (self.nanos_per_tick / other.nanos_per_tick - 1.0).abs();
+        apart <= TOLERANCE + blur(self) + blur(other)
     }
 }
 
@@ -254,7 +306,11 @@ mod tests {
         TickClock {
             base: moment(origin, 0, 1_000_000),
             last: moment(origin, 1, 1_002_000),
-            nanos_per_tick: 500.0,
+            rate: Rate {
+                nanos_per_tick: 500.0,
+                over: Duration::from_millis(1),
+            },
+            doubted: None,
             wall: Wall {
                 ticks: Ticks(1_000_000),
                 unix_nanos: 1_700_000_000_000_000_000,
@@ -305,14 +361,66 @@ mod tests {
         let origin = Instant::now();
         let mut clock = clock(origin);
         clock.learn(moment(origin, 1000, 3_000_000));
-        assert!((clock.nanos_per_tick - 500.0).abs() < 0.01);
+        assert!((clock.rate.nanos_per_tick - 500.0).abs() < 0.01);
         // Twice as fast from here on.
         clock.learn(moment(origin, 2000, 7_000_000));
         clock.learn(moment(origin, 3000, 11_000_000));
-        assert!((clock.nanos_per_tick - 250.0).abs() < 0.01);
+        assert!((clock.rate.nanos_per_tick - 250.0).abs() < 0.01);
         clock.learn(moment(origin, 4000, 50));
         clock.learn(moment(origin, 5000, 4_000_050));
-        assert!((clock.nanos_per_tick - 250.0).abs() < 0.01);
+        assert!((clock.rate.nanos_per_tick - 250.0).abs() < 0.01);
         assert_eq!(clock.times(Ticks(4_000_000), Ticks(50)).1, 0);
+    }
+    /// After an hour of work, the clocks go apart; then come passes that are `pass` milliseconds apart.
+    fn passes_after_a_gap(pass: u64, slept_ticks: u64, slept_millis: u64) {
+        let origin = Instant::now();
+        let mut clock = clock(origin);
+        let hour = 3_600_000;
+        let at = |millis: u64| 1_000_000 + millis * 2_000;
+        for second in 1..=3600 {
+            assert!(clock.learn(moment(origin, second * 1000, at(second * 1000))));
+        }
+        for number in 1..=100 {
+            let millis = hour + number * pass;
+            let ticks = at(millis) + slept_ticks;
+            let together = clock.learn(moment(origin, millis + slept_millis, ticks));
+            assert_eq!(together, number > 1, "pass {number} of {pass} ms");
+            // As `renew` does.
+            if !together {
+                clock.wall.ticks = Ticks(ticks);
+            }
+            let wall = clock.wall;
+            let (start, duration) = clock.times(Ticks(ticks - 20_000), Ticks(ticks));
+            let wrong = duration.abs_diff(10_000_000);
+            assert!(wrong < 1_000, "pass {number} of {pass} ms: {duration} ns");
+            let since = ((number - 1) * pass) as i64 - 10;
+            let expected = wall.unix_nanos.saturating_add_signed(since * 1_000_000);
+            let wrong = start.abs_diff(expected);
+            assert!(wrong < 100_000, "pass {number} of {pass} ms: {wrong} ns");
+        }
+    }
+
+    #[test]
+    fn durations_and_starts_are_right_in_every_pass_after_a_gap() {
+        let hour = 3_600_000;
+        for pass in [1, 50, 150, 250, 1000] {
+            // The counter went on while the machine slept, for long and for a moment.
+            passes_after_a_gap(pass, hour * 2_000, 0);
+            passes_after_a_gap(pass, 20 * 2_000, 0);
+            // The counter stood still.
+            passes_after_a_gap(pass, 0, hour);
+        }
+    }
+
+    #[test]
+    fn a_gap_before_the_first_look_is_no_part_of_the_rate() {
+        let origin = Instant::now();
+        let mut clock = clock(origin);
+        clock.rate.over = LEAST;
+        clock.rate.nanos_per_tick = 510.0;
+        // Asleep for a second, ten milliseconds after the start.
+        assert!(!clock.learn(moment(origin, 10, 1_020_000 + 2_000_000)));
+        assert!(clock.learn(moment(origin, 20, 1_040_000 + 2_000_000)));
+        assert!((clock.rate.nanos_per_tick - 500.0).abs() < 0.01);
     }
 }

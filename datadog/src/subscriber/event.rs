@@ -164,12 +164,12 @@ impl DDTracingLayer {
 
 /// What an event of level error says: the kind of the error and a message.
 fn failure(fields: &Fields) -> (&str, &str) {
-    match &fields.error {
+    match fields.error() {
         Some(report) => (&report.kind, &report.message),
         None => (
             fields.text(&["exception.type"]).unwrap_or_default(),
             fields
-                .text(&["exception.message", "error", "err", "message"])
+                .text(&[fields.error_key().unwrap_or("message")])
                 .unwrap_or_default(),
         ),
     }
@@ -221,13 +221,11 @@ fn with_place(
 
 /// Adds fields as attributes, and an error by Datadog's standard names.
 fn with_fields(mut record: Record, fields: &Fields) -> Record {
+    let error_key = fields.error_key();
     for (key, value) in fields.iter() {
         record = match key {
             "message" => record,
-            "error" | "err" if matches!(value, FieldValue::Text(_)) => {
-                record.with("error.message", attribute(value))
-            }
-            "exception.message" => record.with("error.message", attribute(value)),
+            key if error_key == Some(key) => record.with("error.message", attribute(value)),
             "exception.type" => record.with("error.kind", attribute(value)),
             "exception.stacktrace" => record.with("error.stack", attribute(value)),
             key if ["log.", "dd.", "otel."]
@@ -239,10 +237,8 @@ fn with_fields(mut record: Record, fields: &Fields) -> Record {
             key => record.with(key, attribute(value)),
         };
     }
-    if let Some(report) = &fields.error {
-        record = record
-            .with("error.kind", &report.kind)
-            .with("error.message", &report.message);
+    if let Some(report) = fields.error() {
+        record = record.with("error.kind", &report.kind);
         if let Some(stack) = report.stack.as_ref().filter(|stack| !stack.has_backtrace()) {
             record = record.with("error.stack", stack.to_string());
         }
@@ -268,7 +264,12 @@ fn span_event(metadata: &'static Metadata<'static>, fields: &Fields) -> SpanEven
     event = event
         .attribute("level", metadata.level().as_str())
         .attribute("target", metadata.target());
-    for (key, value) in fields.iter().filter(|(key, _)| *key != "message") {
+    // The text of an error value has a standard name.
+    let error_key = fields.error().and_then(|_| fields.error_key());
+    for (key, value) in fields.iter() {
+        if key == "message" || error_key == Some(key) {
+            continue;
+        }
         event = match value {
             FieldValue::Text(text) => event.attribute(key, text.to_owned()),
             FieldValue::Int(number) => event.attribute(key, number),
@@ -280,7 +281,7 @@ fn span_event(metadata: &'static Metadata<'static>, fields: &Fields) -> SpanEven
             FieldValue::Bool(truth) => event.attribute(key, truth),
         };
     }
-    if let Some(report) = &fields.error {
+    if let Some(report) = fields.error() {
         event = event
             .attribute("exception.type", report.kind.clone())
             .attribute("exception.message", report.message.clone());

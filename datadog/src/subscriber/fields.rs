@@ -28,8 +28,14 @@ pub(super) struct Fields {
     list: Vec<(&'static str, Stored)>,
     /// Whether a name among them is one of OpenTelemetry's or of Datadog's that means more than a tag.
     pub(super) has_meaning: bool,
-    /// Of a field that is an error value.
-    pub(super) error: Option<Box<ErrorReport>>,
+    /// Of the first field `error` or `err` that is an error value. Its text is among the fields too.
+    error: Option<Box<ErrorField>>,
+}
+
+#[derive(Debug)]
+struct ErrorField {
+    key: &'static str,
+    report: ErrorReport,
 }
 
 /// The value of a field; a text by where it stands in the buffer.
@@ -100,6 +106,24 @@ impl Fields {
         Some(self.value(*stored))
     }
 
+    /// What the error value among the fields says about itself.
+    pub(super) fn error(&self) -> Option<&ErrorReport> {
+        self.error.as_ref().map(|error| &error.report)
+    }
+
+    /// The field whose text is the message of the error: an error value, which says most; else the message of
+    /// OpenTelemetry's exceptions, or the first of `error` and `err`.
+    pub(super) fn error_key(&self) -> Option<&'static str> {
+        if let Some(error) = &self.error {
+            return Some(error.key);
+        }
+        let first = |is_key: fn(&str) -> bool| {
+            let mut keys = self.list.iter().map(|(key, _)| *key);
+            keys.find(|key| is_key(key) && self.text(&[key]).is_some())
+        };
+        first(|key| key == "exception.message").or_else(|| first(is_error_key))
+    }
+
     /// The text of the first of these fields that there is. Empty ones are as good as none.
     pub(super) fn text(&self, keys: &[&str]) -> Option<&str> {
         keys.iter().find_map(|key| match self.get(key) {
@@ -125,7 +149,7 @@ impl Fields {
             self.put(key, other.value(*stored));
         }
         self.has_meaning |= other.has_meaning;
-        if other.error.is_some() {
+        if self.error.is_none() {
             self.error = other.error.take();
         }
     }
@@ -162,6 +186,9 @@ impl Fields {
     /// Sets a field. A later value replaces an earlier one.
     fn set(&mut self, key: &'static str, stored: Stored) {
         self.has_meaning |= has_meaning(key);
+        if self.error.as_ref().is_some_and(|error| error.key == key) {
+            self.error = None;
+        }
         let room = self.list.len() < MOST_FIELDS;
         match self.list.iter_mut().find(|(known, _)| *known == key) {
             Some((_, known)) => *known = stored,
@@ -196,6 +223,11 @@ impl Fields {
         write(&mut self.buffer);
         self.set(key, Stored::Text(start, self.buffer.len()));
     }
+}
+
+/// Whether such a field says that its span or event failed.
+pub(super) fn is_error_key(key: &str) -> bool {
+    matches!(key, "error" | "err")
 }
 
 /// Whether the mapping has to look at spans with such a field.
@@ -267,9 +299,17 @@ impl Visit for Recording<'_> {
         self.fields.set_text(key, |buffer| buffer.push_str(value));
     }
 
-    fn record_error(&mut self, _field: &Field, value: &(dyn Error + 'static)) {
-        self.fields.has_meaning = true;
-        self.fields.error = Some(Box::new(ErrorReport::of(value)));
+    /// An error value is the text that it displays; one that says a failure is described in full as well.
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        let key = self.key(field);
+        // An error means that a value of the program's gave up; what it wrote before stays.
+        self.fields.set_text(key, |buffer| {
+            let _ = write!(buffer, "{value}");
+        });
+        if is_error_key(key) && self.fields.error.is_none() {
+            let report = ErrorReport::of(value);
+            self.fields.error = Some(Box::new(ErrorField { key, report }));
+        }
     }
 
     /// Also what was recorded with `%`, and whole numbers of 128 bits.

@@ -51,8 +51,9 @@ use crate::DDClient;
 /// `exception.*`) also decide about the span's name, resource, type and failure, by the rules of the Datadog Agent;
 /// `dd.name`, `dd.resource`, `dd.service` and `dd.type` beat them. The spans of `tower-http`, poem, warp, mysql_async,
 /// fred, sea-orm, clickhouse and the AWS SDK are understood as they are, and statements of `sqlx`, which tells them by
-/// events, become spans. A field `error` or `err` marks the span as failed. The values of URL queries are not
-/// sent.
+/// events, become spans. A field `error` or `err` marks the span as failed, and is its `error.message`: of both an error
+/// value, else the first; the other keeps its name, as error values in other fields do. The values of URL queries are
+/// not sent.
 ///
 /// Spans of protocols and runtimes such as `h2` and `tokio` are left out.
 ///

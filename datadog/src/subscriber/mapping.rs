@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use datadog_trace::{Span, SpanKind};
 
-use super::fields::{FieldValue, Fields};
+use super::fields::{FieldValue, Fields, is_error_key};
 use super::rules::Rule;
 
 const METHOD: &[&str] = &["http.request.method", "http.method"];
@@ -84,6 +84,7 @@ impl<'a> Meaning<'a> {
     }
 
     fn write_tags(&self, span: &mut Span) {
+        let error_key = self.fields.error_key();
         for (key, value) in self.fields.iter() {
             match key {
                 // What they mean is written elsewhere.
@@ -93,15 +94,14 @@ impl<'a> Meaning<'a> {
                 | "otel.status_code"
                 | "otel.status_message"
                 | "otel.status_description"
-                | "error"
-                | "err"
-                | "exception.message"
                 | "exception.type"
                 | "exception.stacktrace"
                 | "operation.name"
                 | "resource.name"
                 | "service.name"
                 | "span.type" => {}
+                key if error_key == Some(key) => {}
+                key if is_error_key(key) && self.fields.text(&[key]).is_none() => {}
                 key if key.starts_with("dd.") => {}
                 "url.full" | "http.url" | "url.path" | "http.target" => {
                     if let FieldValue::Text(url) = value {
@@ -277,13 +277,13 @@ impl<'a> Meaning<'a> {
 
     fn write_failure(&self, span: &mut Span) {
         let fields = self.fields;
-        if let Some(report) = &fields.error {
+        if let Some(report) = fields.error() {
             span.set_failure(&report.kind, &report.message);
             if let Some(stack) = report.stack.as_ref().filter(|stack| !stack.has_backtrace()) {
                 span.set_tag("error.stack", stack.to_string());
             }
         }
-        let said = fields.text(&["exception.message", "error", "err"]);
+        let said = fields.error_key().and_then(|key| fields.text(&[key]));
         let flagged = fields.get("error") == Some(FieldValue::Bool(true));
         let status = fields.text(&["otel.status_code"]);
         let status_failed = status.is_some_and(|status| status.eq_ignore_ascii_case("error"));

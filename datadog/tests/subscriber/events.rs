@@ -98,6 +98,51 @@ fn an_error_marks_its_span_and_says_itself_by_the_standard_names() {
 }
 
 #[test]
+fn of_several_errors_one_is_the_error_and_all_are_kept() {
+    let fixture = Fixture::new();
+    let first: Box<dyn Error> = "first cause".into();
+    let second: Box<dyn Error> = "second".into();
+    let spans = fixture.spans_of(|| {
+        drop(info_span!("retried", retry_reason = &*first, n = 1));
+        drop(info_span!("both", err = &*second, error = &*first));
+        drop(info_span!("texts", error = "text", err = "text2"));
+        let later = info_span!("later", err = "text", error = tracing::field::Empty);
+        later.record("error", &*second);
+        drop(later);
+        info!(ignored = &*first, other = &*second, "two others");
+        info!(err = &*second, error = &*first, "two errors");
+        warn!(error = "text", err = "text2", "two texts");
+    });
+    let retried = named(&spans, "retried");
+    assert_eq!(
+        (retried.error, &*retried.meta["retry_reason"]),
+        (0, "first cause")
+    );
+    assert!(!retried.meta.contains_key("error.message"));
+    for (name, message, key, other) in [
+        ("both", "second", "error", "first cause"),
+        ("texts", "text", "err", "text2"),
+        ("later", "second", "err", "text"),
+    ] {
+        let span = named(&spans, name);
+        assert_eq!((span.error, &*span.meta["error.message"]), (1, message));
+        assert_eq!(span.meta[key], other, "{name}");
+    }
+    let logs = fixture.agent.logs();
+    for (number, attributes) in [
+        (0, [("ignored", "first cause"), ("other", "second")]),
+        (1, [("error.message", "second"), ("error", "first cause")]),
+        (2, [("error.message", "text"), ("err", "text2")]),
+    ] {
+        for (key, value) in attributes {
+            assert_eq!(logs[number].attribute(key), Some(&json!(value)), "{key}");
+        }
+    }
+    assert_eq!(logs[0].attribute("error.message"), None);
+    assert_eq!(logs[1].attribute("err"), None);
+}
+
+#[test]
 fn options_decide_what_becomes_of_events() {
     let fixture = Fixture::new();
     let dispatch = fixture.subscriber_with(|layer| {
