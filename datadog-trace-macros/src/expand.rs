@@ -18,8 +18,7 @@ const START: &str = "
 /// `return` and `?` of the body end the closure, so that what it returns can be looked at.
 const LOOKED_AT: &str = "{
     __begin
-    #[allow(clippy::redundant_closure_call, reason = \"`return` ends the closure\")]
-    let __result: __returns = (move || -> __returns __body)();
+    let __result: __returns = __root::__private::once(move || -> __returns __body);
     {
         use __root::__private::{IsAny as _, IsDebug as _, IsDisplay as _, IsError as _, IsErrorBox as _, IsResult as _};
         (&&&&&&__root::__private::Outcome(&__result)).tell(&mut __span);
@@ -73,7 +72,7 @@ pub(crate) fn expand(function: &Function, options: &Options) -> Result<TokenStre
             &[("__root", &root), ("__name", &name)],
         ),
     }?;
-    let settings = settings(function, options)?;
+    let settings = settings(function, options, &root)?;
     let begin = template(
         START,
         &[
@@ -91,7 +90,10 @@ pub(crate) fn expand(function: &Function, options: &Options) -> Result<TokenStre
     let shape = match (function.is_async, function.return_type_has_name()) {
         (true, true) => ASYNC,
         (true, false) => ASYNC_UNNAMED,
-        (false, true) if !function.returns.is_empty() => LOOKED_AT,
+        (false, true) if !function.returns.is_empty() => {
+            refuse_track_caller(function)?;
+            LOOKED_AT
+        }
         (false, _) => GUARDED,
     };
     let body = template(
@@ -107,8 +109,23 @@ pub(crate) fn expand(function: &Function, options: &Options) -> Result<TokenStre
     Ok(head.chain(body).collect())
 }
 
+/// A closure has no caller's place: the body would be told its own.
+fn refuse_track_caller(function: &Function) -> Result<(), Error> {
+    match function.track_caller {
+        Some(place) => Err(Error::new(
+            "`#[track_caller]` has no effect in a traced function that returns a value",
+            place,
+        )),
+        None => Ok(()),
+    }
+}
+
 /// The statements that set what the options say.
-fn settings(function: &Function, options: &Options) -> Result<TokenStream, Error> {
+fn settings(
+    function: &Function,
+    options: &Options,
+    root: &TokenStream,
+) -> Result<TokenStream, Error> {
     let mut all = TokenStream::new();
     let resource = match &options.resource {
         Some(resource) => resource.clone(),
@@ -137,12 +154,8 @@ fn settings(function: &Function, options: &Options) -> Result<TokenStream, Error
             all.extend(template(setter, &[("__value", value)])?);
         }
     }
-    let root = options
-        .root
-        .clone()
-        .map_or_else(|| template("::datadog", &[]), Ok)?;
     for (key, value) in &options.tags {
-        let parts = [("__key", &text(key)), ("__value", value), ("__root", &root)];
+        let parts = [("__key", &text(key)), ("__value", value), ("__root", root)];
         let setter = "__span.set_tag(__key, (&__root::__private::Value(&(__value))).tag());";
         all.extend(template(setter, &parts)?);
     }

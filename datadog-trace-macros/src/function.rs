@@ -11,6 +11,8 @@ pub(crate) struct Function {
     pub(crate) is_async: bool,
     /// What stands behind `->`; empty for `()`.
     pub(crate) returns: Vec<TokenTree>,
+    /// Where `#[track_caller]` stands.
+    pub(crate) track_caller: Option<Span>,
     pub(crate) body: Group,
 }
 
@@ -33,12 +35,14 @@ pub(crate) fn parse(item: TokenStream) -> Result<Function, Error> {
     };
     let name = name.clone();
     let returns = return_type(rest);
-    match head.pop() {
+    let track_caller = before.iter().find_map(track_caller);
+    match head.pop().map(unwrapped) {
         Some(TokenTree::Group(body)) if body.delimiter() == Delimiter::Brace => Ok(Function {
             head,
             name,
             is_async,
             returns,
+            track_caller,
             body,
         }),
         _ => Err(Error::new(
@@ -86,8 +90,8 @@ fn return_type(tokens: &[TokenTree]) -> Vec<TokenTree> {
     }
     let mut returns = returns.unwrap_or_default();
     // The body, where no `where` stands before it.
-    if matches!(returns.last(), Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace)
-    {
+    let last = returns.last().cloned().map(unwrapped);
+    if matches!(last, Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace) {
         returns.pop();
     }
     returns
@@ -96,8 +100,33 @@ fn return_type(tokens: &[TokenTree]) -> Vec<TokenTree> {
 impl Function {
     /// Whether the type that it returns can be named.
     pub(crate) fn return_type_has_name(&self) -> bool {
-        let is_never = matches!(&*self.returns, [TokenTree::Punct(sign)] if sign.as_char() == '!');
-        !is_never && !has_impl(self.returns.iter().cloned())
+        let is_never = |returned: &TokenTree| matches!(unwrapped(returned.clone()), TokenTree::Punct(sign) if sign.as_char() == '!');
+        !matches!(&*self.returns, [returned] if is_never(returned))
+            && !has_impl(self.returns.iter().cloned())
+    }
+}
+
+/// What a `macro_rules!` was given as `$body:block` or `$returned:ty` comes in a group that can't be seen.
+fn unwrapped(token: TokenTree) -> TokenTree {
+    if let TokenTree::Group(group) = &token
+        && group.delimiter() == Delimiter::None
+    {
+        let mut inside = group.stream().into_iter();
+        if let (Some(only), None) = (inside.next(), inside.next()) {
+            return unwrapped(only);
+        }
+    }
+    token
+}
+
+/// The place of an attribute's brackets, where that is `#[track_caller]`.
+fn track_caller(token: &TokenTree) -> Option<Span> {
+    match token {
+        TokenTree::Group(group) if group.delimiter() == Delimiter::Bracket => {
+            let first = group.stream().into_iter().next()?;
+            is_word(&first, "track_caller").then(|| first.span())
+        }
+        _ => None,
     }
 }
 

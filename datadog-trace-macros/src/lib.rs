@@ -75,6 +75,22 @@ use proc_macro::TokenStream;
 /// fn checkout() {}
 /// ```
 ///
+/// ```compile_fail
+/// # use datadog_trace::{Tracer, traced};
+/// #[traced(crate = datadog_trace, tracer = tracer)]
+/// #[track_caller] // the body runs in a closure, which has no caller's place
+/// fn line(tracer: &Tracer) -> u32 { std::panic::Location::caller().line() }
+/// ```
+///
+/// # What to know
+///
+/// **A function that returns a future without being an `async fn`**, as `-> impl Future` or `-> Pin<Box<dyn Future>>`,
+/// is in its span only while it makes the future: what the future does is neither timed nor looked at. Make it an
+/// `async fn`, or put the future into a span with `FutureExt::in_span`.
+///
+/// Arguments may be dropped after the span has ended, and in another order than without the attribute. Where that
+/// matters, such as for the guard of a lock, drop them in the body.
+///
 /// An `Err` is not noticed in a function whose return type contains `impl`. In a trait of the crate `async-trait`, it
 /// stands on the methods, inside the `impl` block.
 #[proc_macro_attribute]

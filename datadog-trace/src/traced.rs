@@ -114,6 +114,12 @@ impl<R> IsAny for Outcome<'_, R> {
     fn tell(&self, _span: &mut Span) {}
 }
 
+/// Runs the body of a function. As it is called once only, it may return what it borrows of the function's arguments.
+#[inline]
+pub fn once<R>(body: impl FnOnce() -> R) -> R {
+    body()
+}
+
 /// Runs a future in a span, and shows what it returns to `look`.
 pub fn in_span<T, F, L>(future: F, span: DetachedSpan, look: L) -> LookedAt<F, L>
 where

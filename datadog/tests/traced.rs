@@ -94,9 +94,54 @@ impl Shop {
     }
 
     #[traced]
+    fn first_order(&mut self) -> Option<&mut String> {
+        self.orders.first_mut()
+    }
+
+    #[traced]
+    fn last_order(&mut self) -> Result<&mut String, String> {
+        self.orders.last_mut().ok_or_else(|| "no order".to_owned())
+    }
+
+    #[traced]
+    fn orders(&mut self) -> std::slice::IterMut<'_, String> {
+        self.orders.iter_mut()
+    }
+
+    #[traced]
+    async fn cleared(&mut self) -> &mut Self {
+        self.orders.clear();
+        self
+    }
+
+    #[traced]
     fn into_orders(self) -> Vec<String> {
         self.orders
     }
+}
+
+#[traced]
+fn entry(counts: &mut BTreeMap<u32, u32>, key: u32) -> &mut u32 {
+    counts.entry(key).or_default()
+}
+
+macro_rules! function {
+    ($name:ident, $returned:ty, $body:block) => {
+        #[traced]
+        fn $name() -> $returned $body
+    };
+}
+
+function!(from_macro, Result<u32, String>, { Err("of a macro".to_owned()) });
+function!(never, !, {
+    std::panic::panic_any("never");
+});
+
+/// The span is told of nothing that it returns, so that the body has the caller's place.
+#[traced]
+#[track_caller]
+fn expect_line(line: u32) {
+    assert_eq!(std::panic::Location::caller().line(), line);
 }
 
 /// Pending once.
@@ -148,7 +193,17 @@ fn all_of_them(client: &DDClient) {
         orders: Vec::new(),
     };
     shop.add("a".to_owned()).add("b".to_owned());
-    assert_eq!(shop.into_orders(), ["a", "b"]);
+    shop.first_order().unwrap().push('1');
+    shop.last_order().unwrap().push('2');
+    shop.orders().for_each(|order| order.push('!'));
+    assert_eq!(shop.orders, ["a1!", "b2!"]);
+    assert!(block_on(shop.cleared()).last_order().is_err());
+    assert!(shop.into_orders().is_empty());
+    let mut counts = BTreeMap::new();
+    *entry(&mut counts, 3) += 2;
+    assert_eq!(counts[&3], 2);
+    assert!(from_macro().is_err() && std::panic::catch_unwind(|| never()).is_err());
+    expect_line(line!());
 }
 
 #[test]
@@ -193,7 +248,17 @@ fn functions_run_in_spans_of_the_default_client() {
     assert_eq!(errors["iterate"], [(false, None)]);
     assert_eq!(errors["first"], [(false, None)]);
     assert_eq!(errors["nothing"], [(false, None)]);
-    assert!(errors["failing_panics"][0].0);
+    assert!(errors["failing_panics"][0].0 && errors["never"][0].0);
+    assert_eq!(errors["from_macro"], [(true, Some("of a macro"))]);
+    assert_eq!(errors["expect_line"], [(false, None)]);
+    assert_eq!(errors["entry"], [(false, None)]);
+    assert_eq!(
+        errors["last_order"],
+        [(false, None), (true, Some("no order"))]
+    );
+    for name in ["first_order", "orders", "cleared"] {
+        assert_eq!(errors[name], [(false, None)]);
+    }
     assert_eq!(named("plain")[0].resource, "traced::plain");
     assert_eq!((named("add").len(), named("into_orders").len()), (2, 1));
     assert_eq!(named("add")[1].meta["order"], "b");
