@@ -34,6 +34,13 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// | `runtime.rust.thread_count` | threads |
 /// | `runtime.rust.fd.open` | open file descriptors |
 ///
+/// The facade adds these where a `ProfiledAllocator` is installed and profiles of allocations are on:
+///
+/// | metric | what |
+/// |---|---|
+/// | `runtime.rust.alloc.bytes`, `.alloc.count` | bytes and blocks allocated since they were told last, estimated from samples |
+/// | `runtime.rust.alloc.in_use.bytes` | bytes that are not freed yet, estimated from samples |
+///
 /// They carry the tags `lang:rust` and `runtime-id`, by which processes with the same tags otherwise don't overwrite each other.
 /// They are values like any other in the account of the metrics. Memory, threads and files are read from `/proc`; where there
 /// is none, they are left out, and a log line says so.
@@ -65,6 +72,13 @@ struct Watched {
     metrics: Metrics,
     runtime_id: String,
     sources: Mutex<Vec<Box<dyn Source>>>,
+    figures: Mutex<Vec<Figure>>,
+}
+
+/// A figure of the program's.
+struct Figure {
+    gauge: Gauge,
+    read: Box<dyn FnMut() -> Option<f64> + Send>,
 }
 
 /// Something that has figures.
@@ -91,6 +105,22 @@ impl RuntimeMetrics {
             watched: Some(watched),
         }
     }
+
+    /// Tells what `read` returns, each time, as the gauge `runtime.rust.` with `name` after it; nothing where that is `None`.
+    /// `read` runs on the client's worker, and is to be quick. Without effect where the config does not ask for
+    /// runtime metrics.
+    pub fn observe(&self, name: &str, read: impl FnMut() -> Option<f64> + Send + 'static) {
+        // In a forked child, the lock may be held by a thread that is not there.
+        let here = |watched: &&Arc<Watched>| watched.metrics.is_here();
+        let Some(watched) = self.watched.as_ref().filter(here) else {
+            return;
+        };
+        let figure = Figure {
+            gauge: watched.gauge(name, None),
+            read: Box::new(read),
+        };
+        watched.figures.lock().push(figure);
+    }
 }
 
 impl Watched {
@@ -99,6 +129,7 @@ impl Watched {
             metrics: metrics.namespaced("runtime.rust"),
             runtime_id: config.runtime_id().to_owned(),
             sources: Mutex::default(),
+            figures: Mutex::default(),
         }
     }
 
@@ -107,6 +138,11 @@ impl Watched {
             .lock()
             .iter_mut()
             .for_each(|source| source.tell());
+        for figure in self.figures.lock().iter_mut() {
+            if let Some(value) = (figure.read)() {
+                figure.gauge.set(value);
+            }
+        }
     }
 
     /// A gauge with the tags of all, and one of its own.

@@ -54,7 +54,7 @@ impl DDClient {
         Ok(Self {
             inner: Arc::new(Inner {
                 #[cfg(feature = "runtime-metrics")]
-                runtime_metrics: datadog_metrics::RuntimeMetrics::join(&mut transport, &metrics),
+                runtime_metrics: crate::signals::runtime_metrics::join(&mut transport, &metrics),
                 #[cfg(feature = "metrics")]
                 metrics,
                 #[cfg(feature = "tracing")]

@@ -1,5 +1,7 @@
 //! What each signal adds to [`DDClient`](crate::DDClient).
 
+#[cfg(all(feature = "runtime-metrics", feature = "profiling"))]
+mod allocations;
 #[cfg(feature = "logs")]
 mod logs;
 #[cfg(feature = "metrics")]
@@ -9,7 +11,7 @@ mod metrics_rs;
 #[cfg(feature = "profiling")]
 mod profiling;
 #[cfg(feature = "runtime-metrics")]
-mod runtime_metrics;
+pub(crate) mod runtime_metrics;
 #[cfg(feature = "runtime-metrics-tokio")]
 mod tokio;
 #[cfg(feature = "tracing")]

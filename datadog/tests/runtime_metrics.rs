@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use datadog::profiling::ProfiledAllocator;
 use datadog::{DDClient, DDConfig};
 use datadog_local_agent::LocalAgent;
+
+#[global_allocator]
+static ALLOCATOR: ProfiledAllocator = ProfiledAllocator::system();
 
 /// Longer than the period of 10 seconds, even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -18,6 +22,7 @@ fn the_process_and_a_runtime_are_told_if_asked_for() {
             .dogstatsd_url(agent.dogstatsd_url())
             .service("shop")
             .runtime_metrics_enabled(enabled)
+            .profiling_enabled(enabled)
             .build()
             .unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -29,10 +34,15 @@ fn the_process_and_a_runtime_are_told_if_asked_for() {
         (agent, client, runtime)
     });
     let (agent, client, _runtime) = &asked;
+    // Once there has been a profile, the profiler has begun.
+    client.flush_profiles();
+    let blocks: Vec<Vec<u8>> = (0..1024).map(|_| vec![1; 100 << 10]).collect();
     agent
         .wait_for(LIMIT, |got| {
             let named = |name| got.metrics().iter().any(|metric| metric.name == name);
-            named("runtime.rust.mem.rss") && named("runtime.rust.tokio.alive_tasks")
+            named("runtime.rust.alloc.bytes")
+                && named("runtime.rust.mem.rss")
+                && named("runtime.rust.tokio.alive_tasks")
         })
         .unwrap();
     let resident = &agent.metrics_named("runtime.rust.mem.rss")[0];
@@ -42,6 +52,17 @@ fn the_process_and_a_runtime_are_told_if_asked_for() {
     }
     assert!(resident.values[0] > 1e6, "{resident:?}");
     assert_eq!(agent.metric_values("runtime.rust.tokio.alive_tasks"), [1.0]);
+    // 100 MiB in blocks, estimated from about 200 samples.
+    let near = 80e6..130e6;
+    for name in [
+        "runtime.rust.alloc.bytes",
+        "runtime.rust.alloc.in_use.bytes",
+    ] {
+        let bytes = agent.metric_values(name)[0];
+        assert!(near.contains(&bytes), "{name} {bytes}");
+    }
+    assert!(agent.metric_values("runtime.rust.alloc.count")[0] > 500.0);
+    drop(blocks);
     assert!(client.shutdown(LIMIT).complete);
     let health = client.health().total();
     assert_eq!(health.accepted, health.delivered, "{health:?}");

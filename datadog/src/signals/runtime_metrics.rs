@@ -1,8 +1,17 @@
 //! Metrics of the process itself.
 
-use datadog_metrics::RuntimeMetrics;
+use datadog_metrics::{Metrics, RuntimeMetrics};
+use datadog_transport::TransportBuilder;
 
 use crate::DDClient;
+
+/// Starts them, with what the signals of this client know besides.
+pub(crate) fn join(transport: &mut TransportBuilder, metrics: &Metrics) -> RuntimeMetrics {
+    let runtime_metrics = RuntimeMetrics::join(transport, metrics);
+    #[cfg(feature = "profiling")]
+    super::allocations::observe(&runtime_metrics);
+    runtime_metrics
+}
 
 impl DDClient {
     /// The metrics of the process itself, which are sent every 10 seconds if
