@@ -40,7 +40,10 @@ fn the_process_and_a_runtime_are_told_if_asked_for() {
     agent
         .wait_for(LIMIT, |got| {
             let named = |name| got.metrics().iter().any(|metric| metric.name == name);
+            // Not all of them come in one datagram.
             named("runtime.rust.alloc.bytes")
+                && named("runtime.rust.alloc.count")
+                && named("runtime.rust.alloc.in_use.bytes")
                 && named("runtime.rust.mem.rss")
                 && named("runtime.rust.tokio.alive_tasks")
         })
