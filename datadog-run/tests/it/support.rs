@@ -11,8 +11,13 @@ pub(crate) const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// `datadog-run` with these arguments, and nothing of our environment but where programs are.
 pub(crate) fn datadog_run(arguments: &[&str]) -> Command {
-    let mut command = Command::new(DATADOG_RUN);
-    command.args(arguments).env_clear().env("PATH", PATH);
+    // Whoever runs the tests may ignore signals, as nohup does, and that is inherited.
+    let mut command = Command::new("/usr/bin/env");
+    command
+        .args(["--default-signal", DATADOG_RUN])
+        .args(arguments)
+        .env_clear()
+        .env("PATH", PATH);
     command
 }
 

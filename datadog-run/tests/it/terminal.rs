@@ -28,7 +28,8 @@ impl Terminal {
     fn start(arguments: &[&str]) -> Self {
         let (pty, inside) = open().unwrap();
         pty.resize(Size::new(33, 99)).unwrap();
-        let child = Command::new(DATADOG_RUN)
+        let child = Command::new("/usr/bin/env")
+            .args(["--default-signal", DATADOG_RUN])
             .args(arguments)
             .env_clear()
             .env("PATH", PATH)
