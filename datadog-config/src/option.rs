@@ -113,7 +113,7 @@ macro_rules! option_table {
             partial_flush_enabled: Flag = "DD_TRACE_PARTIAL_FLUSH_ENABLED", Traces, default "true";
             /// After how many finished spans a part of a trace is sent.
             partial_flush_min_spans: Count = "DD_TRACE_PARTIAL_FLUSH_MIN_SPANS", Traces, default "300";
-            /// Most memory for finished spans, in bytes: a third of it until they are encoded, the rest until the Agent takes them.
+            /// Most memory for finished spans, in bytes, until the Agent takes them. What is encoded has at most two thirds of it.
             tracing_buffer_bytes: Count = "DD_TRACE_WRITER_BUFFER_SIZE_BYTES", Traces, default "31457280";
             /// Whether trace statistics are computed here, before sampling, where the Agent takes them. Traces that are not kept are then not sent.
             stats_computation_enabled: Flag = "DD_TRACE_STATS_COMPUTATION_ENABLED" | "DD_TRACE_COMPUTE_STATS", Traces, default "true";

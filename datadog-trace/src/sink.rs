@@ -44,15 +44,15 @@ impl TraceSink {
         config: &DDConfig,
         agent: Arc<AgentClient>,
         shared: Arc<Shared>,
+        traces_outbox: Outbox,
         account: Arc<Account>,
     ) -> Self {
-        let traces_bytes = config.tracing_buffer_bytes() / 3 * 2;
         Self {
             endpoint: TracesEndpoint::new(agent, Arc::clone(&account), config.tracing_protocol()),
             shared,
             encoder: Encoder::new(config),
             stats: Stats::new(config),
-            traces_outbox: Outbox::new(traces_bytes, Arc::clone(&account)),
+            traces_outbox,
             stats_outbox: Outbox::new(STATS_BYTES, Arc::clone(&account)),
             account,
             keep_rate: KeepRate::default(),
