@@ -2,7 +2,6 @@
 
 mod client;
 mod default_client;
-#[cfg(any(feature = "axum", feature = "tower"))]
 pub mod integrations;
 #[cfg(feature = "metrics")]
 mod macros;

@@ -27,17 +27,18 @@ use crate::DDClient;
 /// use http::{Request, Response};
 /// use tower::{ServiceBuilder, ServiceExt, service_fn};
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let agent = datadog_local_agent::LocalAgent::start()?;
 /// # let config = datadog::DDConfig::builder().environment([("", "")]).agent_url(agent.url()).build()?;
 /// # let client = datadog::DDClient::new(config)?;
 /// let service = ServiceBuilder::new()
 ///     .layer(client.tower_server_layer())
-///     .service(service_fn(async |_: Request<String>| {
+///     .service(service_fn(|_: Request<String>| async {
 ///         Ok::<_, Infallible>(Response::new(String::new())) // in the span
 ///     }));
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 /// service.oneshot(Request::get("/cart/17").body(String::new())?).await?;
+/// # Ok::<_, Box<dyn std::error::Error>>(()) })?;
 /// # client.flush(std::time::Duration::from_secs(5));
 /// # assert_eq!((&*agent.spans()[0].name, &*agent.spans()[0].resource), ("http.server.request", "GET"));
 /// # Ok(()) }
