@@ -19,7 +19,7 @@ use crate::tags::Key;
 use crate::ticks::Ticks;
 use crate::trace::Trace;
 use crate::tracer::Shared;
-use crate::{DetachedSpan, SpanContext, SpanEvent, SpanKind, SpanLink, TagValue, id};
+use crate::{DetachedSpan, SpanContext, SpanEvent, SpanKind, SpanLink, TagValue, id, panics};
 
 /// An open span, active on the thread that started it. It is finished when it is dropped, or by
 /// [`Span::finish`]; with tracing off it is empty and costs nothing.
@@ -531,8 +531,9 @@ impl Drop for Span {
 impl Span {
     fn end(&mut self) {
         let end = Ticks::now();
-        if std::thread::panicking() {
-            self.set_failure("panic", "the thread panicked inside this span");
+        let panicking = std::thread::panicking();
+        if panicking || panics::are_noted() {
+            self.edit(|data| panics::tell(data, panicking));
         }
         let Some(open) = self.open.take() else { return };
         let data = match open.place {
