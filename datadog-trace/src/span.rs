@@ -235,6 +235,12 @@ impl Span {
         }
     }
 
+    /// Gives a [lent](Span::lend) span back.
+    pub(crate) fn give_back(&mut self) -> Option<(Place, Arc<Trace>, u64)> {
+        let open = self.open.take()?;
+        Some((open.place, open.lent?, open.span_id))
+    }
+
     /// Sets a tag: text and booleans, or a number. A later value of the same key replaces the earlier one.
     ///
     /// As in the other languages, `manual.keep` and `manual.drop` decide about the trace, and `service.name`,

@@ -20,14 +20,11 @@ pub(super) fn resolve(name: &str) -> Named {
     let is_it = |known: &&str| **known == *name;
     if let Some(module) = MODULES
         .iter()
-        .find(|module| module.name == name || module.others.iter().any(|other| is_it(other)))
+        .find(|module| module.name == name || module.others.iter().any(is_it))
     {
         return Named::Module(module.id);
     }
-    if let Some((_, ids, note)) = GROUPS
-        .iter()
-        .find(|(names, ..)| names.iter().any(|known| is_it(known)))
-    {
+    if let Some((_, ids, note)) = GROUPS.iter().find(|(names, ..)| names.iter().any(is_it)) {
         return Named::Group(ids, note);
     }
     Named::Nothing(nearest(&name))

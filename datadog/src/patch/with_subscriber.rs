@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use datadog_config::LogLevel;
@@ -101,7 +101,7 @@ impl Callsite for ProbeCallsite {
 pub(crate) struct Probe {
     modules: Arc<Modules>,
     /// The subscriber that the layer is in, until the report of it is written.
-    dispatch: std::sync::OnceLock<WeakDispatch>,
+    dispatch: OnceLock<WeakDispatch>,
     due: AtomicBool,
 }
 
@@ -109,7 +109,7 @@ impl Probe {
     pub(crate) fn new(client: &DDClient) -> Self {
         Self {
             modules: Arc::clone(&client.inner.modules),
-            dispatch: std::sync::OnceLock::new(),
+            dispatch: OnceLock::new(),
             due: AtomicBool::new(client.inner.config.tracing_patch()),
         }
     }
@@ -148,14 +148,11 @@ pub(crate) fn report_once(probe: &Probe) {
     if !probe.due.swap(false, Ordering::Relaxed) {
         return;
     }
-    let Some(dispatch) = probe.dispatch.get().cloned() else {
+    let Some(dispatch) = probe.dispatch.get().and_then(WeakDispatch::upgrade) else {
         return;
     };
     let modules = Arc::clone(&probe.modules);
     let report = move || {
-        let Some(dispatch) = dispatch.upgrade() else {
-            return;
-        };
         let rows = MODULES.iter().filter(|module| modules.is_on(module.id));
         let rows = rows.filter_map(|module| {
             let Way::Layer(emitted) = &module.way else {
