@@ -1,6 +1,7 @@
 //! The one table of options. Parsing, the builder, `describe()` and the reference page all come from it.
 
 use crate::kind::{self, Kind};
+use crate::modules;
 
 /// Calls the macro `$consume` with the table.
 ///
@@ -91,10 +92,12 @@ macro_rules! option_table {
             cardinality: CardinalityName = "DD_CARDINALITY" | "DATADOG_CARDINALITY", Metrics;
             /// Whether traces are made and sent.
             tracing_enabled: Flag = "DD_TRACE_ENABLED", Traces, default "true", otel "OTEL_TRACES_EXPORTER";
-            /// Whether supported libraries are traced without further calls. Without effect so far.
+            /// Whether the client patches supported libraries when it starts, as `patch` does.
             tracing_patch: Flag = "DD_TRACE_PATCH", Traces, default "false";
-            /// The libraries that `tracing_patch` means. Default: all that are compiled in. Without effect so far.
+            /// The libraries that `tracing_patch` means; the others are then left out. Default: all that are supported.
             tracing_modules: List = "DD_TRACE_PATCH_MODULES", Traces;
+            /// Switches libraries off, or on again: pairs of a name and a bool, such as `redis:false`. Beats `DD_TRACE_<NAME>_ENABLED`, which does the same for one library.
+            patch_modules: Switches = "DD_PATCH_MODULES", Traces;
             /// The part of the traces that is kept, if no rule matches. Default: as the Agent says.
             tracing_sample_rate: Rate = "DD_TRACE_SAMPLE_RATE", Traces, otel "OTEL_TRACES_SAMPLER" "OTEL_TRACES_SAMPLER_ARG";
             /// How many traces a second are kept at most, if a rule or a rate is set.
@@ -249,8 +252,13 @@ pub fn options() -> &'static [OptionInfo] {
     OPTIONS
 }
 
-/// Whether an option has this name or alias.
+/// Whether an option has this name or alias, or a [library](crate::modules) is switched by it.
 pub(crate) fn is_name(name: &str) -> bool {
+    is_option(name) || modules::named_by(name).is_some()
+}
+
+/// Whether an option has this name or alias.
+pub(crate) fn is_option(name: &str) -> bool {
     OPTIONS
         .iter()
         .any(|option| option.name == name || option.aliases.contains(&name))

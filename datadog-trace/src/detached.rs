@@ -126,8 +126,12 @@ struct Lent<'a> {
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        let span = std::mem::replace(&mut self.span, Span::off());
-        self.owner.open = span.detach().open.take();
+        let back = self.span.give_back();
+        self.owner.open = back.map(|(place, trace, span_id)| Open {
+            place,
+            trace,
+            span_id,
+        });
     }
 }
 

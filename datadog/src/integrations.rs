@@ -17,6 +17,15 @@
 mod axum;
 #[cfg(feature = "diesel")]
 mod diesel;
+#[cfg(any(
+    feature = "diesel",
+    feature = "redis",
+    feature = "reqwest",
+    feature = "tokio-postgres",
+    feature = "tower",
+    feature = "ureq"
+))]
+mod module;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "reqwest")]

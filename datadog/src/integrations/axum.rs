@@ -7,6 +7,7 @@ use http::Extensions;
 
 use super::ServerLayer;
 use crate::DDClient;
+use crate::patch::ModuleId;
 
 impl DDClient {
     /// The [layer for servers](ServerLayer) that knows axum's routes, and if the router is served with
@@ -24,7 +25,7 @@ impl DDClient {
     /// Only the routes above the line with the layer have it. Put around the whole router instead, it would not know the
     /// routes.
     pub fn axum_layer(&self) -> ServerLayer {
-        self.tower_server_layer()
+        ServerLayer::new(self, ModuleId::Axum)
             .component("axum")
             .route(matched_path)
             .peer(connected_to)

@@ -4,14 +4,18 @@ mod database;
 
 use std::sync::{Mutex, PoisonError};
 
-use datadog_trace::{DetachedSpan, Parent, SpanKind, Tracer};
-use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
+use datadog_trace::{DetachedSpan, Parent, SpanKind};
+use diesel::connection::{
+    DebugQuery, Instrumentation, InstrumentationEvent, set_default_instrumentation,
+};
 
 use self::database::Database;
+use super::module::ModuleTracer;
 use crate::DDClient;
+use crate::patch::ModuleId;
 
 /// The tracer of connections that are opened from now on: the hook of the process takes a function without any state.
-static TRACER: Mutex<Option<Tracer>> = Mutex::new(None);
+static TRACER: Mutex<Option<ModuleTracer>> = Mutex::new(None);
 
 /// What stands between the text of a query and the values that are bound to it (diesel: `src/query_builder/debug_query.rs`).
 const BINDS: &str = " -- binds: ";
@@ -24,9 +28,9 @@ impl DDClient {
     /// `sqlite.query`; its resource is the text of the query without the values that are bound to it. The URL of the
     /// connection brings host, port and name of the database.
     ///
-    /// A hook of the program's own has no place beside this one; of two clients, the later one has the spans.
+    /// [`patch`](Self::patch) does this too. A hook of the program's own has no place beside this one; of two clients, the later one has the spans.
     pub fn instrument_diesel(&self) -> bool {
-        let tracer = Some(self.inner.tracer.clone());
+        let tracer = Some(ModuleTracer::new(self, ModuleId::Diesel));
         *TRACER.lock().unwrap_or_else(PoisonError::into_inner) = tracer;
         set_default_instrumentation(hook).is_ok()
     }
@@ -34,9 +38,8 @@ impl DDClient {
 
 fn hook() -> Option<Box<dyn Instrumentation>> {
     let tracer = TRACER.lock().unwrap_or_else(PoisonError::into_inner);
-    let tracer = tracer.clone().filter(Tracer::is_enabled)?;
     Some(Box::new(Connection {
-        tracer,
+        tracer: tracer.clone()?,
         database: Database::default(),
         query: None,
     }))
@@ -44,7 +47,7 @@ fn hook() -> Option<Box<dyn Instrumentation>> {
 
 /// What is known of a connection.
 struct Connection {
-    tracer: Tracer,
+    tracer: ModuleTracer,
     database: Database,
     /// The query that runs.
     query: Option<DetachedSpan>,
@@ -57,7 +60,7 @@ impl Instrumentation for Connection {
                 self.database = Database::of(url);
             }
             InstrumentationEvent::StartQuery { query, .. } => {
-                self.query = Some(self.start(&query.to_string()));
+                self.query = self.start(query);
             }
             InstrumentationEvent::FinishQuery { error, .. } => {
                 if let Some(mut span) = self.query.take()
@@ -72,11 +75,11 @@ impl Instrumentation for Connection {
 }
 
 impl Connection {
-    fn start(&self, query: &str) -> DetachedSpan {
+    fn start(&self, query: &dyn DebugQuery) -> Option<DetachedSpan> {
+        let tracer = self.tracer.get()?;
+        let query = query.to_string();
         let text = query.split(BINDS).next().unwrap_or_default();
-        let mut span = self
-            .tracer
-            .trace_detached(Parent::Active, self.database.operation());
+        let mut span = tracer.trace_detached(Parent::Active, self.database.operation());
         span.edit(|span| {
             span.set_resource(text.trim().to_owned())
                 .set_type("sql")
@@ -84,6 +87,6 @@ impl Connection {
                 .set_tag("component", "diesel");
             self.database.write(span);
         });
-        span
+        Some(span)
     }
 }

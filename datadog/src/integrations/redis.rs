@@ -6,10 +6,12 @@ mod packed;
 
 use std::fmt;
 
-use datadog_trace::{Span, SpanKind, Tracer, quantize_redis};
+use datadog_trace::{Span, SpanKind, quantize_redis};
 use redis::{Arg, Cmd, ConnectionLike, RedisResult, Value};
 
+use super::module::ModuleTracer;
 use crate::DDClient;
+use crate::patch::ModuleId;
 
 /// A connection to Redis, blocking or with the feature `redis-tokio` asynchronous, with a span for each command and each pipeline.
 ///
@@ -27,7 +29,7 @@ use crate::DDClient;
 #[derive(Clone)]
 pub struct RedisConnection<C> {
     inner: C,
-    tracer: Tracer,
+    tracer: ModuleTracer,
 }
 
 impl DDClient {
@@ -35,7 +37,7 @@ impl DDClient {
     pub fn redis_connection<C>(&self, connection: C) -> RedisConnection<C> {
         RedisConnection {
             inner: connection,
-            tracer: self.inner.tracer.clone(),
+            tracer: ModuleTracer::new(self, ModuleId::Redis),
         }
     }
 }
@@ -53,15 +55,16 @@ impl<C> RedisConnection<C> {
 
     /// `commands` has each with its first arguments in a line.
     fn start(&self, commands: impl FnOnce() -> String, database: i64) -> Span {
-        let mut span = self.tracer.trace("redis.command");
-        if self.tracer.is_enabled() {
-            span.set_resource(quantize_redis(&commands()))
-                .set_type("redis")
-                .set_kind(SpanKind::Client)
-                .set_tag("component", "redis")
-                .set_tag("db.system", "redis")
-                .set_tag("db.redis.database_index", database);
-        }
+        let Some(tracer) = self.tracer.get() else {
+            return Span::none();
+        };
+        let mut span = tracer.trace("redis.command");
+        span.set_resource(quantize_redis(&commands()))
+            .set_type("redis")
+            .set_kind(SpanKind::Client)
+            .set_tag("component", "redis")
+            .set_tag("db.system", "redis")
+            .set_tag("db.redis.database_index", database);
         span
     }
 }

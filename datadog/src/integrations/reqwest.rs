@@ -5,8 +5,10 @@ use http::{Extensions, Uri};
 use reqwest::{Request, Response};
 use reqwest_middleware::{Error, Middleware, Next};
 
+use super::module::ModuleTracer;
 use super::watch::watch;
 use crate::DDClient;
+use crate::patch::ModuleId;
 
 /// A middleware for `reqwest` with a span for each request, whose headers take the trace to the server.
 ///
@@ -23,14 +25,14 @@ use crate::DDClient;
 /// Added after a middleware that tries again, it is a span for each try.
 #[derive(Clone, Debug)]
 pub struct ReqwestMiddleware {
-    tracer: Tracer,
+    tracer: ModuleTracer,
 }
 
 impl DDClient {
     /// A middleware for `reqwest`: see [`ReqwestMiddleware`].
     pub fn reqwest_middleware(&self) -> ReqwestMiddleware {
         ReqwestMiddleware {
-            tracer: self.inner.tracer.clone(),
+            tracer: ModuleTracer::new(self, ModuleId::Reqwest),
         }
     }
 }
@@ -43,20 +45,21 @@ impl Middleware for ReqwestMiddleware {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
-        let span = start(&self.tracer, &mut request);
+        let Some(tracer) = self.tracer.get() else {
+            return next.run(request, extensions).await;
+        };
+        let span = start(tracer, &mut request);
         watch(span, next.run(request, extensions), answered).await
     }
 }
 
 fn start(tracer: &Tracer, request: &mut Request) -> DetachedSpan {
     let mut span = tracer.trace("http.client.request");
-    if tracer.is_enabled() {
-        let uri: Uri = request.url().as_str().parse().unwrap_or_default();
-        let asked = standard::Request::new(request.method(), &uri, request.headers());
-        standard::client_request(&mut span, &asked);
-        span.set_tag("component", "reqwest");
-        span.inject(request.headers_mut());
-    }
+    let uri: Uri = request.url().as_str().parse().unwrap_or_default();
+    let asked = standard::Request::new(request.method(), &uri, request.headers());
+    standard::client_request(&mut span, &asked);
+    span.set_tag("component", "reqwest");
+    span.inject(request.headers_mut());
     span.detach()
 }
 

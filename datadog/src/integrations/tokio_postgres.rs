@@ -3,12 +3,14 @@
 use std::fmt;
 use std::future::Future;
 
-use datadog_trace::{DetachedSpan, Span, SpanKind, Tracer, obfuscate_sql};
+use datadog_trace::{DetachedSpan, Span, SpanKind, obfuscate_sql};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, GenericClient, Row, SimpleQueryMessage};
 
+use super::module::ModuleTracer;
 use super::watch::watch;
 use crate::DDClient;
+use crate::patch::ModuleId;
 
 /// A client or a transaction of `tokio-postgres`, with a span for each query.
 ///
@@ -24,7 +26,7 @@ use crate::DDClient;
 /// detail, which has values.
 pub struct PostgresClient<'a, C> {
     client: &'a C,
-    tracer: Tracer,
+    tracer: ModuleTracer,
 }
 
 impl DDClient {
@@ -32,7 +34,7 @@ impl DDClient {
     pub fn postgres<'a, C: GenericClient + Sync>(&self, client: &'a C) -> PostgresClient<'a, C> {
         PostgresClient {
             client,
-            tracer: self.inner.tracer.clone(),
+            tracer: ModuleTracer::new(self, ModuleId::TokioPostgres),
         }
     }
 }
@@ -131,14 +133,15 @@ impl<C: GenericClient + Sync> PostgresClient<'_, C> {
     }
 
     fn start(&self, sql: &str) -> DetachedSpan {
-        let mut span = self.tracer.trace("postgresql.query");
-        if self.tracer.is_enabled() {
-            span.set_resource(obfuscate_sql(sql))
-                .set_type("sql")
-                .set_kind(SpanKind::Client)
-                .set_tag("component", "tokio-postgres")
-                .set_tag("db.system", "postgresql");
-        }
+        let Some(tracer) = self.tracer.get() else {
+            return Span::none().detach();
+        };
+        let mut span = tracer.trace("postgresql.query");
+        span.set_resource(obfuscate_sql(sql))
+            .set_type("sql")
+            .set_kind(SpanKind::Client)
+            .set_tag("component", "tokio-postgres")
+            .set_tag("db.system", "postgresql");
         span.detach()
     }
 }

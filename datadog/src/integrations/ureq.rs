@@ -1,11 +1,13 @@
 //! Requests of ureq 3.
 
-use datadog_trace::{Span, Tracer, http as standard};
+use datadog_trace::{Span, http as standard};
 use http::{HeaderMap, Request, Response, StatusCode};
 use ureq::middleware::{Middleware, MiddlewareNext};
 use ureq::{Body, Error, SendBody};
 
+use super::module::ModuleTracer;
 use crate::DDClient;
+use crate::patch::ModuleId;
 
 /// A middleware for `ureq` with a span for each request, whose headers take the trace to the server.
 ///
@@ -22,14 +24,14 @@ use crate::DDClient;
 /// [`tracing::http`](crate::tracing::http). It ends when the head of the response is there, redirects included.
 #[derive(Clone, Debug)]
 pub struct UreqMiddleware {
-    tracer: Tracer,
+    tracer: ModuleTracer,
 }
 
 impl DDClient {
     /// A middleware for `ureq`: see [`UreqMiddleware`].
     pub fn ureq_middleware(&self) -> UreqMiddleware {
         UreqMiddleware {
-            tracer: self.inner.tracer.clone(),
+            tracer: ModuleTracer::new(self, ModuleId::Ureq),
         }
     }
 }
@@ -40,7 +42,10 @@ impl Middleware for UreqMiddleware {
         mut request: Request<SendBody<'_>>,
         next: MiddlewareNext<'_>,
     ) -> Result<Response<Body>, Error> {
-        let mut span = self.tracer.trace("http.client.request");
+        let Some(tracer) = self.tracer.get() else {
+            return next.handle(request);
+        };
+        let mut span = tracer.trace("http.client.request");
         let asked = standard::Request::new(request.method(), request.uri(), request.headers());
         standard::client_request(&mut span, &asked);
         span.set_tag("component", "ureq");

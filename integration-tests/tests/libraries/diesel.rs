@@ -77,4 +77,5 @@ fn queries_become_spans_without_what_is_bound_to_them() {
     let [message] = tags(queries[2], ["error.message"]);
     assert_eq!(message, "UNIQUE constraint failed: buyers.id");
     assert!(earlier.agent.spans().is_empty());
+    crate::patch::diesel_is_patched();
 }

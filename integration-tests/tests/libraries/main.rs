@@ -6,6 +6,7 @@ mod axum;
 mod clients;
 mod diesel;
 mod fixture;
+mod patch;
 mod postgres;
 mod redis;
 mod tonic;

@@ -14,6 +14,8 @@ use super::exchange::{Exchange, Side};
 use super::future::ResponseFuture;
 use super::grpc::{self, Call};
 use crate::DDClient;
+use crate::integrations::module::ModuleTracer;
+use crate::patch::ModuleId;
 
 /// A layer for clients that are services of `tower`, such as those of hyper and tonic, with a span for each request, whose
 /// headers take the trace to the server.
@@ -25,14 +27,14 @@ use crate::DDClient;
 /// caller's pace. Calls of gRPC become `grpc.client.request`, and end with the trailers, which have the status.
 #[derive(Clone, Debug)]
 pub struct ClientLayer {
-    tracer: Tracer,
+    tracer: ModuleTracer,
 }
 
 impl DDClient {
     /// A layer for clients that are services of `tower`: see [`ClientLayer`].
     pub fn tower_client_layer(&self) -> ClientLayer {
         ClientLayer {
-            tracer: self.inner.tracer.clone(),
+            tracer: ModuleTracer::new(self, ModuleId::HyperClient),
         }
     }
 }
@@ -52,7 +54,7 @@ impl<S> Layer<S> for ClientLayer {
 #[derive(Clone, Debug)]
 pub struct ClientService<S> {
     inner: S,
-    tracer: Tracer,
+    tracer: ModuleTracer,
 }
 
 impl<S, B, R> Service<Request<B>> for ClientService<S>
@@ -71,15 +73,18 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let (span, exchange) = start(&self.tracer, &mut request);
+        let (span, exchange) = start(self.tracer.get(), &mut request);
         let answer = self.inner.call(request);
         ResponseFuture::new(answer.in_span(span), exchange)
     }
 }
 
-fn start<B>(tracer: &Tracer, request: &mut Request<B>) -> (Span, Exchange) {
+fn start<B>(tracer: Option<&Tracer>, request: &mut Request<B>) -> (Span, Exchange) {
     let call = Call::of(request.uri(), request.headers());
     let exchange = Exchange::new(Side::Client, call.is_some());
+    let Some(tracer) = tracer else {
+        return (Span::none(), exchange);
+    };
     let name = match call {
         Some(_) => grpc::CLIENT_NAME,
         None => "http.client.request",

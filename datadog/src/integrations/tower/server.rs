@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use datadog_trace::{FutureExt, Parent, Span, Tracer, http as standard};
+use datadog_trace::{FutureExt, Parent, Span, http as standard};
 use http::{Extensions, Request, Response};
 use http_body::Body;
 use tower_layer::Layer;
@@ -16,6 +16,8 @@ use super::exchange::{Exchange, OnEnd, Side};
 use super::future::ResponseFuture;
 use super::grpc::{self, Call};
 use crate::DDClient;
+use crate::integrations::module::ModuleTracer;
+use crate::patch::ModuleId;
 
 /// A layer for servers that are services of `tower`, with a span for each request.
 ///
@@ -60,7 +62,9 @@ pub struct ServerLayer {
 
 #[derive(Clone)]
 struct Settings {
-    tracer: Tracer,
+    tracer: ModuleTracer,
+    /// For calls of gRPC.
+    tonic: ModuleTracer,
     component: &'static str,
     route: fn(&Extensions) -> Option<&str>,
     peer: fn(&Extensions) -> Option<IpAddr>,
@@ -70,9 +74,17 @@ struct Settings {
 impl DDClient {
     /// A layer for servers that are services of `tower`: see [`ServerLayer`].
     pub fn tower_server_layer(&self) -> ServerLayer {
-        ServerLayer {
+        self.modules().set_used(ModuleId::Tonic);
+        ServerLayer::new(self, ModuleId::Tower)
+    }
+}
+
+impl ServerLayer {
+    pub(crate) fn new(client: &DDClient, module: ModuleId) -> Self {
+        Self {
             settings: Arc::new(Settings {
-                tracer: self.inner.tracer.clone(),
+                tracer: ModuleTracer::new(client, module),
+                tonic: ModuleTracer::unused(client, ModuleId::Tonic),
                 component: "tower",
                 route: |_| None,
                 peer: |_| None,
@@ -80,9 +92,7 @@ impl DDClient {
             }),
         }
     }
-}
 
-impl ServerLayer {
     /// Says how to find the route that a request was matched with, such as `/cart/{id}`, in its extensions. The default
     /// finds none.
     #[must_use]
@@ -166,16 +176,20 @@ impl Settings {
             Some(on_end) => exchange.on_end(Arc::clone(on_end), method, route),
             None => exchange,
         };
-        if !self.tracer.is_enabled() {
+        let tracer = match call {
+            Some(_) => self.tonic.get(),
+            None => self.tracer.get(),
+        };
+        let Some(tracer) = tracer else {
             return (Span::none(), exchange);
-        }
-        let caller = self.tracer.extract(headers);
+        };
+        let caller = tracer.extract(headers);
         let parent = caller.as_ref().map_or(Parent::Active, Parent::Of);
         let name = match call {
             Some(_) => grpc::SERVER_NAME,
             None => "http.server.request",
         };
-        let mut span = self.tracer.trace_detached(parent, name).attach();
+        let mut span = tracer.trace_detached(parent, name).attach();
         let mut asked = standard::Request::new(method, request.uri(), headers);
         if let Some(route) = route {
             asked = asked.route(route);
