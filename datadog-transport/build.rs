@@ -1,4 +1,4 @@
-//! Notes the compiler's version, which the agent is told as the language's version.
+//! Notes the compiler's version, which the agent is told as the language's version, and the platform that is compiled for.
 
 use std::process::Command;
 
@@ -16,6 +16,8 @@ fn main() {
         .and_then(|text| text.split(' ').nth(1).map(str::to_owned))
         .unwrap_or_default();
     println!("cargo::rustc-env=DATADOG_RUSTC_VERSION={version}");
+    let target = std::env::var("TARGET").unwrap_or_default();
+    println!("cargo::rustc-env=DATADOG_TARGET={target}");
     println!("cargo::rustc-check-cfg=cfg(datadog_loom)");
     println!("cargo::rerun-if-changed=build.rs");
 }

@@ -6,6 +6,8 @@
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::profiled;
+
 /// How many forks lie between this process and the one that counted first.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
@@ -40,7 +42,7 @@ impl Birthplace {
 
 fn watch() {
     // SAFETY: `count_fork` is a function without arguments that lives as long as the program, and does nothing
-    // but an atomic addition, which is safe in a child of a process with several threads. If there is no memory
+    // but atomic operations, which are safe in a child of a process with several threads. If there is no memory
     // to register it, forks go unnoticed, as they would without it.
     #[expect(
         unsafe_code,
@@ -51,4 +53,5 @@ fn watch() {
 
 extern "C" fn count_fork() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    profiled::stop();
 }

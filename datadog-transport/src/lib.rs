@@ -26,6 +26,7 @@ mod intake;
 mod look_up;
 mod outbox;
 mod payload;
+pub mod profiled;
 mod queue;
 mod resolve;
 mod retry;
@@ -37,7 +38,7 @@ mod unix;
 mod worker;
 
 pub use account::{Account, Accounts};
-pub use agent::{AgentClient, RUSTC_VERSION};
+pub use agent::{AgentClient, RUSTC_VERSION, TARGET};
 pub use error::TransportError;
 pub use error_report::{ErrorReport, ErrorStack};
 pub use fork::Birthplace;

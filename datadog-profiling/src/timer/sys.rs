@@ -196,6 +196,19 @@ pub(super) fn thread_id() -> u32 {
     unsafe { libc::syscall(libc::SYS_gettid) as u32 }
 }
 
+/// The time, in nanoseconds since the Unix epoch; 0 if there is no clock.
+pub(super) fn now() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a live value of its type.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut time) };
+    (time.tv_sec as u64)
+        .saturating_mul(1_000_000_000)
+        .saturating_add(time.tv_nsec as u64)
+}
+
 /// The name of this thread, as bytes up to the first 0. At most 15, as the kernel keeps them.
 pub(super) fn thread_name() -> [u8; 16] {
     let mut name = [0; 16];
