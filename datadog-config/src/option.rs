@@ -123,6 +123,8 @@ macro_rules! option_table {
             service_mapping: Tags = "DD_SERVICE_MAPPING", Traces;
             /// Whether the git commit and repository are sent with traces and profiles.
             git_metadata_enabled: Flag = "DD_TRACE_GIT_METADATA_ENABLED", Traces, default "true";
+            /// Whether the active span of each thread can be read by profilers outside of the process, in OpenTelemetry's form; the Cargo feature `otel-context` is needed, Linux, and a program that is linked with `-Wl,--export-dynamic-symbol=otel_thread_ctx_v1`.
+            otel_context_enabled: Flag = "DD_TRACE_OTEL_CTX_ENABLED", Traces, default "false";
             /// Which statuses of answers mark the spans of HTTP servers as failed.
             http_server_error_statuses: Statuses = "DD_TRACE_HTTP_SERVER_ERROR_STATUSES", Traces, default "500-599";
             /// Which statuses of answers mark the spans of HTTP clients as failed.

@@ -24,6 +24,11 @@ mod http;
 mod info;
 mod intake;
 mod look_up;
+#[cfg(datadog_otel_context)]
+mod otel;
+#[cfg(not(datadog_otel_context))]
+#[path = "otel/off.rs"]
+mod otel;
 mod outbox;
 mod payload;
 pub mod profiled;

@@ -27,7 +27,7 @@ pub(crate) fn profiled(
     client
 }
 
-/// Some tenth of a second of work, counted, so that it is as much on a busy machine.
+/// Work, counted, so that it is as much on a busy machine.
 #[inline(always)]
 pub(crate) fn spin(mut rounds: u64) {
     let mut state = 1u64;
@@ -39,7 +39,7 @@ pub(crate) fn spin(mut rounds: u64) {
 }
 
 /// Rounds of [`spin`] that a sampler sees some ten times.
-pub(crate) const VISIBLE: u64 = 6_000_000;
+pub(crate) const VISIBLE: u64 = 30_000_000;
 
 /// A sample that arrived.
 #[derive(Debug)]
