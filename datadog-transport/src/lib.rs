@@ -16,6 +16,7 @@ mod account;
 mod agent;
 pub mod context;
 pub mod diagnostics;
+mod encoding;
 mod error;
 mod error_report;
 mod fork;
@@ -38,6 +39,7 @@ mod worker;
 
 pub use account::{Account, Accounts};
 pub use agent::{AgentClient, RUSTC_VERSION};
+pub use encoding::ContentEncoding;
 pub use error::TransportError;
 pub use error_report::{ErrorReport, ErrorStack};
 pub use fork::Birthplace;
