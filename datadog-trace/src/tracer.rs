@@ -70,11 +70,18 @@ impl Tracer {
         }
         startup::log(&config);
         let agent = transport.agent()?;
+        let statistics = transport.further_account(SignalKind::Statistics);
         let shared = transport.add(SignalKind::Traces, |seat| {
             let bytes = config.tracing_buffer_bytes() / 3;
             let queue = Queue::new(bytes, Arc::clone(&seat.account), seat.waker);
             let shared = Arc::new(Shared::new(&config, queue));
-            let sink = TraceSink::new(&config, agent, Arc::clone(&shared), seat.account);
+            let sink = TraceSink::new(
+                &config,
+                agent,
+                Arc::clone(&shared),
+                seat.account,
+                statistics,
+            );
             (sink, shared)
         });
         Ok(Self {

@@ -14,8 +14,10 @@
 
 mod account;
 mod agent;
+mod alone;
 pub mod context;
 pub mod diagnostics;
+mod encoding;
 mod error;
 mod error_report;
 mod fork;
@@ -44,6 +46,7 @@ mod worker;
 
 pub use account::{Account, Accounts};
 pub use agent::{AgentClient, RUSTC_VERSION, TARGET};
+pub use encoding::ContentEncoding;
 pub use error::TransportError;
 pub use error_report::{ErrorReport, ErrorStack};
 pub use fork::Birthplace;

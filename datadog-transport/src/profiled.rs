@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::alone::Alone;
+
 /// What a profiler wants to know of traces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
@@ -49,7 +51,7 @@ const RUNS: u8 = 1;
 const ENDPOINTS: u8 = 2;
 const COUNTS: u8 = 4;
 
-static STATE: AtomicU8 = AtomicU8::new(0);
+static STATE: Alone<AtomicU8> = Alone(AtomicU8::new(0));
 static NOTES: Mutex<Notes> = Mutex::new(Notes::new());
 static OPEN_ROOTS: OnceLock<OpenRoots> = OnceLock::new();
 
@@ -82,24 +84,24 @@ pub fn start(wishes: Wishes) {
             state |= COUNTS;
         }
     }
-    STATE.store(state, Ordering::Release);
+    STATE.0.store(state, Ordering::Release);
 }
 
 /// Says that the program is not profiled any more. In a forked child it is not either.
 pub fn stop() {
-    STATE.store(0, Ordering::Release);
+    STATE.0.store(0, Ordering::Release);
 }
 
 /// Whether the program is profiled.
 #[inline]
 pub fn is_on() -> bool {
-    STATE.load(Ordering::Relaxed) != 0
+    STATE.0.load(Ordering::Relaxed) != 0
 }
 
 /// Whether the profiler wants to know endpoints.
 #[inline]
 pub fn wants_endpoints() -> bool {
-    STATE.load(Ordering::Relaxed) & ENDPOINTS != 0
+    STATE.0.load(Ordering::Relaxed) & ENDPOINTS != 0
 }
 
 /// Notes that a sample was taken while a local root, named by its span id, was active. A signal handler may call this.
@@ -112,7 +114,7 @@ pub fn saw(local_root_id: u64) {
 
 /// Tells the endpoint of a local root that ends.
 pub fn served(local_root_id: u64, endpoint: &str) {
-    let state = STATE.load(Ordering::Acquire);
+    let state = STATE.0.load(Ordering::Acquire);
     if state & ENDPOINTS != 0 && SEEN.iter().any(|seen| seen.has(local_root_id)) {
         NOTES.lock().add(local_root_id, endpoint);
     }

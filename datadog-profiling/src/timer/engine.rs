@@ -8,6 +8,7 @@ use std::{process, thread};
 
 use datadog_transport::{context, profiled};
 
+use crate::timer::bell::Bell;
 use crate::timer::ring::Ring;
 use crate::timer::sys::{self, Handler, OnTick, Registers, Tick};
 use crate::timer::unwind::Unwinders;
@@ -31,6 +32,8 @@ pub(super) struct Engine {
     pub(super) ring: Ring,
     pub(super) unwinders: Unwinders,
     pub(super) counts: Counts,
+    /// Rings when a thread was found that has no timer.
+    pub(super) newcomers: Bell,
 }
 
 /// In periods of CPU time, since the process began.
@@ -67,6 +70,7 @@ impl Engine {
                 ring: Ring::new(samples_between_drains(cpus)),
                 unwinders: Unwinders::new((4 * cpus).clamp(8, 64)),
                 counts: Counts::default(),
+                newcomers: Bell::default(),
             }
         })
     }
@@ -106,7 +110,10 @@ impl Engine {
             None if COVERED_IN.get() == tag.round => {
                 return counts.add(&counts.covered, tick.periods);
             }
-            None => sys::thread_id(),
+            None => {
+                self.newcomers.ring();
+                sys::thread_id()
+            }
         };
         let sampled = self.sample(thread, tick.periods, registers);
         let count = if sampled {

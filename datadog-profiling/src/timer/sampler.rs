@@ -13,8 +13,12 @@ use crate::timer::engine::Engine;
 use crate::timer::sys;
 use crate::timer::threads::Threads;
 
-/// How often threads and libraries are looked for and the ring is emptied.
+/// How often threads and libraries are looked for and the ring is emptied, at least.
 const LOOK_AROUND: Duration = Duration::from_millis(200);
+
+/// From one look to the next, when the handler finds threads without timers. Until they have one, the process' timer
+/// gives them a share that depends on whose clock ticks first.
+const SHORT_PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) struct TimerSampler {
     period: Duration,
@@ -86,6 +90,7 @@ impl Sampler for TimerSampler {
         Engine::get().end();
         running.watch.over.store(true, Ordering::Release);
         running.thread.thread().unpark();
+        Engine::get().newcomers.ring();
         // It only panics with the process.
         let _ = running.thread.join();
     }
@@ -111,10 +116,15 @@ impl Running {
         let thread = thread.spawn(move || {
             sys::block_other_signals();
             while !watching.over.load(Ordering::Acquire) {
-                threads.scan();
+                let all_have_timers = threads.scan();
                 engine.unwinders.refresh();
                 watching.collect(engine);
-                thread::park_timeout(LOOK_AROUND);
+                if all_have_timers {
+                    thread::park_timeout(SHORT_PAUSE);
+                    engine.newcomers.wait(LOOK_AROUND - SHORT_PAUSE);
+                } else {
+                    thread::park_timeout(LOOK_AROUND);
+                }
             }
         });
         let thread = thread.map_err(|error| format!("no thread to watch the timers: {error}"))?;

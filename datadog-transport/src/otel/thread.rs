@@ -12,6 +12,7 @@ use std::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU64, Ordering, compiler_fence,
 };
 
+use crate::alone::Alone;
 use crate::context::ActiveSpan;
 
 /// The name that readers look for.
@@ -24,7 +25,7 @@ pub(super) const ATTRIBUTES: [&str; 1] = ["datadog.local_root_span_id"];
 /// An attribute's index and length, and the id in hexadecimal.
 const ATTRIBUTE_BYTES: usize = 2 + 16;
 
-static ON: AtomicBool = AtomicBool::new(false);
+static ON: Alone<AtomicBool> = Alone(AtomicBool::new(false));
 
 thread_local! {
     // Neither made lazily nor dropped: readers look at it at any time of the thread's life.
@@ -61,13 +62,13 @@ const _: () = {
 
 /// Publishes the spans that become active from now on.
 pub(super) fn publish() {
-    ON.store(true, Ordering::Relaxed);
+    ON.0.store(true, Ordering::Relaxed);
 }
 
 /// Shows the span that is active on this thread.
 #[inline]
 pub(crate) fn show(span: Option<ActiveSpan>) {
-    if ON.load(Ordering::Relaxed) {
+    if ON.0.load(Ordering::Relaxed) {
         // A thread that is being torn down shows none.
         let _ = RECORD.try_with(|record| record.set(span));
     }
