@@ -79,6 +79,7 @@ pub use detached::{DetachedSpan, FutureExt, InSpan};
 pub use event::{EventValue, SpanEvent};
 pub use kind::SpanKind;
 pub use link::SpanLink;
+pub use obfuscate::{obfuscate_sql, quantize_redis};
 pub use propagate::{Extract, Inject};
 pub use span::{Parent, Span};
 pub use tag::TagValue;

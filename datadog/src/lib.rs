@@ -2,6 +2,8 @@
 
 mod client;
 mod default_client;
+#[cfg(any(feature = "axum", feature = "tower"))]
+pub mod integrations;
 #[cfg(feature = "metrics")]
 mod macros;
 mod signals;
