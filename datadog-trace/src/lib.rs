@@ -60,6 +60,7 @@ mod obfuscate;
 mod panics;
 mod parked;
 mod pool;
+mod profiled;
 mod propagate;
 mod sample;
 mod sink;

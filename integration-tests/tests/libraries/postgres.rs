@@ -39,7 +39,7 @@ fn queries_become_spans_without_their_values() {
             "-",
         ),
         ("INSERT INTO buyers VALUES ( ? )", "-", "2"),
-        ("SELECT name FROM buyers WHERE id = $1", "1", "-"),
+        ("SELECT name FROM buyers WHERE id = ?", "1", "-"),
         ("SELECT name FROM buyers WHERE id > ?", "2", "-"),
         ("SELECT name FROM buyers WHERE name = ?", "0", "-"),
         ("SELECT name FROM buyers", "-", "-"),
