@@ -184,6 +184,10 @@ macro_rules! option_table {
             profiling_heap_enabled: Flag = "DD_PROFILING_HEAP_ENABLED", Profiles, default "true";
             /// Whether profiles show where the program panicked.
             profiling_exception_enabled: Flag = "DD_PROFILING_EXCEPTION_ENABLED", Profiles, default "true";
+            /// Whether crashes are reported to error tracking: a fatal signal writes a file, which the next start of the program sends to the Agent; panics are logged, with their stacks. Linux only.
+            crashtracking_enabled: Flag = "DD_CRASHTRACKING_ENABLED", Profiles, default "false";
+            /// The directory where reports of crashes wait for the next start, which has to find them again: not one that goes with the container. Default: `/tmp/datadog-crashes-USER-ID`.
+            crashtracking_directory: Text = "DD_CRASHTRACKING_DIRECTORY", Profiles;
             /// Whether attacks are detected. Without effect so far.
             security_enabled: Flag = "DD_APPSEC_ENABLED", Security, default "false";
             /// Whether Datadog may change this configuration at run time. Without effect so far.

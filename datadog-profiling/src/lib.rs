@@ -149,6 +149,17 @@
 mod allocation;
 mod callers;
 mod counted;
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod crash;
+#[cfg(not(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+#[path = "no_crash.rs"]
+mod crash;
 mod encode;
 mod modules;
 mod output;

@@ -119,7 +119,9 @@ impl Engine {
         };
         place.thread(thread, sys::thread_name());
         place.span(context::active());
-        let unwound = self.unwinders.unwind(thread, registers, &place);
+        let unwound = self
+            .unwinders
+            .unwind(thread, registers, |calls| place.stack(calls));
         if unwound {
             place.finish(periods);
         } else {

@@ -14,10 +14,10 @@
 
 mod engine;
 mod modules;
-mod ring;
+pub(crate) mod ring;
 mod sampler;
-mod sys;
+pub(crate) mod sys;
 mod threads;
-mod unwind;
+pub(crate) mod unwind;
 
 pub(crate) use sampler::TimerSampler;
