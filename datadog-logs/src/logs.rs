@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use datadog_config::DDConfig;
 use datadog_transport::{
@@ -20,7 +21,7 @@ use crate::record::Open;
 use crate::redact::Redaction;
 use crate::sink::{Idle, IntakeSink};
 use crate::throttle::Throttle;
-use crate::{DDLogHandler, Level, Logger, Record, encode, panic, preamble};
+use crate::{DDLogHandler, Level, LogFormat, Logger, Record, encode, panic, preamble};
 
 /// Writes log records. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
@@ -143,6 +144,19 @@ impl Logs {
             labels: &self.shared.labels,
             form: self.shared.trace_ids,
             span: context::active(),
+        }
+    }
+
+    /// A record of the `log` crate as a line of text, for the format of a logger of plain text.
+    pub fn log_format<'a>(&'a self, record: &'a log::Record<'a>) -> LogFormat<'a> {
+        LogFormat {
+            time: SystemTime::now(),
+            level: record.level(),
+            target: record.target(),
+            file: record.file(),
+            line: record.line(),
+            message: *record.args(),
+            correlation: self.correlation(),
         }
     }
 

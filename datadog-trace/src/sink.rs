@@ -35,6 +35,8 @@ pub(crate) struct TraceSink {
     encoder: Encoder,
     keep_rate: KeepRate,
     stats: Stats,
+    /// Its items are groups of statistics.
+    stats_account: Arc<Account>,
     traces_outbox: Outbox,
     stats_outbox: Outbox,
 }
@@ -45,6 +47,7 @@ impl TraceSink {
         agent: Arc<AgentClient>,
         shared: Arc<Shared>,
         account: Arc<Account>,
+        stats_account: Arc<Account>,
     ) -> Self {
         let traces_bytes = config.tracing_buffer_bytes() / 3 * 2;
         Self {
@@ -53,7 +56,8 @@ impl TraceSink {
             encoder: Encoder::new(config),
             stats: Stats::new(config),
             traces_outbox: Outbox::new(traces_bytes, Arc::clone(&account)),
-            stats_outbox: Outbox::new(STATS_BYTES, Arc::clone(&account)),
+            stats_outbox: Outbox::new(STATS_BYTES, Arc::clone(&stats_account)),
+            stats_account,
             account,
             keep_rate: KeepRate::default(),
         }
@@ -130,6 +134,7 @@ impl TraceSink {
     fn send_stats(&mut self, pass: &Pass) -> Option<Instant> {
         let all = pass.occasion != Occasion::Due;
         for payload in self.stats.flush(self.encoder.now(), all) {
+            self.stats_account.accept(payload.items());
             self.stats_outbox.push(payload);
         }
         let endpoint = &self.endpoint;
