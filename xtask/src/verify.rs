@@ -1,4 +1,5 @@
-//! `cargo xtask verify`: what tests alone don't find. Models of what threads do to each other, undefined behaviour, data races.
+//! `cargo xtask verify`: what tests alone don't find. Models of what threads do to each other, undefined behaviour, data races,
+//! and a profiler that interrupts everything.
 
 use std::process::Command;
 
@@ -36,8 +37,12 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         ["loom"] => loom(),
         ["miri"] => miri(),
         ["tsan"] => tsan(),
-        [] => loom().and_then(|()| miri()).and_then(|()| tsan()),
-        _ => Err("takes one of loom, miri, tsan".into()),
+        ["stress"] => stress(),
+        [] => loom()
+            .and_then(|()| miri())
+            .and_then(|()| tsan())
+            .and_then(|()| stress()),
+        _ => Err("takes one of loom, miri, tsan, stress".into()),
     }
 }
 
@@ -84,6 +89,16 @@ fn tsan() -> Outcome {
         // Each takes seconds there, and tests wait for some that come from panics.
         .env("RUST_BACKTRACE", "0");
     succeed(apart(&mut cargo, "tsan")?)
+}
+
+/// A minute in which the sampler interrupts all that is dangerous to interrupt. The tests have a short form of it.
+fn stress() -> Outcome {
+    let mut cargo = workspace::cargo();
+    cargo
+        .args(["test", "--package", "datadog-profiling", "--lib"])
+        .args(["timer::stress", "--", "--nocapture"])
+        .env("DATADOG_STRESS_SECONDS", "60");
+    succeed(&mut cargo)
 }
 
 /// A cargo of the nightly toolchain, which Miri and sanitizers need.

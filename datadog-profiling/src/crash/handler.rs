@@ -4,14 +4,15 @@
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 
 use datadog_transport::context::{self, ActiveSpan};
 use libc::{sigaction, siginfo_t, ucontext_t};
 
+use crate::timer::bell::Bell;
 use crate::timer::sys::{self, Registers};
 
 /// The signals of crashes, and their names.
@@ -23,8 +24,10 @@ const SIGNALS: [(c_int, &str); 5] = [
     (libc::SIGFPE, "SIGFPE"),
 ];
 
-/// How long the crashed thread waits for the writer, in milliseconds. It needs some ten.
-const LONGEST_WAIT: c_int = 3000;
+/// How long the crashed thread waits for the writer, which needs some ten milliseconds.
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
+
+const AN_HOUR: Duration = Duration::from_secs(3600);
 
 /// The registers by the names of the processor's maker, in the system's order.
 #[cfg(target_arch = "x86_64")]
@@ -61,18 +64,11 @@ static CRASHED: AtomicU32 = AtomicU32::new(0);
 static TAKEN: AtomicBool = AtomicBool::new(false);
 /// Nobody ever waits for it.
 static CRASH: Mutex<Option<Crash>> = Mutex::new(None);
-static BELLS: OnceLock<Bells> = OnceLock::new();
+/// From the crashed thread to the writer, and back.
+static CRASH_IS_THERE: Bell = Bell::new();
+static CRASH_IS_WRITTEN: Bell = Bell::new();
 /// The actions of [`SIGNALS`] that were there before.
 static PREVIOUS: [OnceLock<sigaction>; SIGNALS.len()] = [const { OnceLock::new() }; SIGNALS.len()];
-
-/// Made once; handlers may use them at any time.
-struct Bells {
-    crashed: Bell,
-    written: Bell,
-}
-
-/// Lets another thread go on. Unlike other ways, a signal handler may use it.
-struct Bell(OwnedFd);
 
 impl Crash {
     /// All registers with their names.
@@ -89,32 +85,25 @@ pub(super) fn become_writer() {
 
 /// Waits for a crash, on the writer's thread. `None` after [`end_writer`].
 pub(super) fn next_crash() -> Option<Crash> {
-    BELLS.get()?.crashed.wait(-1);
-    CRASH.try_lock().ok()?.take()
+    while PROCESS.load(Ordering::Acquire) != 0 {
+        let crash = CRASH.try_lock().ok().and_then(|mut crash| crash.take());
+        if crash.is_some() {
+            return crash;
+        }
+        CRASH_IS_THERE.wait(AN_HOUR);
+    }
+    None
 }
 
 /// Lets the crashed thread go on.
 pub(super) fn crash_is_written() {
-    if let Some(bells) = BELLS.get() {
-        bells.written.ring();
-    }
+    CRASH_IS_WRITTEN.ring();
 }
 
 /// Crashes are not reported from now on.
 pub(super) fn end_writer() {
     PROCESS.store(0, Ordering::Release);
-    if let Some(bells) = BELLS.get() {
-        bells.crashed.ring();
-    }
-}
-
-/// What the threads tell each other with. To be made before the writer's thread.
-pub(super) fn make_bells() -> io::Result<()> {
-    if BELLS.get().is_none() {
-        let (crashed, written) = (Bell::new()?, Bell::new()?);
-        let _ = BELLS.set(Bells { crashed, written });
-    }
-    Ok(())
+    CRASH_IS_THERE.ring();
 }
 
 /// Puts the handler in the place of those that are there, once in a process: later ones may hand on to it. Signals that are
@@ -176,8 +165,8 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) 
     }
     if is_reported && thread != CRASHED.load(Ordering::Acquire) {
         // Another thread crashed before, and ends the process soon.
-        // SAFETY: it takes numbers; there are no descriptors.
-        unsafe { libc::poll(ptr::null_mut(), 0, LONGEST_WAIT) };
+        // Nobody rings this one.
+        Bell::new().wait(LONGEST_WAIT);
     }
     hand_on(signal, info, context);
 }
@@ -185,7 +174,6 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) 
 /// In a function of its own, so that the stack is free again when the signal is handed on.
 #[inline(never)]
 fn report(thread: u32, signal: c_int, info: &siginfo_t, context: &ucontext_t) {
-    let Some(bells) = BELLS.get() else { return };
     if let Ok(mut crash) = CRASH.try_lock() {
         *crash = Some(Crash {
             signal,
@@ -199,8 +187,8 @@ fn report(thread: u32, signal: c_int, info: &siginfo_t, context: &ucontext_t) {
             all_registers: all_registers(context),
         });
     }
-    bells.crashed.ring();
-    bells.written.wait(LONGEST_WAIT);
+    CRASH_IS_THERE.ring();
+    CRASH_IS_WRITTEN.wait(LONGEST_WAIT);
 }
 
 /// Does what would have been done without this handler.
@@ -265,56 +253,6 @@ fn all_registers(context: &ucontext_t) -> [u64; NAMES.len()] {
         32 => all.pc,
         index => all.regs[index],
     })
-}
-
-impl Bell {
-    fn new() -> io::Result<Self> {
-        // SAFETY: it takes numbers.
-        let descriptor = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        if descriptor < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: it was just opened, and nobody else has it.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(descriptor) }))
-    }
-
-    fn ring(&self) {
-        // SAFETY: the pointer is to as many bytes as it says.
-        unsafe {
-            libc::write(
-                self.0.as_raw_fd(),
-                (&raw const ONE).cast(),
-                size_of::<u64>(),
-            )
-        };
-    }
-
-    /// Waits until it rings, so many milliseconds at most; -1 for any time.
-    fn wait(&self, limit: c_int) {
-        let mut wanted = libc::pollfd {
-            fd: self.0.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
-        // SAFETY: the pointer is to one live value. A signal may end the wait: all that can be handled now end the
-        // process.
-        while unsafe { libc::poll(&mut wanted, 1, limit) } < 0 && interrupted() {}
-        let mut count = 0_u64;
-        // SAFETY: the pointer is to as many bytes as it says.
-        unsafe {
-            libc::read(
-                self.0.as_raw_fd(),
-                (&raw mut count).cast(),
-                size_of::<u64>(),
-            )
-        };
-    }
-}
-
-static ONE: u64 = 1;
-
-fn interrupted() -> bool {
-    io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
 }
 
 fn ok(result: c_int, signal: &str) -> Result<(), String> {

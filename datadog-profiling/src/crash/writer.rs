@@ -27,7 +27,6 @@ pub(super) struct Writing {
 impl Writing {
     /// Starts the thread. Reports go to the end of the file.
     pub(super) fn start(file: File, unwinders: Arc<Unwinders>) -> io::Result<Self> {
-        handler::make_bells()?;
         let start = file.metadata()?.len();
         let (ready, is_ready) = std::sync::mpsc::sync_channel(0);
         let thread = thread::Builder::new().name("datadog-crash".to_owned());

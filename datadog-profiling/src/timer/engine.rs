@@ -70,7 +70,7 @@ impl Engine {
                 ring: Ring::new(samples_between_drains(cpus)),
                 unwinders: Unwinders::new((4 * cpus).clamp(8, 64)),
                 counts: Counts::default(),
-                newcomers: Bell::default(),
+                newcomers: Bell::new(),
             }
         })
     }

@@ -13,11 +13,13 @@
 //! itself on another thread. It copies the stack by a system call, which fails where an unwind table is wrong and
 //! the stack is not where it says. A thread of its own looks after all the rest.
 
-mod bell;
+pub(crate) mod bell;
 mod engine;
 mod modules;
 pub(crate) mod ring;
 mod sampler;
+#[cfg(test)]
+mod stress;
 pub(crate) mod sys;
 mod threads;
 pub(crate) mod unwind;
