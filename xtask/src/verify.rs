@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use crate::{Outcome, workspace};
+use crate::{Outcome, stacks, workspace};
 
 /// The unit tests that Miri can run in a few minutes: those without sockets, without questions to the operating system that it
 /// can't answer, and without many rounds.
@@ -38,11 +38,13 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         ["miri"] => miri(),
         ["tsan"] => tsan(),
         ["stress"] => stress(),
+        ["stacks"] => stacks::run(),
         [] => loom()
             .and_then(|()| miri())
             .and_then(|()| tsan())
-            .and_then(|()| stress()),
-        _ => Err("takes one of loom, miri, tsan, stress".into()),
+            .and_then(|()| stress())
+            .and_then(|()| stacks::run()),
+        _ => Err("takes one of loom, miri, tsan, stress, stacks".into()),
     }
 }
 
