@@ -189,6 +189,12 @@ macro_rules! option_table {
             profiling_heap_enabled: Flag = "DD_PROFILING_HEAP_ENABLED", Profiles, default "true";
             /// Whether profiles show where the program panicked.
             profiling_exception_enabled: Flag = "DD_PROFILING_EXCEPTION_ENABLED", Profiles, default "true";
+            /// Whether crashes are reported to error tracking: a fatal signal writes a file, which the next start of the program sends to the Agent; panics are logged, with their stacks. Linux only.
+            crashtracking_enabled: Flag = "DD_CRASHTRACKING_ENABLED", Profiles, default "false";
+            /// The directory where reports of crashes wait for the next start, which has to find them again: not one that goes with the container. Default: `/tmp/datadog-crashes-USER-ID`.
+            crashtracking_directory: Text = "DD_CRASHTRACKING_DIRECTORY", Profiles;
+            /// Whether profiles show which code waits for locks, in programs that use this client's `Mutex` and `RwLock`.
+            profiling_lock_enabled: Flag = "DD_PROFILING_LOCK_ENABLED", Profiles, default "true";
             /// Whether samples of profiles carry the ids of the active span, by which the profile of a trace is found.
             profiling_code_hotspots_enabled: Flag = "DD_PROFILING_CODE_HOTSPOTS_COLLECTION_ENABLED" | "DD_PROFILING_CODEHOTSPOTS_ENABLED", Profiles, default "true";
             /// Whether samples of profiles carry the resource of the local root span, if that is of a kind whose resources tell no secrets.
