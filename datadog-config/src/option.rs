@@ -121,8 +121,10 @@ macro_rules! option_table {
             tracing_protocol: Protocol = "DD_TRACE_AGENT_PROTOCOL_VERSION" | "DD_TRACE_API_VERSION", Traces, default "1.0";
             /// Other names for services: pairs of the name that a span has and the one that is sent.
             service_mapping: Tags = "DD_SERVICE_MAPPING", Traces;
-            /// Whether the git commit and repository are sent with the traces.
+            /// Whether the git commit and repository are sent with traces and profiles.
             git_metadata_enabled: Flag = "DD_TRACE_GIT_METADATA_ENABLED", Traces, default "true";
+            /// Whether the active span of each thread can be read by profilers outside of the process, in OpenTelemetry's form; the Cargo feature `otel-context` is needed, Linux, and a program that is linked with `-Wl,--export-dynamic-symbol=otel_thread_ctx_v1`.
+            otel_context_enabled: Flag = "DD_TRACE_OTEL_CTX_ENABLED", Traces, default "false";
             /// Which statuses of answers mark the spans of HTTP servers as failed.
             http_server_error_statuses: Statuses = "DD_TRACE_HTTP_SERVER_ERROR_STATUSES", Traces, default "500-599";
             /// Which statuses of answers mark the spans of HTTP clients as failed.
@@ -184,6 +186,14 @@ macro_rules! option_table {
             profiling_heap_enabled: Flag = "DD_PROFILING_HEAP_ENABLED", Profiles, default "true";
             /// Whether profiles show where the program panicked.
             profiling_exception_enabled: Flag = "DD_PROFILING_EXCEPTION_ENABLED", Profiles, default "true";
+            /// Whether samples of profiles carry the ids of the active span, by which the profile of a trace is found.
+            profiling_code_hotspots_enabled: Flag = "DD_PROFILING_CODE_HOTSPOTS_COLLECTION_ENABLED" | "DD_PROFILING_CODEHOTSPOTS_ENABLED", Profiles, default "true";
+            /// Whether samples of profiles carry the resource of the local root span, if that is of a kind whose resources tell no secrets.
+            profiling_endpoint_collection_enabled: Flag = "DD_PROFILING_ENDPOINT_COLLECTION_ENABLED", Profiles, default "true";
+            /// Whether profiles tell how often each such resource was served, 1,000 of them at most. Needs `DD_PROFILING_ENDPOINT_COLLECTION_ENABLED`.
+            profiling_endpoint_count_enabled: Flag = "DD_PROFILING_ENDPOINT_COUNT_ENABLED", Profiles, default "false";
+            /// Whether each sample of a profile carries its time, for a timeline. Profiles grow by that: a busy core has 6,000 samples in a minute.
+            profiling_timeline_enabled: Flag = "DD_PROFILING_TIMELINE_ENABLED" | "DD_PROFILING_TIMELINE_ENABLE", Profiles, default "false";
             /// Whether attacks are detected. Without effect so far.
             security_enabled: Flag = "DD_APPSEC_ENABLED", Security, default "false";
             /// Whether Datadog may change this configuration at run time. Without effect so far.

@@ -32,8 +32,24 @@
 //! [`profiling_upload_period`](datadog_config::DDConfig::profiling_upload_period), at each flush and at the
 //! shutdown, or without an agent to the intake, where
 //! [`profiling_agentless`](datadog_config::DDConfig::profiling_agentless) says so; one in which nothing was sampled is not. Its
-//! samples carry the thread's name and id, and the ids of the span that was active; its tags name the service, the
-//! process and the `runtime-id` that the tracer's spans carry too.
+//! samples carry the thread, and the span that was active; its tags name the service, the process and the `runtime-id`
+//! that the tracer's spans carry too.
+//!
+//! # Profiles and traces
+//!
+//! Labels join a sample to the trace that it is part of:
+//!
+//! | label | what | option |
+//! |---|---|---|
+//! | `span id`, `local root span id` | the span that was active, and the first of its trace in this process | `DD_PROFILING_CODE_HOTSPOTS_COLLECTION_ENABLED` |
+//! | `trace endpoint` | the resource of the local root, such as `GET /cart/{id}`; of requests, jobs and spans without a type, not of such as SQL, whose resources may tell secrets | `DD_PROFILING_ENDPOINT_COLLECTION_ENABLED` |
+//! | `end_timestamp_ns` | when it was taken, for a timeline; each sample is a row then | `DD_PROFILING_TIMELINE_ENABLED`, off by default |
+//! | `thread name`, `thread id` | of the system | |
+//!
+//! The ids are right in futures too, whatever runs them: a span is active while its future is polled. The endpoint is
+//! what the resource is in the end; of a request that is not at its end, what it is when the profile is made. With
+//! `DD_PROFILING_ENDPOINT_COUNT_ENABLED` an upload tells how often each was served. Local roots that end while the program
+//! is sampled carry the tag `_dd.profiling.enabled`. Panics and allocations carry no span.
 //!
 //! # How it works
 //!

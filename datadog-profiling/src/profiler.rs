@@ -8,7 +8,7 @@ use datadog_transport::{SignalKind, Standalone, TransportBuilder, TransportError
 
 use crate::receiver::Receiver;
 use crate::sample::Sampler;
-use crate::sampler;
+use crate::sampler::FirstThatWorks;
 use crate::sink::ProfileSink;
 
 /// The CPU profiler's switch. Cheap to clone; clones switch the same profiler.
@@ -50,7 +50,8 @@ impl Profiler {
     ///
     /// [`TransportError::TlsMissing`] for an `https` agent or intake without the feature `tls`.
     pub fn join(transport: &mut TransportBuilder) -> Result<Self, TransportError> {
-        Self::join_with(transport, Box::new(sampler::FirstThatWorks::default()))
+        let sampler = FirstThatWorks::new(transport.config());
+        Self::join_with(transport, Box::new(sampler))
     }
 
     pub(crate) fn join_with(

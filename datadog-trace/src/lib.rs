@@ -59,6 +59,7 @@ mod msgpack;
 mod obfuscate;
 mod parked;
 mod pool;
+mod profiled;
 mod propagate;
 mod sample;
 mod sink;

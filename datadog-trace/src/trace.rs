@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use datadog_transport::profiled as profiles;
 use parking_lot::Mutex;
 
 use crate::batch::Batch;
 use crate::carried::Carried;
 use crate::id;
+use crate::profiled;
 use crate::propagate::PropagationError;
 use crate::sample::Decision;
 use crate::span_data::SpanData;
@@ -76,7 +78,7 @@ impl Trace {
         }
         root.is_local_root = true;
         root.top_level = true;
-        Arc::new(Self {
+        let trace = Arc::new(Self {
             id,
             local_root_id: root.span_id,
             tracer: Arc::clone(tracer),
@@ -94,7 +96,11 @@ impl Trace {
                     .map_or_else(Vec::new, |upstream| upstream.baggage.clone()),
             }),
             upstream,
-        })
+        });
+        if profiles::wants_endpoints() {
+            profiled::started(&trace);
+        }
+        trace
     }
 
     /// Changes the first span while it is open.
@@ -113,6 +119,10 @@ impl Trace {
         let mut root = state.root.take()?;
         root.end = end;
         self.tracer.sampler.decide(&mut state.decision, &root);
+        drop(state);
+        if profiles::is_on() {
+            profiled::ended(&mut root);
+        }
         Some(root)
     }
 

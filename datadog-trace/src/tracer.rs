@@ -13,7 +13,7 @@ use crate::propagate::{Extract, Inject, Propagation};
 use crate::sample::Sampler;
 use crate::sink::TraceSink;
 use crate::trace::Chunk;
-use crate::{DetachedSpan, Parent, Span, SpanContext, local, startup};
+use crate::{DetachedSpan, Parent, Span, SpanContext, local, profiled, startup};
 
 /// Without partial flush, a trace is still not allowed to grow without end: it is sent in parts of so many spans.
 const LARGEST_CHUNK: usize = 10_000;
@@ -64,6 +64,10 @@ impl Tracer {
             return Ok(Self { shared: None });
         }
         datadog_transport::context::name_with(local::active_name);
+        datadog_transport::profiled::ask_open_roots_with(profiled::open_root);
+        if config.otel_context_enabled() {
+            datadog_transport::context::publish(&config);
+        }
         startup::log(&config);
         let agent = transport.agent()?;
         let statistics = transport.further_account(SignalKind::Statistics);

@@ -6,13 +6,11 @@
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// How many forks lie between this process and the one that counted first.
-static FORKS: Alone = Alone(AtomicU32::new(0));
+use crate::alone::Alone;
+use crate::profiled;
 
-/// Alone in its cache lines, two of which some processors fetch together: every call reads it, and what the linker puts beside it may
-/// be written all the time.
-#[repr(align(128))]
-struct Alone(AtomicU32);
+/// How many forks lie between this process and the one that counted first.
+static FORKS: Alone<AtomicU32> = Alone(AtomicU32::new(0));
 
 /// The process that something was made in. To ask costs one load, on paths where `getpid` would be half the cost.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +43,7 @@ impl Birthplace {
 
 fn watch() {
     // SAFETY: `count_fork` is a function without arguments that lives as long as the program, and does nothing
-    // but an atomic addition, which is safe in a child of a process with several threads. If there is no memory
+    // but atomic operations, which are safe in a child of a process with several threads. If there is no memory
     // to register it, forks go unnoticed, as they would without it.
     #[expect(
         unsafe_code,
@@ -56,4 +54,5 @@ fn watch() {
 
 extern "C" fn count_fork() {
     FORKS.0.fetch_add(1, Ordering::Relaxed);
+    profiled::stop();
 }

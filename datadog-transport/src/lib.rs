@@ -14,6 +14,7 @@
 
 mod account;
 mod agent;
+mod alone;
 pub mod context;
 pub mod diagnostics;
 mod encoding;
@@ -25,8 +26,14 @@ mod http;
 mod info;
 mod intake;
 mod look_up;
+#[cfg(datadog_otel_context)]
+mod otel;
+#[cfg(not(datadog_otel_context))]
+#[path = "otel/off.rs"]
+mod otel;
 mod outbox;
 mod payload;
+pub mod profiled;
 mod queue;
 mod resolve;
 mod retry;
@@ -38,7 +45,7 @@ mod unix;
 mod worker;
 
 pub use account::{Account, Accounts};
-pub use agent::{AgentClient, RUSTC_VERSION};
+pub use agent::{AgentClient, RUSTC_VERSION, TARGET};
 pub use encoding::ContentEncoding;
 pub use error::TransportError;
 pub use error_report::{ErrorReport, ErrorStack};

@@ -6,7 +6,8 @@ const TEXT: &str = "\
 Tasks of this workspace: cargo xtask TASK
 
   demo         run the example program against a local agent and show what arrived
-               (no account, no Datadog Agent, no Python)
+               (no account, no Datadog Agent, no Python); with --flamegraph FILE, also
+               as a picture (SVG) of what the time was spent in
   test [ARGS]  run all tests: unit, integration and doc tests, and the conformance tests
                against Datadog's APM test agent and Python client, which it installs
                under target/ (needs python3); ARGS go to `cargo test`

@@ -6,16 +6,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use datadog_config::DDConfig;
+
 use crate::sample::{SAMPLE_NANOS, Sample, Sampler, Samples};
 use crate::timer::engine::Engine;
 use crate::timer::sys;
 use crate::timer::threads::Threads;
 
-/// How often threads and libraries are looked for and the ring is emptied.
+/// How often threads and libraries are looked for and the ring is emptied, at least.
 const LOOK_AROUND: Duration = Duration::from_millis(200);
+
+/// From one look to the next, when the handler finds threads without timers. Until they have one, the process' timer
+/// gives them a share that depends on whose clock ticks first.
+const SHORT_PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) struct TimerSampler {
     period: Duration,
+    /// Whether samples carry their times.
+    timed: bool,
     running: Option<Running>,
     lost_before: u64,
 }
@@ -32,10 +40,11 @@ struct Watch {
     found: Mutex<Samples>,
 }
 
-impl Default for TimerSampler {
-    fn default() -> Self {
+impl TimerSampler {
+    pub(crate) fn new(config: &DDConfig) -> Self {
         Self {
             period: Duration::from_nanos(SAMPLE_NANOS),
+            timed: config.profiling_timeline_enabled(),
             running: None,
             lost_before: 0,
         }
@@ -46,7 +55,7 @@ impl Sampler for TimerSampler {
     fn start(&mut self) -> Result<(), String> {
         sys::install::<Engine>()?;
         let engine = Engine::get();
-        let Some(round) = engine.begin() else {
+        let Some(round) = engine.begin(self.timed) else {
             return Err("another profiler of this process runs".to_owned());
         };
         self.running = match Running::start(engine, round, self.period) {
@@ -81,6 +90,7 @@ impl Sampler for TimerSampler {
         Engine::get().end();
         running.watch.over.store(true, Ordering::Release);
         running.thread.thread().unpark();
+        Engine::get().newcomers.ring();
         // It only panics with the process.
         let _ = running.thread.join();
     }
@@ -106,10 +116,15 @@ impl Running {
         let thread = thread.spawn(move || {
             sys::block_other_signals();
             while !watching.over.load(Ordering::Acquire) {
-                threads.scan();
+                let all_have_timers = threads.scan();
                 engine.unwinders.refresh();
                 watching.collect(engine);
-                thread::park_timeout(LOOK_AROUND);
+                if all_have_timers {
+                    thread::park_timeout(SHORT_PAUSE);
+                    engine.newcomers.wait(LOOK_AROUND - SHORT_PAUSE);
+                } else {
+                    thread::park_timeout(LOOK_AROUND);
+                }
             }
         });
         let thread = thread.map_err(|error| format!("no thread to watch the timers: {error}"))?;
@@ -179,9 +194,18 @@ mod tests {
         black_box(state);
     }
 
+    fn sampler() -> TimerSampler {
+        TimerSampler {
+            period: Duration::from_nanos(SAMPLE_NANOS),
+            timed: false,
+            running: None,
+            lost_before: 0,
+        }
+    }
+
     /// Signals at each tick of most kernels, so that a test needs less time for as many samples.
     fn start() -> TimerSampler {
-        let mut sampler = TimerSampler::default();
+        let mut sampler = sampler();
         sampler.period = Duration::from_millis(4);
         sampler.start().unwrap();
         sampler
@@ -331,10 +355,10 @@ mod tests {
     fn one_runs_at_a_time() {
         let _turn = turn();
         let mut first = start();
-        let error = TimerSampler::default().start().unwrap_err();
+        let error = sampler().start().unwrap_err();
         assert!(error.contains("another profiler"), "{error}");
         first.stop();
-        TimerSampler::default().start().unwrap();
+        sampler().start().unwrap();
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::mem;
 use std::os::unix::fs::FileExt;
 use std::ptr;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use libc::{clockid_t, pid_t, sigaction, siginfo_t, timer_t, ucontext_t};
@@ -194,6 +195,50 @@ fn registers(context: &ucontext_t) -> Registers {
 pub(super) fn thread_id() -> u32 {
     // SAFETY: it takes nothing, and can't fail.
     unsafe { libc::syscall(libc::SYS_gettid) as u32 }
+}
+
+/// The time, in nanoseconds since the Unix epoch; 0 if there is no clock.
+pub(super) fn now() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a live value of its type.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut time) };
+    (time.tv_sec as u64)
+        .saturating_mul(1_000_000_000)
+        .saturating_add(time.tv_nsec as u64)
+}
+
+/// Waits while the word has this value, until someone [wakes](wake) it, at most `limit`. May return earlier.
+pub(super) fn wait_while(word: &AtomicU32, value: u32, limit: Duration) {
+    let limit = libc::timespec {
+        tv_sec: limit.as_secs() as _,
+        tv_nsec: limit.subsec_nanos().into(),
+    };
+    // SAFETY: both pointers are to live values of the types that the call wants.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+            value,
+            &raw const limit,
+        );
+    }
+}
+
+/// Wakes the thread that waits at the word, if one does.
+pub(super) fn wake(word: &AtomicU32) {
+    // SAFETY: the pointer is to a live word, which the call doesn't even read.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
+            1,
+        );
+    }
 }
 
 /// The name of this thread, as bytes up to the first 0. At most 15, as the kernel keeps them.
