@@ -126,17 +126,17 @@ fn write_part(out: &mut String, part: &str, all: bool) {
             rest = &rest[3..];
             continue;
         }
-        let is_plain = first.is_ascii()
-            && !is_escaped(first as u8)
-            && !"[]".contains(first)
-            && !(all && "!'()*".contains(first));
+        let is_coded = !first.is_ascii()
+            || is_escaped(first as u8)
+            || "[]".contains(first)
+            || (all && "!'()*".contains(first));
         let (letter, after) = rest.split_at(first.len_utf8());
-        if is_plain {
-            out.push_str(letter);
-        } else {
+        if is_coded {
             for byte in letter.bytes() {
                 let _ = write!(out, "%{byte:02X}");
             }
+        } else {
+            out.push_str(letter);
         }
         rest = after;
     }
