@@ -9,6 +9,9 @@ use std::fmt::Write as _;
 /// What stands for a part, and for a whole URL that can't be read.
 const HIDDEN: &str = "?";
 
+/// Characters that may stand for themselves, or not.
+const MARKS: &str = "!'()*";
+
 /// The URL without user and password, and if that is asked for without the query, or without the parts of the path that
 /// have digits. `None` if that is the same.
 pub(crate) fn obfuscate(url: &str, remove_query: bool, remove_digits: bool) -> Option<String> {
@@ -37,8 +40,13 @@ pub(crate) fn obfuscate(url: &str, remove_query: bool, remove_digits: bool) -> O
         let path = hidden[from..end].find('/').map(|at| from + at);
         let path = if authority.is_some() { path } else { Some(0) };
         let start = path.unwrap_or(end);
-        if let Some(path) = without_digits(&hidden[start..end], &hidden[..end]) {
-            hidden.to_mut().replace_range(start..end, &path);
+        let mut bytes = front.bytes();
+        let all = bytes.any(|byte| !byte.is_ascii() || is_escaped(byte));
+        if let Some(path) = without_digits(&hidden[start..end], all) {
+            let mut out = String::with_capacity(end);
+            write_host(&mut out, &hidden[from..start], all);
+            out.push_str(&path);
+            hidden.to_mut().replace_range(from..end, &out);
         }
     }
     match hidden {
@@ -77,13 +85,10 @@ fn without_user(url: &str, front: &str, start: usize) -> Option<String> {
 }
 
 /// The path with something in place of each part that has a digit, and then written as the agent writes such a path.
-/// `front` is the URL up to the end of the path.
-fn without_digits(path: &str, front: &str) -> Option<String> {
+/// `all`: as it writes a URL in which something never stands for itself.
+fn without_digits(path: &str, all: bool) -> Option<String> {
     let mut out = String::with_capacity(path.len());
     let mut found = false;
-    let all = front
-        .bytes()
-        .any(|byte| !byte.is_ascii() || is_escaped(byte));
     for (number, part) in path.split('/').enumerate() {
         if number > 0 {
             out.push('/');
@@ -96,6 +101,17 @@ fn without_digits(path: &str, front: &str) -> Option<String> {
         }
     }
     found.then_some(out)
+}
+
+/// Writes what stands before a path that was changed.
+fn write_host(out: &mut String, host: &str, all: bool) {
+    for letter in host.chars() {
+        if all && MARKS.contains(letter) {
+            let _ = write!(out, "%{:02X}", letter as u32);
+        } else {
+            out.push(letter);
+        }
+    }
 }
 
 /// The bytes that a part of a path stands for.
@@ -129,7 +145,7 @@ fn write_part(out: &mut String, part: &str, all: bool) {
         let is_coded = !first.is_ascii()
             || is_escaped(first as u8)
             || "[]".contains(first)
-            || (all && "!'()*".contains(first));
+            || (all && MARKS.contains(first));
         let (letter, after) = rest.split_at(first.len_utf8());
         if is_coded {
             for byte in letter.bytes() {
@@ -175,6 +191,8 @@ mod tests {
             ("http://me@shop/a1/b?q=2", true, true, "http://shop/a1/b?"),
             ("//me@shop", false, false, "//shop"),
             ("a1/b c", false, true, "?/b%20c"),
+            ("//(h)/1 ", false, true, "//%28h%29/?"),
+            ("//(h)/1", false, true, "//(h)/?"),
             ("1http://me@shop/", false, false, "1http://shop/"),
             ("1http://me@shop/", true, false, "?"),
             ("http://shop/a\nb", false, true, "?"),
