@@ -106,6 +106,8 @@ macro_rules! option_table {
             tracing_sampling_rules: TraceRules = "DD_TRACE_SAMPLING_RULES", Traces;
             /// Whether the first header format that matches ends the search.
             propagation_extract_first: Flag = "DD_TRACE_PROPAGATION_EXTRACT_FIRST", Traces, default "false";
+            /// Which baggage that a request brings becomes tags of its first span, `baggage.KEY`; `*` for all of it.
+            baggage_tag_keys: List = "DD_TRACE_BAGGAGE_TAG_KEYS", Traces, default "user.id,session.id,account.id";
             /// What becomes of the trace context that a request brings.
             propagation_behavior_extract: Behavior = "DD_TRACE_PROPAGATION_BEHAVIOR_EXTRACT", Traces, default "continue";
             /// Whether trace ids have 128 bits; 64 otherwise.
@@ -116,6 +118,12 @@ macro_rules! option_table {
             partial_flush_enabled: Flag = "DD_TRACE_PARTIAL_FLUSH_ENABLED", Traces, default "true";
             /// After how many finished spans a part of a trace is sent.
             partial_flush_min_spans: Count = "DD_TRACE_PARTIAL_FLUSH_MIN_SPANS", Traces, default "300";
+            /// Whether traces that run for long are shown while they run, where the Agent takes that: their finished spans, and the first one as it is so far.
+            long_running_enabled: Flag = "DD_TRACE_EXPERIMENTAL_LONG_RUNNING_ENABLED", Traces, default "false";
+            /// After what time a trace is shown first, with `DD_TRACE_EXPERIMENTAL_LONG_RUNNING_ENABLED`.
+            long_running_initial_flush_interval: Seconds = "DD_TRACE_EXPERIMENTAL_LONG_RUNNING_INITIAL_FLUSH_INTERVAL", Traces, default "20";
+            /// How often a trace is shown anew. What is not shown for 15 minutes Datadog drops.
+            long_running_flush_interval: Seconds = "DD_TRACE_EXPERIMENTAL_LONG_RUNNING_FLUSH_INTERVAL", Traces, default "120";
             /// Most memory for finished spans, in bytes: a third of it until they are encoded, the rest until the Agent takes them.
             tracing_buffer_bytes: Count = "DD_TRACE_WRITER_BUFFER_SIZE_BYTES", Traces, default "31457280";
             /// Whether trace statistics are computed here, before sampling, where the Agent takes them. Traces that are not kept are then not sent.
