@@ -124,7 +124,7 @@ macro_rules! option_table {
             long_running_initial_flush_interval: Seconds = "DD_TRACE_EXPERIMENTAL_LONG_RUNNING_INITIAL_FLUSH_INTERVAL", Traces, default "20";
             /// How often a trace is shown anew. What is not shown for 15 minutes Datadog drops.
             long_running_flush_interval: Seconds = "DD_TRACE_EXPERIMENTAL_LONG_RUNNING_FLUSH_INTERVAL", Traces, default "120";
-            /// Most memory for finished spans, in bytes: a third of it until they are encoded, the rest until the Agent takes them.
+            /// Most memory for finished spans, in bytes, until the Agent takes them. What is encoded has at most two thirds of it.
             tracing_buffer_bytes: Count = "DD_TRACE_WRITER_BUFFER_SIZE_BYTES", Traces, default "31457280";
             /// Whether trace statistics are computed here, before sampling, where the Agent takes them. Traces that are not kept are then not sent.
             stats_computation_enabled: Flag = "DD_TRACE_STATS_COMPUTATION_ENABLED" | "DD_TRACE_COMPUTE_STATS", Traces, default "true";

@@ -59,6 +59,8 @@ pub(crate) struct Encoder {
     process: Process,
     /// Memory for the next payload's texts.
     strings: Strings,
+    /// How large the last payload was: the next one need not grow from nothing.
+    last_bytes: usize,
 }
 
 /// A payload that is being filled.
@@ -103,6 +105,7 @@ impl Encoder {
         Self {
             process: Process::new(config, &chunk_tags),
             strings: Strings::default(),
+            last_bytes: 0,
             clock: TickClock::new(),
             service: config.service().to_owned(),
             version: config.version().map(str::to_owned),
@@ -157,6 +160,7 @@ impl Encoder {
             format,
         } = filling;
         if body.is_empty() {
+            body.reserve(self.last_bytes + self.last_bytes / 8);
             match format {
                 Format::V04 => body.resize(v04::HEAD_BYTES, 0),
                 Format::V1 { strings, count_at } => {
@@ -184,6 +188,9 @@ impl Encoder {
             chunks,
             format,
         } = filling;
+        if !body.is_empty() {
+            self.last_bytes = body.len();
+        }
         match format {
             Format::V04 => (!chunks.is_empty()).then(|| v04::payload(body, chunks, stats)),
             Format::V1 { strings, count_at } => {

@@ -47,6 +47,7 @@
 //! future [into it](FutureExt::in_span).
 
 mod batch;
+mod bench;
 mod carried;
 mod context;
 mod detached;
@@ -100,9 +101,10 @@ pub use tracer::Tracer;
 
 pub use datadog_trace_macros::traced;
 
-/// For the code of [`traced`](macro@traced). No API: it may change with any version.
+/// For the code of [`traced`](macro@traced), and for benches. No API: it may change with any version.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::bench::Encoding;
     pub use crate::traced::*;
 }
 

@@ -53,8 +53,8 @@ impl TagRules {
     /// Hides it in spans that are about to be sent.
     pub(crate) fn hide(&self, spans: &mut Batch) {
         let Some(rules) = &self.0 else { return };
-        spans.change_texts(|span, key, text| {
-            if key == "http.url" && matches!(span.span_type.as_deref(), Some("web" | "http")) {
+        spans.change_texts(|span_type, key, text| {
+            if key == "http.url" && matches!(span_type, "web" | "http") {
                 let (query, digits) = (rules.remove_query_string, rules.remove_path_digits);
                 return url::obfuscate(text, query, digits).map(Cow::Owned);
             }
@@ -64,11 +64,13 @@ impl TagRules {
         let Some(cards) = &rules.credit_cards else {
             return;
         };
-        let extras = spans.spans_mut().filter_map(|span| span.extras.as_mut());
-        let events = extras.flat_map(|extras| &mut extras.events);
-        for (key, value) in events.flat_map(|event| &mut event.attributes) {
-            hide_card(cards, key, value);
-        }
+        spans.for_each_mut(|_name, span| {
+            let extras = span.extras.as_mut().into_iter();
+            let events = extras.flat_map(|extras| &mut extras.events);
+            for (key, value) in events.flat_map(|event| &mut event.attributes) {
+                hide_card(cards, key, value);
+            }
+        });
     }
 }
 

@@ -146,11 +146,11 @@ impl Sampler {
     pub(crate) fn mark_single_spans(&self, decision: &Decision, spans: &mut Batch) {
         if decision.priority.is_some_and(|priority| priority <= 0) && !self.single_spans.is_empty()
         {
-            for span in spans.spans_mut() {
+            spans.for_each_mut(|name, span| {
                 let service = span.service.clone();
-                self.single_spans
-                    .mark(span, service.as_deref().unwrap_or(&self.service));
-            }
+                let service = service.as_deref().unwrap_or(&self.service);
+                self.single_spans.mark(span, name, service);
+            });
         }
     }
 

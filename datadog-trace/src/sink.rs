@@ -50,10 +50,10 @@ impl TraceSink {
         config: &DDConfig,
         agent: Arc<AgentClient>,
         shared: Arc<Shared>,
+        traces_outbox: Outbox,
         account: Arc<Account>,
         stats_account: Arc<Account>,
     ) -> Self {
-        let traces_bytes = config.tracing_buffer_bytes() / 3 * 2;
         Self {
             endpoint: TracesEndpoint::new(agent, Arc::clone(&account), config.tracing_protocol()),
             shared,
@@ -61,7 +61,7 @@ impl TraceSink {
             stats: Stats::new(config),
             tag_rules: TagRules::default(),
             takes_running: false,
-            traces_outbox: Outbox::new(traces_bytes, Arc::clone(&account)),
+            traces_outbox,
             stats_outbox: Outbox::new(STATS_BYTES, Arc::clone(&stats_account)),
             stats_account,
             account,

@@ -110,23 +110,11 @@ impl SpanData {
             extras: extras.map(Box::new),
         }
     }
-
-    /// About how many bytes it occupies, beside itself and its tags.
-    #[inline]
-    pub(crate) fn heap_bytes(&self) -> usize {
-        let owned = |text: &Cow<'static, str>| match text {
-            Cow::Borrowed(_) => 0,
-            Cow::Owned(text) => text.capacity(),
-        };
-        owned(&self.name)
-            + self.resource.as_ref().map_or(0, owned)
-            + self.span_type.as_ref().map_or(0, owned)
-            + self.extras.as_ref().map_or(0, |extras| extras.bytes())
-    }
 }
 
 impl Extras {
-    fn bytes(&self) -> usize {
+    /// About how many bytes it occupies.
+    pub(crate) fn bytes(&self) -> usize {
         let backtrace = self
             .error_stack
             .as_ref()
