@@ -1,5 +1,6 @@
 //! Finished spans, one behind the other in memory that is only written to until the worker reads it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::span_data::{Extras, SpanData};
@@ -103,6 +104,18 @@ impl Batch {
     pub(crate) fn for_each_mut(&mut self, mut change: impl FnMut(&str, &mut Finished)) {
         for span in &mut self.spans {
             change(self.tags.text_at(span.tags, span.name), span);
+        }
+    }
+
+    /// Replaces the text tags that `change` has something else for, by the type of their span, their key and what they are.
+    pub(crate) fn change_texts(
+        &mut self,
+        change: impl Fn(&str, &str, &str) -> Option<Cow<'static, str>>,
+    ) {
+        for span in &self.spans {
+            self.tags.change_at(span.tags, |tags, key, text| {
+                change(tags.text_of(span.span_type), key, text)
+            });
         }
     }
 

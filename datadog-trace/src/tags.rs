@@ -16,7 +16,7 @@ const MOST_BUFFER: usize = 1 << 25;
 
 /// Text and number tags. Spans have few: a scan beats a map. All texts share one buffer, so that a span that is used
 /// again takes no memory for them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tags {
     buffer: String,
     /// Bytes of the buffer that no text stands at any more.
@@ -273,6 +273,25 @@ impl Tags {
             Value::Text(place) => Some((key.of(buffer), place.of(buffer))),
             Value::Number(_) => None,
         })
+    }
+
+    /// Replaces the texts that `change` has something else for, by their keys and what they are.
+    pub(crate) fn change_at(
+        &mut self,
+        range: Range,
+        change: impl Fn(&Self, &str, &str) -> Option<Cow<'static, str>>,
+    ) {
+        let start = range.start as usize;
+        for at in start..start + range.count as usize {
+            let Some((key, Value::Text(place))) = self.tags.get(at) else {
+                continue;
+            };
+            let Some(changed) = change(self, self.text_of(*key), place.of(&self.buffer)) else {
+                continue;
+            };
+            let place = self.push_text(&changed);
+            self.tags[at].1 = Value::Text(place);
+        }
     }
 
     pub(crate) fn numbers_at(&self, range: Range) -> impl Iterator<Item = (&str, f64)> {

@@ -9,13 +9,14 @@ use datadog_transport::{
 };
 
 use crate::context::Inner;
+use crate::long_running::LongRunning;
 use crate::parked::Parked;
 use crate::pool::Pool;
 use crate::propagate::{Extract, Inject, Propagation};
 use crate::sample::Sampler;
 use crate::sink::TraceSink;
 use crate::trace::Chunk;
-use crate::{DetachedSpan, Parent, Span, SpanContext, local, startup};
+use crate::{DetachedSpan, Parent, Span, SpanContext, local, profiled, startup};
 
 /// Without partial flush, a trace is still not allowed to grow without end: it is sent in parts of so many spans.
 const LARGEST_CHUNK: usize = 10_000;
@@ -43,9 +44,13 @@ pub(crate) struct Shared {
     pub(crate) http: Arc<crate::http::HttpSettings>,
     pub(crate) parked: Parked,
     pub(crate) pool: Pool,
+    /// `None` if it is off.
+    pub(crate) long_running: Option<LongRunning>,
     queue: Queue<Chunk>,
     #[cfg(target_os = "linux")]
     _discovery: Option<crate::discovery::Discovery>,
+    #[cfg(target_os = "linux")]
+    _process_context: Option<crate::process_context::ProcessContext>,
 }
 
 impl Tracer {
@@ -69,8 +74,13 @@ impl Tracer {
             return Ok(Self { shared: None });
         }
         datadog_transport::context::name_with(local::active_name);
+        datadog_transport::profiled::ask_open_roots_with(profiled::open_root);
+        if config.otel_context_enabled() {
+            datadog_transport::context::publish(&config);
+        }
         startup::log(&config);
         let agent = transport.agent()?;
+        let statistics = transport.further_account(SignalKind::Statistics);
         let shared = transport.add(SignalKind::Traces, |seat| {
             let bytes = config.tracing_buffer_bytes();
             let room = Room::new(bytes);
@@ -79,7 +89,14 @@ impl Tracer {
             let mark = WAKING_BYTES.min(bytes / 6);
             let queue = Queue::within(room, mark, Arc::clone(&seat.account), seat.waker);
             let shared = Arc::new(Shared::new(&config, queue));
-            let sink = TraceSink::new(&config, agent, Arc::clone(&shared), outbox, seat.account);
+            let sink = TraceSink::new(
+                &config,
+                agent,
+                Arc::clone(&shared),
+                outbox,
+                seat.account,
+                statistics,
+            );
             (sink, shared)
         });
         Ok(Self {
@@ -184,9 +201,12 @@ impl Shared {
             http: Arc::new(crate::http::HttpSettings::new(config)),
             parked: Parked::default(),
             pool: Pool::new(),
+            long_running: LongRunning::new(config),
             queue,
             #[cfg(target_os = "linux")]
             _discovery: crate::discovery::Discovery::publish(config),
+            #[cfg(target_os = "linux")]
+            _process_context: crate::process_context::ProcessContext::publish(config),
         }
     }
 

@@ -190,11 +190,8 @@ impl Outbox {
         let items = self.waiting.front().map_or(0, |first| first.payload.items);
         let key_refused = matches!(reason, DropReason::Refused(401 | 403));
         if !(key_refused && self.key_refused) {
-            // A payload may hold what is in no account.
-            self.refusals.warn(|| match items {
-                0 => format!("a payload dropped: {error}"),
-                items => format!("{items} items dropped: {error}"),
-            });
+            self.refusals
+                .warn(|| format!("{items} items dropped: {error}"));
         }
         self.key_refused |= key_refused;
         self.account.error(error);
@@ -242,6 +239,8 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
     use crate::{Headers, Part};
 
@@ -475,6 +474,77 @@ mod tests {
         });
         assert!(start.elapsed() < Duration::from_secs(10));
         assert_eq!(account.snapshot().requests, 1);
+    }
+
+    thread_local! {
+        static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    }
+
+    struct Lines;
+
+    impl log::Log for Lines {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn log(&self, record: &log::Record<'_>) {
+            assert_eq!(record.target(), "datadog");
+            LINES.with_borrow_mut(|lines| lines.push(record.args().to_string()));
+        }
+
+        fn flush(&self) {}
+    }
+
+    /// What `work` logs.
+    fn logged(work: impl FnOnce()) -> Vec<String> {
+        // Each test has a thread of its own.
+        let _ = log::set_logger(&Lines);
+        log::set_max_level(log::LevelFilter::Warn);
+        LINES.take();
+        work();
+        LINES.take()
+    }
+
+    #[test]
+    fn a_wrong_key_is_logged_once_and_anything_else_once_a_minute() {
+        let (mut outbox, account) = outbox();
+        let limit = Duration::from_secs(1);
+        let mut post = |status, a_minute_later: bool| {
+            if a_minute_later {
+                outbox.refusals = Limiter::default();
+                outbox.failures = Limiter::default();
+            }
+            outbox.push(payload(&account, 1, 3));
+            outbox.deliver(&pass(Occasion::Flush, limit), limit, |_, _| {
+                Ok(Answer::of_status(status))
+            });
+        };
+        let keys = logged(|| {
+            [403, 403, 401, 403]
+                .into_iter()
+                .for_each(|status| post(status, true))
+        });
+        assert_eq!(keys.len(), 1, "{keys:?}");
+        assert!(keys[0].contains("3 items dropped") && keys[0].contains("DD_API_KEY"));
+        // A key that was right for a while.
+        post(202, true);
+        assert_eq!(logged(|| post(403, true)).len(), 1);
+
+        let refusals = logged(|| {
+            [400, 400, 404]
+                .into_iter()
+                .for_each(|status| post(status, false))
+        });
+        assert_eq!(refusals.len(), 0, "within the minute of the last line");
+        let refusals = logged(|| [400, 400].into_iter().for_each(|status| post(status, true)));
+        assert_eq!(refusals.len(), 2, "{refusals:?}");
+        let failures = logged(|| {
+            [503, 503, 500]
+                .into_iter()
+                .for_each(|status| post(status, false))
+        });
+        assert_eq!(failures.len(), 1, "{failures:?}");
+        assert!(balanced(&account));
     }
 
     #[test]

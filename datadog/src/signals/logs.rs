@@ -44,13 +44,15 @@ impl DDClient {
         self.inner.logs.get_logger(name)
     }
 
-    /// The logs alone: for [`Logs::log_panics`] and [`Logs::correlation`].
+    /// The logs alone: for [`Logs::log_panics`], [`Logs::log_format`] and [`Logs::correlation`].
     pub fn logs(&self) -> &Logs {
         &self.inner.logs
     }
 
     /// A logger for the `log` crate that writes here. It may outlive the client, and then drops what it gets.
     pub fn log_handler(&self) -> DDLogHandler {
+        #[cfg(feature = "tracing")]
+        self.modules().set_used(crate::patch::ModuleId::Log);
         self.inner.logs.handler()
     }
 
