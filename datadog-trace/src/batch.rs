@@ -114,7 +114,7 @@ impl Batch {
     ) {
         for span in &self.spans {
             self.tags.change_at(span.tags, |tags, key, text| {
-                change(tags.text_of(span.span_type), key, text)
+                change(tags.text_at(span.tags, span.span_type), key, text)
             });
         }
     }

@@ -199,11 +199,16 @@ impl Tags {
     #[inline(never)]
     fn keep_owned(&mut self, text: &str, range: Range) -> Text {
         let fits = text.len() <= MOST_BUFFER;
-        let Place { start, end } = self.push_text(if fits { text } else { "" });
-        Text::Here(Place {
+        Text::Here(self.push_text_at(range, if fits { text } else { "" }))
+    }
+
+    /// The place as the span counts it.
+    fn push_text_at(&mut self, range: Range, text: &str) -> Place {
+        let Place { start, end } = self.push_text(text);
+        Place {
             start: start - range.buffer,
             end: end - range.buffer,
-        })
+        }
     }
 
     #[inline]
@@ -281,15 +286,16 @@ impl Tags {
         range: Range,
         change: impl Fn(&Self, &str, &str) -> Option<Cow<'static, str>>,
     ) {
-        let start = range.start as usize;
+        let start = range.tags as usize;
         for at in start..start + range.count as usize {
             let Some((key, Value::Text(place))) = self.tags.get(at) else {
                 continue;
             };
-            let Some(changed) = change(self, self.text_of(*key), place.of(&self.buffer)) else {
+            let (_, buffer) = self.at(range);
+            let Some(changed) = change(self, key.of(buffer), place.of(buffer)) else {
                 continue;
             };
-            let place = self.push_text(&changed);
+            let place = self.push_text_at(range, &changed);
             self.tags[at].1 = Value::Text(place);
         }
     }
