@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::TagValue;
+
 /// A tag's key. Static ones are kept as pointers.
 pub(crate) type Key = Cow<'static, str>;
 
@@ -50,6 +52,26 @@ impl Tags {
     pub(crate) fn set_text(&mut self, key: Key, text: &str) {
         if let Some(place) = self.place_text(&key, text) {
             self.texts.push((key, place));
+        }
+    }
+
+    /// Sets tags with different keys. A span that has none yet need not be searched for them.
+    #[inline]
+    pub(crate) fn set_all<'a>(&mut self, tags: impl Iterator<Item = (&'static str, TagValue<'a>)>) {
+        let is_first = self.texts.is_empty() && self.numbers.is_empty();
+        for (key, value) in tags {
+            let is_new = is_first && !self.is_full();
+            match value {
+                TagValue::Text(text) if is_new && self.buffer.len() + text.len() <= MOST_TEXT => {
+                    let place = self.push_text(&text);
+                    self.texts.push((Cow::Borrowed(key), place));
+                }
+                TagValue::Number(number) if is_new && number.is_finite() => {
+                    self.numbers.push((Cow::Borrowed(key), number));
+                }
+                TagValue::Text(text) => self.set_text(Cow::Borrowed(key), &text),
+                TagValue::Number(number) => self.set_number(Cow::Borrowed(key), number),
+            }
         }
     }
 
@@ -235,6 +257,29 @@ mod tests {
         tags.clear();
         assert_eq!((tags.bytes(), tags.capacity()), (0, memory));
         assert!(!tags.has("b"));
+    }
+
+    #[test]
+    fn many_at_once_are_as_one_by_one() {
+        let given = || {
+            [
+                ("a", TagValue::from("one")),
+                ("b", 2.into()),
+                ("c", true.into()),
+                ("d", f64::INFINITY.into()),
+            ]
+            .into_iter()
+        };
+        let mut tags = Tags::default();
+        for _ in 0..2 {
+            tags.set_all(given());
+            let texts: Vec<_> = tags.texts_at((0, 3)).collect();
+            assert_eq!(texts, [("a", "one"), ("c", "true"), ("d", "inf")]);
+            assert_eq!(tags.numbers_at((0, 1)).collect::<Vec<_>>(), [("b", 2.0)]);
+            assert_eq!((tags.texts.len(), tags.numbers.len()), (3, 1));
+        }
+        tags.set_all([("b", TagValue::from("text"))].into_iter());
+        assert_eq!((tags.text("b"), tags.number("b")), (Some("text"), None));
     }
 
     #[test]
