@@ -30,7 +30,8 @@
 //! ```
 //!
 //! A [`Logger`] from [`Logs::get_logger`] has a name, attributes and a level of its own. Records of the `log` macros
-//! are taken by a [`DDLogHandler`]: `logs.handler().install()?`. Panics are logged after [`Logs::log_panics`].
+//! are taken by a [`DDLogHandler`]: `logs.handler().install()?`. Panics are logged after [`Logs::log_panics`]. Loggers of plain text
+//! have lines that Datadog ties to their traces by [`Logs::log_format`].
 //!
 //! # Where records go
 //!
@@ -96,6 +97,7 @@ mod header;
 mod kv;
 mod level;
 mod lines;
+mod log_format;
 mod logger;
 mod logs;
 mod panic;
@@ -110,6 +112,7 @@ mod value;
 pub use correlation::Correlation;
 pub use handler::DDLogHandler;
 pub use level::Level;
+pub use log_format::LogFormat;
 pub use logger::Logger;
 pub use logs::Logs;
 pub use record::Record;

@@ -4,7 +4,9 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datadog_transport::{Account, DropReason, IntakeClient, Outbox, Part, Pass, Payload, Signal};
+use datadog_transport::{
+    Account, ContentEncoding, DropReason, IntakeClient, Outbox, Part, Pass, Payload, Signal,
+};
 
 use crate::buffer::{Block, Buffer};
 
@@ -137,7 +139,7 @@ impl Signal for IntakeSink {
                 .for_each(|payload| self.outbox.push(payload));
             let intake = &self.intake;
             let again = self.outbox.deliver(pass, intake.limit(), |payload, limit| {
-                intake.post_compressed(PATH, payload, limit)
+                intake.post_compressed(PATH, payload, ContentEncoding::Gzip, limit)
             });
             if !more {
                 return again;

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use datadog_config::DDConfig;
 use datadog_transport::{
-    DropReason, IntakeClient, Occasion, Pass, Signal, TransportBuilder, TransportError,
+    ContentEncoding, DropReason, IntakeClient, Occasion, Pass, Signal, TransportBuilder,
+    TransportError,
 };
 
 use crate::bodies::Bodies;
@@ -201,11 +202,11 @@ impl AgentlessSink {
         let intake = self.intake.as_ref()?;
         let limit = intake.limit();
         let series = self.series.deliver(pass, limit, |payload, limit| {
-            intake.post_compressed(SERIES_PATH, payload, limit)
+            intake.post_compressed(SERIES_PATH, payload, ContentEncoding::Gzip, limit)
         });
         // This path takes no gzip.
         let distributions = self.distributions.deliver(pass, limit, |payload, limit| {
-            intake.post(DISTRIBUTIONS_PATH, payload, limit)
+            intake.post_compressed(DISTRIBUTIONS_PATH, payload, ContentEncoding::Deflate, limit)
         });
         series.into_iter().chain(distributions).min()
     }

@@ -281,3 +281,52 @@ pub(crate) fn write_float(line: &mut String, value: f64) {
         line.truncate(line.len() - 2);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::context::Value;
+    use crate::rate::Rate;
+    use crate::registry::{Limits, Registry};
+
+    #[test]
+    fn each_kind_has_its_line() {
+        let template = Template {
+            tags: vec![("service:shop".to_owned(), "service".len())],
+            origin: "|c:in-5".to_owned(),
+        };
+        let tail = template.tail(&[("na,me", "a|b\n"), ("7", "no letter")]);
+        assert_eq!(tail, "|#service:shop,na_me:a_b_|c:in-5\n");
+        let registry = Registry::new(Limits::default(), Arc::default());
+        let head = head("shop.", "hits|x");
+        let context = |kind| registry.context(kind, Rate::ALL, &head, &tail);
+
+        let mut line = String::new();
+        write_count(&mut line, &context(Kind::Count), -7);
+        assert_eq!(line, format!("shop.hits_x:-7|c{tail}"));
+        line.clear();
+        write_gauge(&mut line, &context(Kind::Gauge), 1.5);
+        assert_eq!(line, format!("shop.hits_x:1.5|g{tail}"));
+        line.clear();
+        write_member(&mut line, &context(Kind::Set), "a:b|c\n");
+        assert_eq!(line, format!("shop.hits_x:a_b_c_|s{tail}"));
+        for kind in [Kind::Histogram, Kind::Distribution, Kind::Timing] {
+            let context = context(kind);
+            for value in [1.0, 2.5, 1e-7] {
+                context.write_direct(Value::Sample(value));
+            }
+            let mut owed = context.take().1.unwrap();
+            line.clear();
+            let first = write_samples(&mut line, &context, &mut owed, head.len() + tail.len() + 9);
+            let code = kind.code();
+            assert_eq!(line, format!("shop.hits_x:1:2.5|{code}{tail}"));
+            assert_eq!((first.items, owed.items), (2, 1));
+            line.clear();
+            write_samples(&mut line, &context, &mut owed, 8192);
+            assert_eq!(line, format!("shop.hits_x:1e-7|{code}{tail}"));
+            assert_eq!(owed.items, 0);
+        }
+    }
+}

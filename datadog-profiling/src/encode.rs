@@ -89,6 +89,12 @@ const THREAD_ID: &str = "thread id";
 const SPAN_ID: &str = "span id";
 const LOCAL_ROOT_SPAN_ID: &str = "local root span id";
 
+/// The label with the resource of the local root (dd-trace-go: `internal/traceprof/traceprof.go`).
+const TRACE_ENDPOINT: &str = "trace endpoint";
+
+/// The label that puts a sample on the timeline, a number (libdatadog: `libdd-profiling/src/internal/profile`).
+const END_TIMESTAMP: &str = "end_timestamp_ns";
+
 /// The label with the kind of an exception (dd-trace-py:
 /// `ddtrace/internal/datadog/profiling/dd_wrapper/include/constants.hpp`).
 const EXCEPTION_TYPE: &str = "exception type";
@@ -102,7 +108,7 @@ pub(crate) fn encode(profile: &Profile, symbols: &mut Symbols, modules: &[Module
         message.message(profile::SAMPLE_TYPE, &tables.value_type(value));
     }
     for sample in profile.samples.iter() {
-        message.message(profile::SAMPLE, &tables.sample(sample, &present));
+        message.message(profile::SAMPLE, &tables.sample(sample, profile, &present));
     }
     for counted in &profile.counted {
         message.message(profile::SAMPLE, &tables.counted(counted, &present));
@@ -179,7 +185,7 @@ impl<'a> Tables<'a> {
         message
     }
 
-    fn sample(&mut self, sample: Sample<'_>, present: &Values) -> Message {
+    fn sample(&mut self, sample: Sample<'_>, profile: &Profile, present: &Values) -> Message {
         let mut message = self.stack(sample.stack);
         let cpu = [sample.count, sample.count.saturating_mul(SAMPLE_NANOS)];
         let others = present.of(&Values::default());
@@ -189,8 +195,16 @@ impl<'a> Tables<'a> {
             self.label(&mut message, THREAD_ID, &sample.thread_id.to_string());
         }
         if let Some(span) = sample.span {
-            self.number_label(&mut message, SPAN_ID, span.id);
-            self.number_label(&mut message, LOCAL_ROOT_SPAN_ID, span.local_root);
+            if span.id != 0 {
+                self.number_label(&mut message, SPAN_ID, span.id);
+                self.number_label(&mut message, LOCAL_ROOT_SPAN_ID, span.local_root);
+            }
+            if let Some(endpoint) = profile.endpoints.by_root.get(&span.local_root) {
+                self.label(&mut message, TRACE_ENDPOINT, endpoint);
+            }
+        }
+        if sample.time != 0 {
+            self.number_label(&mut message, END_TIMESTAMP, sample.time);
         }
         message
     }
@@ -319,8 +333,10 @@ impl<'a> Tables<'a> {
 mod tests {
     use libdd_profiling_protobuf::prost_impls::{self as read, Message as _};
 
+    use datadog_transport::profiled::Endpoints;
+
     use super::*;
-    use crate::sample::Samples;
+    use crate::sample::{Samples, SpanIds};
 
     fn decoded(samples: &[Sample<'_>]) -> read::Profile {
         decoded_with(samples, Vec::new())
@@ -333,6 +349,10 @@ mod tests {
         let profile = Profile {
             samples: all,
             counted,
+            endpoints: Endpoints {
+                by_root: [(8, "GET /cart".into())].into(),
+                ..Endpoints::default()
+            },
             start,
             end: start + Duration::from_millis(1500),
         };
@@ -475,6 +495,61 @@ mod tests {
         assert_eq!(
             labels,
             [("thread name", "main"), ("exception type", "panic")]
+        );
+    }
+
+    #[test]
+    fn another_reader_finds_span_endpoint_and_time() {
+        let seen = |span, time| Sample {
+            stack: &[16],
+            count: 1,
+            span,
+            time,
+            ..Sample::default()
+        };
+        let (id, big) = (7, u64::MAX - 5);
+        let profile = decoded(&[
+            seen(Some(SpanIds { id, local_root: 8 }), 0),
+            seen(Some(SpanIds { id, local_root: 9 }), 0),
+            seen(
+                Some(SpanIds {
+                    id: big,
+                    local_root: big,
+                }),
+                0,
+            ),
+            seen(
+                Some(SpanIds {
+                    id: 0,
+                    local_root: 8,
+                }),
+                0,
+            ),
+            seen(None, 1_767_323_045_000_000_001),
+            seen(None, 1_767_323_045_000_000_002),
+        ]);
+        let mut found: Vec<String> = profile
+            .samples
+            .iter()
+            .map(|sample| {
+                let labels = sample.labels.iter().map(|label| {
+                    let (key, text) = (text(&profile, label.key), text(&profile, label.str));
+                    format!("{key}={text}{}", label.num as u64)
+                });
+                labels.collect::<Vec<_>>().join(" ")
+            })
+            .collect();
+        found.sort();
+        assert_eq!(
+            found,
+            [
+                "end_timestamp_ns=1767323045000000001",
+                "end_timestamp_ns=1767323045000000002",
+                &format!("span id={big} local root span id={big}"),
+                "span id=7 local root span id=8 trace endpoint=GET /cart0",
+                "span id=7 local root span id=9",
+                "trace endpoint=GET /cart0",
+            ]
         );
     }
 

@@ -90,6 +90,8 @@ impl Sampler for PprofSampler {
             *interrupted += 1;
             let thread = &found.thread_name[..found.thread_name_length];
             take(Sample {
+                // The crate keeps the time of the first of equal samples only.
+                time: 0,
                 stack,
                 thread: &String::from_utf8_lossy(thread),
                 count,

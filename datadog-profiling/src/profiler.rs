@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use datadog_config::DDConfig;
 use datadog_transport::{SignalKind, Standalone, TransportBuilder, TransportError, Waker};
 
+use crate::crash;
 use crate::receiver::Receiver;
 use crate::sample::Sampler;
-use crate::sampler;
+use crate::sampler::FirstThatWorks;
 use crate::sink::ProfileSink;
 
 /// The CPU profiler's switch. Cheap to clone; clones switch the same profiler.
@@ -50,7 +51,8 @@ impl Profiler {
     ///
     /// [`TransportError::TlsMissing`] for an `https` agent or intake without the feature `tls`.
     pub fn join(transport: &mut TransportBuilder) -> Result<Self, TransportError> {
-        Self::join_with(transport, Box::new(sampler::FirstThatWorks::default()))
+        let sampler = FirstThatWorks::new(transport.config());
+        Self::join_with(transport, Box::new(sampler))
     }
 
     pub(crate) fn join_with(
@@ -59,8 +61,10 @@ impl Profiler {
     ) -> Result<Self, TransportError> {
         let config = transport.config().clone();
         let receiver = Receiver::of(transport)?;
+        let crashes = crash::Starter::of(transport)?;
         let profiler = transport.add(SignalKind::Profiles, |seat| {
             let switch = Arc::new(Switch::default());
+            let crashes = crashes.and_then(|starter| starter.start(&config, &seat));
             let sink = ProfileSink::new(
                 &config,
                 receiver,
@@ -68,6 +72,7 @@ impl Profiler {
                 Arc::clone(&switch),
                 sampler,
             );
+            let sink = sink.with_crash_reports(crashes);
             let waker = seat.waker;
             (sink, Self { switch, waker })
         });

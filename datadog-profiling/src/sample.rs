@@ -1,7 +1,9 @@
 //! What a sampler finds, and the sum of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
+
+use datadog_transport::profiled::Endpoints;
 
 use crate::counted::Counted;
 
@@ -38,15 +40,28 @@ pub(crate) struct Sample<'a> {
     pub(crate) span: Option<SpanIds>,
     /// How often it was seen.
     pub(crate) count: u64,
+    /// When it was seen, in nanoseconds since the Unix epoch; 0 where that is not wanted.
+    pub(crate) time: u64,
 }
 
 /// The ids of a span that link a sample to its trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SpanIds {
-    /// The span's id, never 0.
+    /// The span's id; 0 where only the endpoint is wanted, which is known by the local root.
     pub(crate) id: u64,
     /// The id of the first span of the trace in this process.
     pub(crate) local_root: u64,
+}
+
+impl SpanIds {
+    /// As much as is wanted: of `ids`, of `endpoints` or of both.
+    pub(crate) fn kept(self, ids: bool, endpoints: bool) -> Option<Self> {
+        match (ids, endpoints) {
+            (true, _) => Some(self),
+            (false, true) => Some(Self { id: 0, ..self }),
+            (false, false) => None,
+        }
+    }
 }
 
 /// The sum of samples, by all that they tell.
@@ -61,6 +76,7 @@ struct Key {
     thread: Box<str>,
     thread_id: u32,
     span: Option<SpanIds>,
+    time: u64,
 }
 
 /// The samples of one upload.
@@ -69,6 +85,8 @@ pub(crate) struct Profile {
     pub(crate) samples: Samples,
     /// What was found beside CPU time.
     pub(crate) counted: Vec<Counted>,
+    /// What traces told of the local roots that samples were taken of.
+    pub(crate) endpoints: Endpoints,
     pub(crate) start: SystemTime,
     /// Not before the start.
     pub(crate) end: SystemTime,
@@ -81,8 +99,15 @@ impl Samples {
             thread: sample.thread.into(),
             thread_id: sample.thread_id,
             span: sample.span,
+            time: sample.time,
         };
         *self.counts.entry(key).or_default() += sample.count;
+    }
+
+    /// The span ids of the local roots that samples were taken of.
+    pub(crate) fn local_roots(&self) -> HashSet<u64> {
+        let spans = self.counts.keys().filter_map(|key| key.span);
+        spans.map(|span| span.local_root).collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -96,6 +121,7 @@ impl Samples {
             thread_id: key.thread_id,
             span: key.span,
             count: *count,
+            time: key.time,
         })
     }
 }

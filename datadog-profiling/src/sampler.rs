@@ -1,5 +1,7 @@
 //! Which sampler serves here.
 
+use datadog_config::DDConfig;
+
 use crate::sample::{Sample, Sampler};
 
 /// The first of the compiled-in samplers that the system lets work: the timers of threads, then `pprof`.
@@ -9,15 +11,15 @@ pub(crate) struct FirstThatWorks {
     chosen: usize,
 }
 
-impl Default for FirstThatWorks {
-    fn default() -> Self {
+impl FirstThatWorks {
+    pub(crate) fn new(config: &DDConfig) -> Self {
         Self {
             all: vec![
                 #[cfg(all(
                     target_os = "linux",
                     any(target_arch = "x86_64", target_arch = "aarch64")
                 ))]
-                Box::new(crate::timer::TimerSampler::default()),
+                Box::new(crate::timer::TimerSampler::new(config)),
                 #[cfg(feature = "pprof")]
                 Box::new(crate::pprof_sampler::PprofSampler::default()),
             ],

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use datadog_config::DDConfig;
+use datadog_transport::profiled::{self, Wishes};
 use datadog_transport::{Account, DropReason, Occasion, Outbox, Pass, Signal};
 
 use crate::counted::Counted;
+use crate::crash::CrashReports;
 use crate::encode::encode;
 use crate::modules::Modules;
 use crate::output::Output;
 use crate::profiler::Switch;
 use crate::receiver::Receiver;
 use crate::recordings::Recordings;
-use crate::sample::{Profile, Sampler, Samples};
+use crate::sample::{Profile, Sample, Sampler, Samples};
 use crate::symbol::Symbols;
 use crate::upload::Uploads;
 
@@ -29,6 +31,9 @@ pub(crate) struct ProfileSink {
     sampler: Box<dyn Sampler>,
     running: bool,
     samples: Samples,
+    /// Whether they carry the ids of spans.
+    hotspots: bool,
+    wishes: Wishes,
     recordings: Recordings,
     counted: Vec<Counted>,
     period: Duration,
@@ -40,6 +45,7 @@ pub(crate) struct ProfileSink {
     uploads: Uploads,
     upload_limit: Duration,
     outbox: Outbox,
+    crashes: Option<CrashReports>,
 }
 
 impl ProfileSink {
@@ -58,6 +64,11 @@ impl ProfileSink {
             sampler,
             running: false,
             samples: Samples::default(),
+            hotspots: config.profiling_code_hotspots_enabled(),
+            wishes: Wishes {
+                endpoints: config.profiling_endpoint_collection_enabled(),
+                endpoint_counts: config.profiling_endpoint_count_enabled(),
+            },
             recordings: Recordings::new(config),
             counted: Vec::new(),
             period,
@@ -69,7 +80,13 @@ impl ProfileSink {
             uploads: Uploads::new(config),
             upload_limit: config.profiling_upload_timeout(),
             outbox: Outbox::new(OUTBOX_BYTES, account),
+            crashes: None,
         }
+    }
+
+    /// Lets it send reports of crashes, too.
+    pub(crate) fn with_crash_reports(self, crashes: Option<CrashReports>) -> Self {
+        Self { crashes, ..self }
     }
 
     fn follow_switch(&mut self) {
@@ -91,10 +108,12 @@ impl ProfileSink {
         if let Err(error) = self.recordings.start() {
             self.report(error);
         }
+        profiled::start(self.wishes);
         self.report_running(true);
     }
 
     fn stop(&mut self) {
+        profiled::stop();
         self.sampler.stop();
         self.recordings.stop();
         self.report_running(false);
@@ -108,8 +127,13 @@ impl ProfileSink {
     /// Takes over what the sampler and the recordings found.
     fn collect(&mut self) {
         self.recordings.drain(&mut self.counted);
-        let samples = &mut self.samples;
-        if let Err(error) = self.sampler.drain(&mut |sample| samples.add(sample)) {
+        let (samples, hotspots, endpoints) =
+            (&mut self.samples, self.hotspots, self.wishes.endpoints);
+        let mut take = |mut sample: Sample<'_>| {
+            sample.span = sample.span.and_then(|span| span.kept(hotspots, endpoints));
+            samples.add(sample);
+        };
+        if let Err(error) = self.sampler.drain(&mut take) {
             self.report(error);
             // It may have stopped itself. The end of the period starts it again.
             self.stop();
@@ -131,9 +155,14 @@ impl ProfileSink {
         let start = self.open_period();
         let end = self.period_start.max(start);
         if !samples.is_empty() || !counted.is_empty() {
+            let endpoints = profiled::take_endpoints(samples.local_roots());
+            if endpoints.left_out > 0 {
+                log::warn!(target: "datadog", "profiling: the endpoints of {} requests are not in the profile, there were too many", endpoints.left_out);
+            }
             self.upload(Profile {
                 samples,
                 counted,
+                endpoints,
                 start,
                 end,
             });
@@ -193,8 +222,12 @@ impl Signal for ProfileSink {
                     receiver.post(payload, limit)
                 })
         });
+        let crashes = self.crashes.as_mut();
+        let symbols = (&mut self.symbols, &mut self.modules);
+        let crash_again = crashes.and_then(|crashes| crashes.run(pass, symbols.0, symbols.1));
         // A wake-up by the switch must not put off the end of the period.
-        Some(again.map_or(self.period_end, |again| again.min(self.period_end)))
+        let times = [Some(self.period_end), again, crash_again];
+        times.into_iter().flatten().min()
     }
 
     fn close(&mut self) {
@@ -202,6 +235,9 @@ impl Signal for ProfileSink {
             self.stop();
         }
         self.outbox.close();
+        if let Some(crashes) = &mut self.crashes {
+            crashes.close();
+        }
     }
 }
 
@@ -287,8 +323,14 @@ mod tests {
             .env("test")
             .version("1.2")
             .hostname("box")
-            .tags([("team", "a,b"), ("empty", "")])
+            .tags([
+                ("team", "a,b"),
+                ("empty", ""),
+                ("git.repository_url", "https://example.org/other"),
+            ])
             .profiling_tags([("flavour", "sweet")])
+            .git_commit_sha("0123abcd")
+            .git_repository_url("https://somebody@example.org/shop")
             .build()
             .unwrap();
         let before = SystemTime::now();
@@ -309,13 +351,25 @@ mod tests {
             ("process_id", &std::process::id().to_string()),
             ("profile_seq", "1"),
             ("profiler_version", env!("CARGO_PKG_VERSION")),
+            ("cpu_arch", std::env::consts::ARCH),
+            ("runtime_platform", datadog_transport::TARGET),
+            ("git.commit.sha", "0123abcd"),
+            ("git.repository_url", "https://example.org/shop"),
             ("team", "a_b"),
             ("flavour", "sweet"),
         ] {
             assert_eq!(event.tag(key), Some(value), "{key}");
         }
         assert_eq!(event.tag("empty"), None);
+        let repositories = event.tags.iter();
+        let repositories = repositories.filter(|tag| tag.starts_with("git.repository_url:"));
+        assert_eq!(repositories.count(), 1);
         assert_eq!(event.family, "native");
+        assert_eq!(event.process_tags, config.process_tags().unwrap());
+        let info = &event.other["info"]["profiler"];
+        assert_eq!(info["activation"], "manual");
+        assert_eq!(info["ssi"]["mechanism"], "none");
+        assert_eq!(info["settings"]["DD_PROFILING_UPLOAD_PERIOD"], "600");
         assert!(event.start_ns >= crate::encode::unix_nanos(before) as i64);
         assert_eq!(event.start_ns, profiles[0].event.end_ns, "no gap");
         let pprof = profiles[1].pprof().unwrap();

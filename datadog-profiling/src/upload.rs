@@ -4,10 +4,10 @@
 use std::io::{self, Write};
 
 use datadog_config::DDConfig;
-use datadog_transport::Payload;
+use datadog_transport::{Payload, RUSTC_VERSION, TARGET};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::sample::Profile;
 use crate::timestamp::utc;
@@ -22,9 +22,15 @@ const FAMILY: &str = "native";
 /// The version of `event.json`.
 const EVENT_VERSION: &str = "4";
 
+/// The tags that the configuration has facts for, wherever these come from.
+const GIT_COMMIT: &str = "git.commit.sha";
+const GIT_REPOSITORY: &str = "git.repository_url";
+
 /// Makes the uploads of one client.
 pub(crate) struct Uploads {
     config: DDConfig,
+    /// The object `info`, the same in all of them.
+    info: Value,
     sequence: u64,
 }
 
@@ -32,20 +38,32 @@ impl Uploads {
     pub(crate) fn new(config: &DDConfig) -> Self {
         Self {
             config: config.clone(),
+            info: info(config),
             sequence: 0,
         }
     }
 
     /// The upload of a profile that is encoded as `pprof`.
     pub(crate) fn next(&mut self, profile: &Profile, pprof: &[u8]) -> io::Result<Payload> {
-        let event = json!({
+        let mut event = json!({
             "version": EVENT_VERSION,
             "family": FAMILY,
             "start": utc(profile.start),
             "end": utc(profile.end),
             "attachments": [ATTACHMENT],
             "tags_profiler": self.tags(),
+            "info": self.info,
         });
+        if !profile.endpoints.counts.is_empty() {
+            let counts = profile.endpoints.counts.iter();
+            event["endpoint_counts"] = counts
+                .map(|(endpoint, count)| (endpoint.to_string(), json!(count)))
+                .collect::<Map<_, _>>()
+                .into();
+        }
+        if let Some(tags) = self.config.process_tags() {
+            event["process_tags"] = json!(tags);
+        }
         let mut form = Form::new(format!("datadog-{}", self.config.runtime_id()));
         form.part(
             "event",
@@ -74,6 +92,7 @@ impl Uploads {
     /// The comma list `tags_profiler`. `env` is left out where it is not set: the agent has a default for it.
     fn tags(&self) -> String {
         let config = &self.config;
+        let git = config.git_metadata_enabled();
         let own = [
             ("service", Some(config.service())),
             ("env", config.env()),
@@ -86,9 +105,13 @@ impl Uploads {
             ("profile_seq", Some(&*self.sequence.to_string())),
             ("process_id", Some(&*std::process::id().to_string())),
             ("cpu_arch", Some(std::env::consts::ARCH)),
+            ("runtime_platform", Some(TARGET)),
+            (GIT_COMMIT, config.git_commit_sha().filter(|_| git)),
+            (GIT_REPOSITORY, config.git_repository_url().filter(|_| git)),
         ]
         .map(|(key, value)| (key.to_owned(), value.unwrap_or_default().to_owned()));
         let users = config.tags().iter().chain(config.profiling_tags());
+        let users = users.filter(|(key, _)| ![GIT_COMMIT, GIT_REPOSITORY].contains(&&**key));
         own.iter()
             .chain(users)
             // The list has only pairs.
@@ -98,6 +121,36 @@ impl Uploads {
             .collect::<Vec<_>>()
             .join(",")
     }
+}
+
+/// What the support of Datadog asks for: how the profiler is set up (dd-trace-js: `packages/dd-trace/src/profiling/exporters/event_serializer.js`).
+fn info(config: &DDConfig) -> Value {
+    let settings: Map<String, Value> = config
+        .describe()
+        .rows()
+        .iter()
+        .filter(|row| row.option.starts_with("DD_PROFILING_"))
+        .map(|row| (row.option.to_owned(), json!(row.value)))
+        .collect();
+    json!({
+        "application": {
+            "service": config.service(),
+            "env": config.env(),
+            "version": config.version(),
+        },
+        "runtime": {
+            "engine": "rust",
+            "version": RUSTC_VERSION,
+            "platform": TARGET,
+        },
+        "profiler": {
+            "version": env!("CARGO_PKG_VERSION"),
+            // Nothing but the program and its settings starts it.
+            "activation": "manual",
+            "ssi": { "mechanism": "none" },
+            "settings": settings,
+        },
+    })
 }
 
 /// The intake knows gzip by its first bytes, so nothing says it.

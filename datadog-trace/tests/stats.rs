@@ -10,7 +10,7 @@ use common::{LIMIT, assert_balanced, config, start};
 use datadog_config::{DDConfigBuilder, SamplingRule};
 use datadog_local_agent::{Endpoint, Fault, LocalAgent, StatsGroup};
 use datadog_trace::{SpanContext, SpanKind, Tracer};
-use datadog_transport::{DropReason, Standalone};
+use datadog_transport::{DropReason, SignalKind, Standalone};
 use serde_json::{Value, json};
 
 /// An agent that takes statistics, and a tracer that knows it.
@@ -114,7 +114,8 @@ fn spans_that_count_are_counted_in_their_groups() {
             query.set_error(&"x".parse::<i32>().unwrap_err());
         }
     }
-    assert_eq!(tracer.flush(LIMIT).delivered, 40);
+    // The spans and the groups.
+    assert_eq!(tracer.flush(LIMIT).delivered, 40 + 3);
     assert!(agent.refusals().is_empty(), "{:?}", agent.refusals());
     let groups = agent.stats_groups();
     assert_eq!(groups.len(), 3, "{groups:#?}");
@@ -205,10 +206,8 @@ fn traces_that_are_not_kept_are_counted_and_not_sent() {
         tracer.traced("inner", |_| ());
     });
     let report = tracer.flush(LIMIT);
-    assert_eq!(
-        (report.delivered, report.dropped.get(DropReason::Sampled)),
-        (3, 10)
-    );
+    let spans = report.delivered - agent.stats_groups().len() as u64;
+    assert_eq!((spans, report.dropped.get(DropReason::Sampled)), (3, 10));
     assert_balanced(&tracer.health());
     let groups = agent.stats_groups();
     assert_eq!(named(&groups, "work").hits, 5);
@@ -238,10 +237,8 @@ fn spans_that_are_kept_alone_are_sent_without_their_trace() {
         tracer.traced("payment", |_| ());
     }
     let report = tracer.flush(LIMIT);
-    assert_eq!(
-        (report.delivered, report.dropped.get(DropReason::Sampled)),
-        (1, 1)
-    );
+    let spans = report.delivered - agent.stats_groups().len() as u64;
+    assert_eq!((spans, report.dropped.get(DropReason::Sampled)), (1, 1));
     let span = &agent.spans()[0];
     assert_eq!(
         (&*span.name, span.metrics["_dd.span_sampling.mechanism"]),
@@ -304,10 +301,8 @@ fn traces_that_the_agent_filters_are_neither_counted_nor_sent() {
         });
     });
     let report = tracer.flush(LIMIT);
-    assert_eq!(
-        (report.delivered, report.dropped.get(DropReason::Filtered)),
-        (2, 4)
-    );
+    let spans = report.delivered - agent.stats_groups().len() as u64;
+    assert_eq!((spans, report.dropped.get(DropReason::Filtered)), (2, 4));
     assert_eq!(agent.stats_groups().len(), 1);
     assert_balanced(&tracer.health());
 }
@@ -392,11 +387,55 @@ fn statistics_wait_for_an_agent_that_fails() {
     let (agent, tracer) = agent_and_tracer([], |config| config);
     agent.fail_next(1, Endpoint::Stats, Fault::Status(503));
     tracer.traced("work", |_| ());
-    assert_eq!(tracer.flush(LIMIT).delivered, 1);
+    let report = tracer.flush(LIMIT);
+    assert_eq!((report.delivered, report.buffered), (1, 1), "{report}");
     assert!(agent.stats().is_empty());
     tracer.flush(LIMIT);
     assert_eq!(named(&agent.stats_groups(), "work").hits, 1);
     assert_balanced(&tracer.health());
+}
+
+/// They are in no account of spans, and a group that never arrives is lost for the figures of its service.
+#[test]
+fn statistics_have_an_account_of_their_own() {
+    let (agent, tracer) = agent_and_tracer([], keep_nothing);
+    let work = |names: &[&'static str]| {
+        for name in names {
+            tracer.trace(*name).finish();
+            tracer.trace(*name).finish();
+        }
+    };
+    let statistics = || {
+        let health = tracer.health().signal(SignalKind::Statistics);
+        assert_balanced(&tracer.health());
+        health
+    };
+    work(&["a", "b", "c"]);
+    tracer.flush(LIMIT);
+    let arrived = statistics();
+    assert_eq!((arrived.accepted, arrived.delivered), (3, 3));
+    assert!(arrived.bytes > 0 && arrived.requests == 1, "{arrived:?}");
+    assert_eq!(agent.stats_groups().len(), 3);
+
+    agent.fail_next(1, Endpoint::Stats, Fault::Status(400));
+    work(&["a", "b"]);
+    let report = tracer.flush(LIMIT);
+    assert_eq!(report.dropped.get(DropReason::Refused(400)), 2, "{report}");
+    assert_eq!(statistics().dropped.total(), 2);
+
+    agent.fail_endpoint(Endpoint::Stats, Fault::Status(503));
+    work(&["a"]);
+    tracer.flush(LIMIT);
+    let waiting = statistics();
+    assert_eq!((waiting.accepted, waiting.buffered), (6, 1));
+    assert!(waiting.last_error.unwrap().message.contains("503"));
+    tracer.shutdown(Duration::from_millis(300));
+    let end = statistics();
+    assert_eq!(end.dropped.get(DropReason::Shutdown), 1, "{end:?}");
+    assert_eq!((end.buffered, end.delivered), (0, 3));
+    let spans = tracer.health().signal(SignalKind::Traces);
+    assert_eq!(spans.dropped.get(DropReason::Sampled), 12, "{spans:?}");
+    assert_eq!((spans.accepted, spans.last_error), (12, None));
 }
 
 #[test]
@@ -430,7 +469,9 @@ fn what_synthetic_tests_ask_for_is_told_apart() {
 fn the_agent_may_change_its_mind() {
     let (agent, tracer) = agent_and_tracer([], keep_nothing);
     tracer.traced("work", |_| ());
-    assert_eq!(tracer.flush(LIMIT).delivered, 0);
+    tracer.flush(LIMIT);
+    let got = (agent.spans().len(), agent.stats_groups().len());
+    assert_eq!(got, (0, 1));
     agent.clear();
     agent.set_info([("client_drop_p0s", json!(false))]);
     // An answer tells of the change, and the worker asks what it is.

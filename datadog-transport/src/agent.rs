@@ -12,6 +12,9 @@ use crate::{AgentInfo, Answer, Headers, Payload, SendError, TransportError};
 /// The version of the compiler: what other languages call the version of the language.
 pub const RUSTC_VERSION: &str = env!("DATADOG_RUSTC_VERSION");
 
+/// The platform that this was compiled for, such as `x86_64-unknown-linux-gnu`.
+pub const TARGET: &str = env!("DATADOG_TARGET");
+
 /// The trace agent, over TCP or a Unix socket, with the headers that every request to it carries.
 #[derive(Debug)]
 pub struct AgentClient {

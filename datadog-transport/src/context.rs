@@ -3,6 +3,10 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
+use datadog_config::DDConfig;
+
+use crate::otel;
+
 /// The ids of the span that is active on a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActiveSpan {
@@ -40,10 +44,12 @@ pub fn active() -> Option<ActiveSpan> {
 pub fn set(span: Option<ActiveSpan>) {
     // A thread that is being torn down shows none.
     let _ = SLOT.try_with(|slot| slot.set(span));
+    otel::show(span);
 }
 
 /// Makes `span` the active one of this thread and returns the one that was.
 pub fn replace(span: Option<ActiveSpan>) -> Option<ActiveSpan> {
+    otel::show(span);
     SLOT.try_with(|slot| {
         let previous = slot.get();
         slot.set(span);
@@ -51,6 +57,12 @@ pub fn replace(span: Option<ActiveSpan>) -> Option<ActiveSpan> {
     })
     .ok()
     .flatten()
+}
+
+/// Publishes the active span of each thread from now on, and who the process is, for profilers outside of the process:
+/// see [`DDConfig::otel_context_enabled`]. Logs why, where that is impossible.
+pub fn publish(config: &DDConfig) {
+    otel::publish(config);
 }
 
 /// Tells the name of the span that is active on the calling thread.

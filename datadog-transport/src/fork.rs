@@ -6,8 +6,11 @@
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::alone::Alone;
+use crate::profiled;
+
 /// How many forks lie between this process and the one that counted first.
-static FORKS: AtomicU32 = AtomicU32::new(0);
+static FORKS: Alone<AtomicU32> = Alone(AtomicU32::new(0));
 
 /// The process that something was made in. To ask costs one load, on paths where `getpid` would be half the cost.
 #[derive(Clone, Copy, Debug)]
@@ -27,20 +30,20 @@ impl Birthplace {
         static WATCH: Once = Once::new();
         WATCH.call_once(watch);
         Self {
-            forks: FORKS.load(Ordering::Relaxed),
+            forks: FORKS.0.load(Ordering::Relaxed),
         }
     }
 
     /// Whether this is the process that it names, and not one forked from that.
     #[inline]
     pub fn is_here(self) -> bool {
-        self.forks == FORKS.load(Ordering::Relaxed)
+        self.forks == FORKS.0.load(Ordering::Relaxed)
     }
 }
 
 fn watch() {
     // SAFETY: `count_fork` is a function without arguments that lives as long as the program, and does nothing
-    // but an atomic addition, which is safe in a child of a process with several threads. If there is no memory
+    // but atomic operations, which are safe in a child of a process with several threads. If there is no memory
     // to register it, forks go unnoticed, as they would without it.
     #[expect(
         unsafe_code,
@@ -50,5 +53,6 @@ fn watch() {
 }
 
 extern "C" fn count_fork() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
+    FORKS.0.fetch_add(1, Ordering::Relaxed);
+    profiled::stop();
 }

@@ -18,6 +18,9 @@ pub enum SignalKind {
     Traces,
     /// Profiles. An item is one profile.
     Profiles,
+    /// Trace statistics. An item is what one payload says of one group of spans, such as those of one resource within 10 s; it
+    /// is accepted when that is written, at the end of its time or at a flush.
+    Statistics,
 }
 
 /// Why an item was given up.
@@ -199,7 +202,7 @@ impl Health {
         self.signals.iter().map(|(kind, health)| (*kind, health))
     }
 
-    /// The sum over all signals.
+    /// The sum over all signals, whatever their items are.
     pub fn total(&self) -> SignalHealth {
         let mut total = SignalHealth::default();
         self.signals.values().for_each(|health| total.add(health));
@@ -214,6 +217,7 @@ impl fmt::Display for SignalKind {
             Self::Logs => "logs",
             Self::Traces => "traces",
             Self::Profiles => "profiles",
+            Self::Statistics => "statistics",
         })
     }
 }
@@ -255,7 +259,7 @@ impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<10}{:>10}{:>11}{:>10}{:>10}{:>10}  dropped",
+            "{:<11}{:>9}{:>11}{:>10}{:>10}{:>10}  dropped",
             "signal", "accepted", "delivered", "buffered", "requests", "bytes"
         )?;
         let total = self.total();
@@ -266,7 +270,7 @@ impl fmt::Display for Health {
         for (name, health) in rows.chain([("total".to_owned(), &total)]) {
             writeln!(
                 f,
-                "{name:<10}{:>10}{:>11}{:>10}{:>10}{:>10}  {}",
+                "{name:<11}{:>9}{:>11}{:>10}{:>10}{:>10}  {}",
                 health.accepted,
                 health.delivered,
                 health.buffered,

@@ -7,7 +7,7 @@ use datadog_config::{DDConfig, IntakeUrl};
 use ureq::Proxy;
 
 use crate::http::HttpClient;
-use crate::{Answer, Headers, Payload, SendError, TransportError};
+use crate::{Answer, ContentEncoding, Headers, Payload, SendError, TransportError};
 
 /// The time limit of one request: an intake is farther away than an agent.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -50,8 +50,8 @@ impl IntakeClient {
         self.http.post(path, &payload.headers, &payload.body, limit)
     }
 
-    /// Like [`IntakeClient::post`], with the body compressed by gzip where the feature `gzip` is on and the body is
-    /// large enough to gain by it.
+    /// Like [`IntakeClient::post`], with the body compressed where the feature `gzip` is on and the body is large enough to
+    /// gain by it.
     ///
     /// # Errors
     ///
@@ -60,17 +60,15 @@ impl IntakeClient {
         &self,
         path: &str,
         payload: &Payload,
+        encoding: ContentEncoding,
         limit: Duration,
     ) -> Result<Answer, SendError> {
-        #[cfg(feature = "gzip")]
-        if payload.body.len() >= gzip::WORTHWHILE {
-            let mut headers = payload.headers.clone();
-            headers.push(("Content-Encoding", "gzip".to_owned()));
-            let body = gzip::compress(&payload.body)
-                .map_err(|error| SendError::Other(error.to_string()))?;
-            return self.http.post(path, &headers, &body, limit);
-        }
-        self.post(path, payload, limit)
+        let Some(body) = encoding.encode(&payload.body) else {
+            return self.post(path, payload, limit);
+        };
+        let mut headers = payload.headers.clone();
+        headers.push(("Content-Encoding", encoding.name().to_owned()));
+        self.http.post(path, &headers, &body, limit)
     }
 
     pub(crate) fn http(&self) -> &HttpClient {
@@ -81,22 +79,4 @@ impl IntakeClient {
 fn is_local(host: &str) -> bool {
     let ip = host.trim_start_matches('[').trim_end_matches(']').parse();
     host == "localhost" || ip.is_ok_and(|ip: IpAddr| ip.is_loopback())
-}
-
-#[cfg(feature = "gzip")]
-mod gzip {
-    use std::io::{self, Write};
-
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
-
-    /// A smaller body fits into one or two packets anyway, and so arrives no sooner for being compressed.
-    pub(super) const WORTHWHILE: usize = 1024;
-
-    pub(super) fn compress(body: &[u8]) -> io::Result<Vec<u8>> {
-        // The fastest level: it shares the worker with the other signals.
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(body)?;
-        encoder.finish()
-    }
 }

@@ -14,8 +14,10 @@
 
 mod account;
 mod agent;
+mod alone;
 pub mod context;
 pub mod diagnostics;
+mod encoding;
 mod error;
 mod error_report;
 mod fork;
@@ -24,11 +26,18 @@ mod http;
 mod info;
 mod intake;
 mod look_up;
+#[cfg(datadog_otel_context)]
+mod otel;
+#[cfg(not(datadog_otel_context))]
+#[path = "otel/off.rs"]
+mod otel;
 mod outbox;
 mod payload;
+pub mod profiled;
 mod queue;
 mod resolve;
 mod retry;
+mod room;
 mod standalone;
 mod statsd;
 mod sync;
@@ -37,18 +46,20 @@ mod unix;
 mod worker;
 
 pub use account::{Account, Accounts};
-pub use agent::{AgentClient, RUSTC_VERSION};
+pub use agent::{AgentClient, RUSTC_VERSION, TARGET};
+pub use encoding::ContentEncoding;
 pub use error::TransportError;
 pub use error_report::{ErrorReport, ErrorStack};
 pub use fork::Birthplace;
 pub use health::{DropReason, Drops, FlushReport, Health, LastError, SignalHealth, SignalKind};
 pub use http::{Answer, Headers, SendError};
-pub use info::{AgentInfo, TagFilters};
+pub use info::{AgentInfo, CreditCards, Obfuscation, TagFilters};
 pub use intake::IntakeClient;
 pub use look_up::LookUp;
 pub use outbox::Outbox;
 pub use payload::{Frame, Part, Payload};
 pub use queue::Queue;
+pub use room::Room;
 pub use standalone::Standalone;
 pub use statsd::{StatsdError, StatsdSocket};
 pub use transport::{Seat, Transport, TransportBuilder};

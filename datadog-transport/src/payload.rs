@@ -70,6 +70,11 @@ impl Payload {
         &self.headers
     }
 
+    /// How many items of the account it holds.
+    pub fn items(&self) -> u64 {
+        self.items
+    }
+
     /// How many bytes the body has.
     pub fn bytes(&self) -> usize {
         self.body.len()

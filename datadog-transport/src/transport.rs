@@ -32,6 +32,7 @@ pub struct TransportBuilder {
     http: Vec<HttpClient>,
     chores: Vec<Chore>,
     signals: Vec<Driven>,
+    further_accounts: Vec<(SignalKind, Arc<Account>)>,
     accounts: Accounts,
 }
 
@@ -72,6 +73,7 @@ impl TransportBuilder {
             http: Vec::new(),
             chores: Vec::new(),
             signals: Vec::new(),
+            further_accounts: Vec::new(),
             accounts: Accounts::default(),
         }
     }
@@ -126,6 +128,13 @@ impl TransportBuilder {
         handle
     }
 
+    /// An account of its own for what a signal sends besides its items.
+    pub fn further_account(&mut self, kind: SignalKind) -> Arc<Account> {
+        let account = Arc::new(Account::default());
+        self.further_accounts.push((kind, Arc::clone(&account)));
+        account
+    }
+
     /// Lets the worker do `work` after each `period`, for what watches the process and hands it to a signal. Neither a flush
     /// nor the end of the client waits for it. Once it panicked it is not done again.
     pub fn every(&mut self, period: Duration, work: impl FnMut() + Send + 'static) {
@@ -142,7 +151,8 @@ impl TransportBuilder {
             .signals
             .iter()
             .map(|driven| (driven.kind, Arc::clone(&driven.account)));
-        self.accounts.set(accounts.collect());
+        self.accounts
+            .set(accounts.chain(self.further_accounts).collect());
         for problem in self.config.problems() {
             log::warn!(target: "datadog", "{problem}");
         }

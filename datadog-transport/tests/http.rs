@@ -208,6 +208,16 @@ fn the_agent_is_asked_what_it_can_do_once_and_again_when_its_state_changes() {
         "{:?}",
         client.info()
     );
+    assert!(!client.info().client_drop_p0s);
+
+    agent.set_info([("client_drop_p0s", true.into())]);
+    assert!(!client.refresh_info(LIMIT), "nothing told it yet");
+    post(&client, LIMIT).unwrap();
+    assert!(client.refresh_info(LIMIT), "the answer had another state");
+    assert!(client.info().client_drop_p0s);
+    post(&client, LIMIT).unwrap();
+    assert!(!client.refresh_info(LIMIT));
+    assert_eq!(asked(), 2);
 }
 
 #[test]

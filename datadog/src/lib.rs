@@ -1,7 +1,9 @@
 #![doc = include_str!("../../README.md")]
 
+mod abort;
 mod client;
 mod default_client;
+pub mod integrations;
 #[cfg(feature = "metrics")]
 mod macros;
 #[cfg(feature = "tracing")]

@@ -26,10 +26,6 @@ pub(crate) use reach::{Probe, report_once};
 pub use report::{PatchReport, PatchStatus, PatchedModule};
 pub(crate) use state::Modules;
 
-/// The one line that the spans of all libraries need that emit them with `tracing`.
-const LAYER_LINE: &str =
-    "DDTracingLayer, tracing_subscriber::registry().with(client.tracing_layer())";
-
 impl DDClient {
     /// Traces libraries as far as that takes no line of the program, and tells what it takes for the others.
     ///

@@ -211,6 +211,29 @@ fn without_any_receiver_the_program_runs_and_ends_in_time_and_the_loss_is_explai
     assert_balanced(&client);
 }
 
+/// Nobody flushes: the worker alone has to come by.
+#[test]
+fn receivers_that_never_answer_do_not_keep_another_signal_from_arriving() {
+    let agent = LocalAgent::start().unwrap();
+    agent.fail(Fault::NeverAnswer);
+    let client = start(config(&agent).agent_timeout(Duration::from_millis(500)));
+    for round in 1..=2 {
+        client.trace("in vain").finish();
+        client.info("in vain");
+        client.count("rounds", 1, ());
+        let arrived = |got: &Received| got.metric_sum("rounds") == f64::from(round);
+        // The worker waits for the intake once, for 10 s.
+        agent.wait_for(LIMIT * 2, arrived).unwrap();
+    }
+    for signal in [SignalKind::Traces, SignalKind::Logs] {
+        let health = client.health().signal(signal);
+        assert_eq!(health.buffered, 2, "{signal}: {health:?}");
+    }
+    assert_eq!(client.health().signal(SignalKind::Metrics).buffered, 0);
+    assert_balanced(&client);
+    client.shutdown(Duration::ZERO);
+}
+
 #[test]
 fn the_last_clone_to_be_dropped_delivers_what_is_buffered() {
     let agent = LocalAgent::start().unwrap();

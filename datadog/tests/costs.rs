@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use datadog::{DDClient, DDConfig, DDConfigBuilder, DropReason, SignalKind};
-use datadog_local_agent::LocalAgent;
+use datadog_local_agent::{Fault, LocalAgent};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -236,4 +236,94 @@ fn memory_stays_under_its_bound_and_what_it_holds_is_delivered() {
     let delivered = |signal| health.signal(signal).delivered as usize;
     assert_eq!(agent.logs().len(), delivered(SignalKind::Logs));
     assert_eq!(agent.spans().len(), delivered(SignalKind::Traces));
+}
+
+#[test]
+fn memory_stays_under_its_bound_while_a_receiver_fails() {
+    const MIB: usize = 1 << 20;
+    let _alone = alone();
+    for fault in [
+        Fault::NeverAnswer,
+        Fault::Status(503),
+        Fault::RetryAfter(429, 30),
+        Fault::CloseBeforeAnswer,
+    ] {
+        let agent = LocalAgent::start().unwrap();
+        let config = config(&agent)
+            .logs_buffer_bytes(6 * MIB)
+            .tracing_buffer_bytes(9 * MIB)
+            .shutdown_timeout(Duration::from_millis(100));
+        let client = start_with(config);
+        agent.fail(fault.clone());
+        let text = "x".repeat(TEXT_BYTES);
+        let before = LIVE_BYTES.load(Ordering::Relaxed);
+        let mut most = 0;
+        for round in 0..2000 {
+            client.info(&text);
+            client.trace("work").set_tag("text", text.as_str());
+            if round % 50 == 0 {
+                client.flush(Duration::from_millis(50));
+                // It remembers what was sent to it.
+                agent.clear();
+            }
+            most = most.max(LIVE_BYTES.load(Ordering::Relaxed));
+        }
+        // The bounds, a request of each in the making, and what the agent was sent meanwhile. Offered: 200 MB.
+        let grown = most.saturating_sub(before);
+        println!("{fault:?}: at most {grown} bytes");
+        assert!(grown < 60 * MIB, "{fault:?}: {grown}");
+        client.shutdown(Duration::from_millis(100));
+        // On a busy machine, the worker may count what it drops a little later.
+        let end = Instant::now() + LIMIT;
+        while client.health().total().buffered > 0 {
+            assert!(Instant::now() < end, "{fault:?}: {}", client.health());
+            std::thread::yield_now();
+        }
+        for signal in [SignalKind::Logs, SignalKind::Traces] {
+            let health = client.health().signal(signal);
+            assert_eq!((health.accepted, health.delivered), (2000, 0));
+            let lost = [DropReason::QueueFull, DropReason::Shutdown];
+            let lost: u64 = lost.map(|reason| health.dropped.get(reason)).iter().sum();
+            assert_eq!(lost, 2000, "{fault:?}: {signal}: {health:?}");
+        }
+    }
+}
+
+#[test]
+fn metrics_that_nobody_takes_keep_to_their_bounds() {
+    const MIB: usize = 1 << 20;
+    let _alone = alone();
+    for agentless in [false, true] {
+        let agent = LocalAgent::start().unwrap();
+        let config = config(&agent)
+            .metrics_agentless(agentless)
+            .metrics_url(agent.url());
+        let client = start_with(config);
+        agent.stop_listening().unwrap();
+        let before = LIVE_BYTES.load(Ordering::Relaxed);
+        let mut most = 0;
+        for number in 0..100_000_u32 {
+            // 100 MB of tags, 24 MB of samples and members.
+            let tag = format!("{number:01000}");
+            client.count("work", 1, [("tag", &tag)]);
+            client.distribution("sizes", 1.0, [("number", &tag[990..])]);
+            client.set("users", &tag[900..], ());
+            if number % 10_000 == 0 {
+                client.flush(Duration::from_millis(50));
+            }
+            most = most.max(LIVE_BYTES.load(Ordering::Relaxed));
+        }
+        let grown = most.saturating_sub(before);
+        println!("agentless {agentless}: at most {grown} bytes");
+        // 16 MiB of texts, 8 MiB of samples and members, the contexts themselves, what the thread remembers; and 16 MiB of requests.
+        assert!(grown < 64 * MIB, "{grown}");
+        assert!(client.shutdown(LIMIT).complete);
+        let health = client.health().signal(SignalKind::Metrics);
+        assert_eq!((health.accepted, health.delivered), (300_000, 0));
+        assert_eq!(health.dropped.total(), 300_000, "{health:?}");
+        assert!(
+            health.dropped.get(DropReason::Cardinality) > 0,
+            "{health:?}"
+        );
+    }
 }

@@ -1,14 +1,14 @@
 //! `cargo xtask demo`: the example program against a local agent, and what arrived there.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use datadog_local_agent::{LocalAgent, Received};
 use serde_json::Value;
 
-use crate::{Outcome, style, workspace};
+use crate::{Outcome, flamegraph, style, workspace};
 
 const EXAMPLE: &str = "comprehensive";
 
@@ -21,7 +21,8 @@ const TOTALS: &str = "totals: ";
 /// How long what was sent over UDP may take to arrive.
 const ARRIVAL_LIMIT: Duration = Duration::from_secs(5);
 
-pub(crate) fn run() -> Outcome {
+/// `picture`: where to write a flame graph.
+pub(crate) fn run(picture: Option<&Path>) -> Outcome {
     eprintln!("{} datadog/examples/{EXAMPLE}.rs", style::step("building"));
     let program = build_example()?;
     let agent = LocalAgent::builder().api_key(API_KEY).start()?;
@@ -34,6 +35,10 @@ pub(crate) fn run() -> Outcome {
     let totals = run_example(Command::new(program), &agent)?;
     let arrived = agent.wait_for(ARRIVAL_LIMIT, |received| missing(received).is_empty());
     println!("\n{}", agent.report());
+    if let Some(file) = picture {
+        flamegraph::write(&agent.received(), file)?;
+        eprintln!("{} {}", style::step("written"), file.display());
+    }
     if arrived.is_err() {
         let missing = missing(&agent.received()).join("\n  ");
         return Err(format!("not all arrived:\n  {missing}\n{totals}").into());

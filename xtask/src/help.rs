@@ -6,7 +6,8 @@ const TEXT: &str = "\
 Tasks of this workspace: cargo xtask TASK
 
   demo         run the example program against a local agent and show what arrived
-               (no account, no Datadog Agent, no Python)
+               (no account, no Datadog Agent, no Python); with --flamegraph FILE, also
+               as a picture (SVG) of what the time was spent in
   test [ARGS]  run all tests: unit, integration and doc tests, and the conformance tests
                against Datadog's APM test agent and Python client, which it installs
                under target/ (needs python3); ARGS go to `cargo test`
@@ -22,7 +23,9 @@ Tasks of this workspace: cargo xtask TASK
   verify [TOOL]
                what threads could do to each other, undefined behaviour and data races: loom
                (models of the queue, of flush and of shutdown), miri, tsan (both need the
-               nightly toolchain)
+               nightly toolchain), stress (a minute of a profiler that interrupts the
+               allocator, the loader, panics, forks and threads that begin and end),
+               stacks (profiles of a program built with fat LTO and panics that abort)
   ci           what has to pass before a merge: format, lints, docs, each feature alone,
                the models of loom, and `test`
   help         this list

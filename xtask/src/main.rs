@@ -9,17 +9,20 @@ mod ci;
 mod crates;
 mod demo;
 mod faults;
+mod flamegraph;
 mod fuzz;
 mod help;
 mod marks;
 mod options;
 mod python;
+mod stacks;
 mod style;
 mod test;
 mod test_agent;
 mod verify;
 mod workspace;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 /// What a task comes to; the error is shown to the user.
@@ -35,13 +38,15 @@ fn main() -> ExitCode {
         ("bench", args) => bench::run(args),
         ("fuzz", args) => fuzz::run(args),
         ("verify", args) => verify::run(args),
-        ("demo", []) => demo::run(),
+        ("demo", []) => demo::run(None),
+        ("demo", [flag, file]) if flag == "--flamegraph" => demo::run(Some(Path::new(file))),
+        ("demo", _) => Err("takes nothing but --flamegraph FILE".into()),
         ("options", []) => options::run(),
         ("faults", []) => faults::run(false),
         ("faults", [long]) if long == "--long" => faults::run(true),
         ("ci", []) => ci::run(),
         ("faults", _) => Err("takes nothing but --long".into()),
-        ("demo" | "options" | "ci", _) => Err("takes no arguments".into()),
+        ("options" | "ci", _) => Err("takes no arguments".into()),
         _ => Err("there is no such task; `cargo xtask help` lists them".into()),
     };
     match outcome {

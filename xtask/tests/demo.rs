@@ -4,8 +4,11 @@ use std::process::Command;
 
 #[test]
 fn the_demo_shows_every_signal_and_ends_with_the_totals() {
+    let directory = tempfile::tempdir().unwrap();
+    let picture = directory.path().join("demo.svg");
     let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .arg("demo")
+        .args(["demo", "--flamegraph"])
+        .arg(&picture)
         .output()
         .unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
@@ -22,6 +25,12 @@ fn the_demo_shows_every_signal_and_ends_with_the_totals() {
             shown.contains(expected),
             "no `{expected}` in:\n{shown}\n{said}"
         );
+    }
+    // In the picture is what the time was spent in, on the span that it belongs to.
+    let picture = std::fs::read_to_string(picture).unwrap();
+    assert!(picture.starts_with("<?xml") && picture.trim_end().ends_with("</svg>"));
+    for expected in ["resize_images", "image.resize"] {
+        assert!(picture.contains(expected), "no `{expected}` in:\n{picture}");
     }
     let last = shown.lines().last().unwrap();
     let totals = last

@@ -1,17 +1,28 @@
 //! Profiles as tables of the hottest functions, and of the requests that the time went to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use super::text::{self, Table};
-use crate::pprof::{Label, Pprof};
+use crate::pprof::{Label, Pprof, Sample};
 use crate::profile::Profile;
 use crate::received::Received;
+use crate::trace::Span;
 
 /// Most rows of a table.
 const MAX_ROWS: usize = 12;
+/// Most functions of a local root span.
+const MAX_FUNCTIONS: usize = 3;
 /// Columns of a bar.
 const BAR_WIDTH: usize = 20;
+
+/// What went to the local root spans of one name and resource.
+#[derive(Default)]
+struct Request {
+    value: i64,
+    /// By span and function.
+    functions: BTreeMap<String, i64>,
+}
 
 pub(super) fn write(f: &mut fmt::Formatter<'_>, received: &Received) -> fmt::Result {
     let profiles = received.profiles();
@@ -86,48 +97,83 @@ fn write_functions(f: &mut fmt::Formatter<'_>, pprof: &Pprof, sample_type: &str)
     table.write(f)
 }
 
-/// The time within each local root span, by the resource of that span.
+/// The time within each local root span, by the resource of that span, and the functions that most of it went to, with the
+/// spans that called them.
 fn write_requests(
     f: &mut fmt::Formatter<'_>,
     received: &Received,
     pprof: &Pprof,
     sample_type: &str,
 ) -> fmt::Result {
-    let sums = pprof.sum_by_label(sample_type, "local root span id");
-    let sums = sums.unwrap_or_default();
-    if sums.is_empty() {
+    let Some(at) = pprof.sample_type(sample_type) else {
+        return Ok(());
+    };
+    let spans: HashMap<u64, &Span> = received.spans().map(|span| (span.span_id, span)).collect();
+    let span = |sample: &Sample, label| match sample.label(label)? {
+        Label::Number(id) => Some(spans.get(&(*id as u64)).copied()),
+        Label::Text(_) => None,
+    };
+    let unknown = || "spans not received".to_owned();
+    let mut requests: BTreeMap<String, Request> = BTreeMap::new();
+    for sample in &pprof.samples {
+        let value = sample.values[at];
+        let root = span(sample, "local root span id");
+        let name = match root {
+            Some(root) => {
+                root.map_or_else(unknown, |root| format!("{} {}", root.name, root.resource))
+            }
+            None => "outside of spans".to_owned(),
+        };
+        let request = requests.entry(name).or_default();
+        request.value += value;
+        let caller = span(sample, "span id").or(root);
+        if let (Some(caller), Some(call)) = (caller, sample.stack.first()) {
+            let caller = caller.map_or_else(unknown, |caller| caller.name.clone());
+            let function = format!("{caller}: {}", call.function);
+            *request.functions.entry(function).or_default() += value;
+        }
+    }
+    if requests
+        .values()
+        .all(|request| request.functions.is_empty())
+    {
         return Ok(());
     }
     let all = pprof.sum(sample_type).unwrap_or(0).max(1);
-    let mut requests: BTreeMap<String, i64> = BTreeMap::new();
-    for (label, value) in &sums {
-        let root = received
-            .spans()
-            .find(|span| *label == Label::Number(span.span_id as i64));
-        let name = root.map_or_else(
-            || "spans not received".to_owned(),
-            |root| format!("{} {}", root.name, root.resource),
-        );
-        *requests.entry(name).or_default() += value;
-    }
-    let outside = all - sums.values().sum::<i64>();
-    if outside > 0 {
-        requests.insert("outside of spans".to_owned(), outside);
-    }
-    let mut requests: Vec<_> = requests.into_iter().collect();
-    requests.sort_by_key(|(_, value)| std::cmp::Reverse(*value));
     let mut table = Table::aligned_right(&[1, 2]);
     table.row(["by local root span".to_owned()]);
-    for (name, value) in requests.iter().take(MAX_ROWS) {
-        let share = *value as f64 / all as f64;
+    let mut row = |bar: bool, name: &str, value: i64| {
+        let share = value as f64 / all as f64;
         table.row([
-            text::bar(share, BAR_WIDTH),
-            amount(pprof, sample_type, *value),
+            text::bar(if bar { share } else { 0.0 }, BAR_WIDTH),
+            amount(pprof, sample_type, value),
             percent(share),
             text::shorten(name, 60),
         ]);
+    };
+    let requests = requests.iter().map(|(name, own)| (name, own.value, own));
+    for (name, value, request) in highest(requests, MAX_ROWS) {
+        row(true, name, value);
+        let functions = request
+            .functions
+            .iter()
+            .map(|(name, value)| (name, *value, ()));
+        for (name, value, ()) in highest(functions, MAX_FUNCTIONS) {
+            row(false, &format!("└ {name}"), value);
+        }
     }
     table.write(f)
+}
+
+/// Those with the highest values above 0.
+fn highest<'a, T>(
+    all: impl Iterator<Item = (&'a String, i64, T)>,
+    most: usize,
+) -> Vec<(&'a String, i64, T)> {
+    let mut all: Vec<_> = all.filter(|(_, value, _)| *value > 0).collect();
+    all.sort_by_key(|(_, value, _)| std::cmp::Reverse(*value));
+    all.truncate(most);
+    all
 }
 
 fn percent(share: f64) -> String {

@@ -6,6 +6,7 @@ mod batches;
 mod delivery;
 mod handler;
 mod lines;
+mod log_format;
 mod logger;
 mod scrubbing;
 mod support;

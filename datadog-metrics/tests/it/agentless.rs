@@ -240,3 +240,27 @@ fn points_of_the_past_keep_their_time() {
     assert!(count.has_tag("route:/cart") && count.has_tag("service:shop"));
     assert_eq!(account(&metrics).delivered, 2);
 }
+
+#[test]
+fn large_requests_are_compressed_if_the_feature_says_so() {
+    let intake = intake();
+    let metrics = start(agentless(&intake));
+    for number in 0..200 {
+        let tags = [("number", number.to_string())];
+        metrics.count("hits", 1, &tags);
+        metrics.distribution("sizes", 1.0, &tags);
+    }
+    flush(&metrics, &intake);
+    assert_eq!(account(&metrics).delivered, 400);
+    assert_eq!(intake.metrics().len(), 400);
+    for (path, encoding) in [
+        ("/api/v2/series", "gzip"),
+        ("/api/v1/distribution_points", "deflate"),
+    ] {
+        let requests = intake.requests();
+        let mut of_path = requests.iter().filter(|request| request.path == path);
+        let sent = of_path.next().unwrap().header("content-encoding");
+        let expected = cfg!(feature = "gzip").then_some(encoding);
+        assert_eq!(sent, expected, "{path}");
+    }
+}

@@ -3,11 +3,12 @@
 use std::cell::Cell;
 use std::num::NonZero;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::{process, thread};
 
-use datadog_transport::context;
+use datadog_transport::{context, profiled};
 
+use crate::timer::bell::Bell;
 use crate::timer::ring::Ring;
 use crate::timer::sys::{self, Handler, OnTick, Registers, Tick};
 use crate::timer::unwind::Unwinders;
@@ -26,9 +27,13 @@ pub(super) struct Engine {
     rounds: AtomicU32,
     /// The process that began it. A forked child inherits all of this, but not the timers.
     process: AtomicU32,
+    /// Whether samples of this round carry their times.
+    timed: AtomicBool,
     pub(super) ring: Ring,
     pub(super) unwinders: Unwinders,
     pub(super) counts: Counts,
+    /// Rings when a thread was found that has no timer.
+    pub(super) newcomers: Bell,
 }
 
 /// In periods of CPU time, since the process began.
@@ -61,15 +66,17 @@ impl Engine {
                 round: AtomicU32::new(0),
                 rounds: AtomicU32::new(0),
                 process: AtomicU32::new(0),
+                timed: AtomicBool::new(false),
                 ring: Ring::new(samples_between_drains(cpus)),
                 unwinders: Unwinders::new((4 * cpus).clamp(8, 64)),
                 counts: Counts::default(),
+                newcomers: Bell::new(),
             }
         })
     }
 
-    /// Begins a round. `None` where one is under way.
-    pub(super) fn begin(&self) -> Option<u32> {
+    /// Begins a round. `None` where one is under way. `timed`: whether samples carry their times.
+    pub(super) fn begin(&self, timed: bool) -> Option<u32> {
         let process = process::id();
         if self.process.swap(process, Ordering::AcqRel) != process {
             self.end();
@@ -79,6 +86,7 @@ impl Engine {
         self.round
             .compare_exchange(0, round, Ordering::AcqRel, Ordering::Relaxed)
             .ok()?;
+        self.timed.store(timed, Ordering::Relaxed);
         Some(round)
     }
 
@@ -102,7 +110,10 @@ impl Engine {
             None if COVERED_IN.get() == tag.round => {
                 return counts.add(&counts.covered, tick.periods);
             }
-            None => sys::thread_id(),
+            None => {
+                self.newcomers.ring();
+                sys::thread_id()
+            }
         };
         let sampled = self.sample(thread, tick.periods, registers);
         let count = if sampled {
@@ -118,8 +129,16 @@ impl Engine {
             return false;
         };
         place.thread(thread, sys::thread_name());
-        place.span(context::active());
-        let unwound = self.unwinders.unwind(thread, registers, &place);
+        let span = context::active();
+        if let Some(span) = span {
+            profiled::saw(span.local_root_id);
+        }
+        place.span(span);
+        let timed = self.timed.load(Ordering::Relaxed);
+        place.time(if timed { sys::now() } else { 0 });
+        let unwound = self
+            .unwinders
+            .unwind(thread, registers, |calls| place.stack(calls));
         if unwound {
             place.finish(periods);
         } else {
@@ -165,7 +184,7 @@ fn samples_between_drains(cpus: usize) -> usize {
 impl Engine {
     /// As in a child that was forked while the parent was sampled.
     pub(super) fn pretend_to_be_forked(&self) {
-        self.begin();
+        self.begin(false);
         self.process.store(1, Ordering::Release);
     }
 

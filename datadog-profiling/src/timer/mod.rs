@@ -6,18 +6,22 @@
 //! | `sys` | the system calls, and the signal handler's way in |
 //! | `engine` | what the handler does |
 //! | `unwind`, `modules` | from the interrupted instruction to its callers, by the unwind tables of what is loaded |
+//! | `bell` | calls for a timer when the handler finds a thread without one |
 //! | `ring` | from the handler to the worker |
 //!
 //! The handler allocates nothing and waits for nothing: it can interrupt the allocator, the dynamic loader, or
 //! itself on another thread. It copies the stack by a system call, which fails where an unwind table is wrong and
 //! the stack is not where it says. A thread of its own looks after all the rest.
 
+pub(crate) mod bell;
 mod engine;
 mod modules;
-mod ring;
+pub(crate) mod ring;
 mod sampler;
-mod sys;
+#[cfg(test)]
+mod stress;
+pub(crate) mod sys;
 mod threads;
-mod unwind;
+pub(crate) mod unwind;
 
 pub(crate) use sampler::TimerSampler;

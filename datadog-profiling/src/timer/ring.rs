@@ -7,7 +7,7 @@ use datadog_transport::context::ActiveSpan;
 use crate::sample::{Sample, SpanIds};
 
 /// The most calls of a stack, counted from the innermost. The rest is left out.
-pub(super) const MOST_CALLS: usize = 256;
+pub(crate) const MOST_CALLS: usize = 256;
 
 /// How many places are tried for a free one. All are emptied together, so more would hardly find any.
 const TRIES: usize = 8;
@@ -27,6 +27,7 @@ struct Place {
     span_id: AtomicU64,
     local_root_id: AtomicU64,
     periods: AtomicU64,
+    time: AtomicU64,
     depth: AtomicUsize,
     stack: [AtomicUsize; MOST_CALLS],
 }
@@ -88,6 +89,11 @@ impl Writer<'_> {
         self.0.local_root_id.store(root, Ordering::Relaxed);
     }
 
+    /// In nanoseconds since the Unix epoch; 0 for none.
+    pub(super) fn time(&self, time: u64) {
+        self.0.time.store(time, Ordering::Relaxed);
+    }
+
     /// The calls, from the innermost on, as far as there is room.
     pub(super) fn stack(&self, mut next: impl FnMut() -> Option<usize>) {
         let mut depth = 0;
@@ -120,6 +126,7 @@ impl Place {
             span_id: AtomicU64::new(0),
             local_root_id: AtomicU64::new(0),
             periods: AtomicU64::new(0),
+            time: AtomicU64::new(0),
             depth: AtomicUsize::new(0),
             stack: [const { AtomicUsize::new(0) }; MOST_CALLS],
         }
@@ -146,6 +153,7 @@ impl Place {
                 local_root: self.local_root_id.load(Ordering::Relaxed),
             }),
             count: self.periods.load(Ordering::Relaxed),
+            time: self.time.load(Ordering::Relaxed),
         });
     }
 }

@@ -53,11 +53,12 @@ impl Threads {
         Ok(threads)
     }
 
-    /// Looks for threads that began or ended. Where one gets no timer, that of the process stands in.
-    pub(super) fn scan(&mut self) {
+    /// Looks for threads that began or ended. Where one gets no timer, that of the process stands in: `false`.
+    pub(super) fn scan(&mut self) -> bool {
         let Ok(tasks) = fs::read_dir("/proc/self/task") else {
-            return;
+            return false;
         };
+        let mut all = true;
         let mut before = std::mem::take(&mut self.timers);
         for task in tasks.flatten() {
             let name = task.file_name();
@@ -66,13 +67,19 @@ impl Threads {
             };
             let timer = match before.remove(&thread) {
                 Some(timer) => Ok(timer),
-                None if self.timers.len() >= MOST_TIMERS => continue,
+                None if self.timers.len() >= MOST_TIMERS => {
+                    all = false;
+                    continue;
+                }
                 None => self.timer(NonZero::new(thread)),
             };
-            if let Ok(timer) = timer {
-                self.timers.insert(thread, timer);
+            match timer {
+                Ok(timer) => drop(self.timers.insert(thread, timer)),
+                // Too many; any other error is that of a thread that just ended.
+                Err(error) => all &= error.kind() != io::ErrorKind::WouldBlock,
             }
         }
+        all
     }
 
     fn timer(&self, thread: Option<NonZero<u32>>) -> io::Result<Timer> {

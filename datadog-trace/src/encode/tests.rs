@@ -271,9 +271,6 @@ proptest! {
 
 #[test]
 fn a_payload_knows_nothing_of_the_one_before() {
-    let mut encoder = encoder();
-    let nothing = encoder.start(TraceProtocol::V10);
-    assert!(encoder.close(nothing, true).is_none());
     let chunk = || Chunk {
         trace_id: 1,
         upstream: None,
@@ -290,7 +287,12 @@ fn a_payload_knows_nothing_of_the_one_before() {
             spans
         },
     };
-    let first = payload(&mut encoder, TraceProtocol::V10, &mut [chunk()]);
-    let second = payload(&mut encoder, TraceProtocol::V10, &mut [chunk()]);
-    assert_eq!(first.body(), second.body());
+    let mut encoder = encoder();
+    for protocol in [TraceProtocol::V10, TraceProtocol::V04] {
+        let nothing = encoder.start(protocol);
+        assert!(encoder.close(nothing, true).is_none());
+        let first = payload(&mut encoder, protocol, &mut [chunk()]);
+        let second = payload(&mut encoder, protocol, &mut [chunk()]);
+        assert_eq!(first.body(), second.body());
+    }
 }

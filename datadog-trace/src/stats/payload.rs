@@ -96,8 +96,8 @@ impl Payloads {
         if let Some(version) = obfuscation {
             headers.push(("Datadog-Obfuscation-Version", version.to_string()));
         }
-        // Statistics are no spans, which is what the account counts.
-        Payload::new(body, headers, 0)
+        let groups = parts.iter().map(|part| part.groups.len() as u64).sum();
+        Payload::new(body, headers, groups)
     }
 }
 

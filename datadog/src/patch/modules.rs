@@ -64,34 +64,33 @@ const LOGS: Feature = Feature {
     name: "logs",
     compiled: cfg!(feature = "logs"),
 };
-// Each becomes `cfg!(feature = "…")` with the feature itself.
 const AXUM: Feature = Feature {
     name: "axum",
-    compiled: false,
+    compiled: cfg!(feature = "axum"),
 };
 const TOWER: Feature = Feature {
     name: "tower",
-    compiled: false,
+    compiled: cfg!(feature = "tower"),
 };
 const REQWEST: Feature = Feature {
     name: "reqwest",
-    compiled: false,
+    compiled: cfg!(feature = "reqwest"),
 };
 const UREQ: Feature = Feature {
     name: "ureq",
-    compiled: false,
+    compiled: cfg!(feature = "ureq"),
 };
 const REDIS: Feature = Feature {
     name: "redis",
-    compiled: false,
+    compiled: cfg!(feature = "redis"),
 };
 const TOKIO_POSTGRES: Feature = Feature {
     name: "tokio-postgres",
-    compiled: false,
+    compiled: cfg!(feature = "tokio-postgres"),
 };
 const DIESEL: Feature = Feature {
     name: "diesel",
-    compiled: false,
+    compiled: cfg!(feature = "diesel"),
 };
 
 // The lines, with the types that they add.
@@ -122,7 +121,12 @@ const fn event(target: &'static str, level: LogLevel) -> Way {
     })
 }
 
-/// Installed by the middleware for diesel.
+#[cfg(feature = "diesel")]
+fn install_diesel(client: &DDClient) {
+    client.instrument_diesel();
+}
+
+#[cfg(not(feature = "diesel"))]
 fn install_diesel(_: &DDClient) {}
 
 fn install_panics(_: &DDClient) {

@@ -13,10 +13,14 @@ use tracing_core::metadata::Kind;
 use tracing_core::subscriber::Interest;
 use tracing_core::{Callsite, Level, LevelFilter, Metadata, identify_callsite};
 
+use super::Modules;
 use super::modules::{Emitted, MODULES, Way};
 use super::report::{PatchReport, PatchStatus, PatchedModule};
-use super::{LAYER_LINE, Modules};
 use crate::{DDClient, DDTracingLayer};
+
+/// The one line that the spans of all libraries need that emit them with `tracing`.
+const LAYER_LINE: &str =
+    "DDTracingLayer, tracing_subscriber::registry().with(client.tracing_layer())";
 
 thread_local! {
     /// Whether the probe of this thread came to a layer.

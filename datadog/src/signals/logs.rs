@@ -44,7 +44,7 @@ impl DDClient {
         self.inner.logs.get_logger(name)
     }
 
-    /// The logs alone: for [`Logs::log_panics`] and [`Logs::correlation`].
+    /// The logs alone: for [`Logs::log_panics`], [`Logs::log_format`] and [`Logs::correlation`].
     pub fn logs(&self) -> &Logs {
         &self.inner.logs
     }

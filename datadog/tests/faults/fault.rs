@@ -91,7 +91,7 @@ impl Trouble {
         }
     }
 
-    pub(crate) fn begin(self, agent: &LocalAgent, wire: Wire) -> Lasting {
+    pub(crate) fn begin(self, agent: &LocalAgent, subject: Subject) -> Lasting {
         let scripted = match self {
             Self::Refuses => {
                 agent.stop_listening().unwrap();
@@ -101,7 +101,7 @@ impl Trouble {
                 agent.restart().unwrap();
                 return Lasting::Scripted;
             }
-            Self::Full => return fill(agent, wire),
+            Self::Full => return fill(agent, subject.wire),
             Self::NeverAnswers => Fault::NeverAnswer,
             Self::Slow => Fault::Delay(Duration::from_millis(200)),
             Self::ClosesMidAnswer => Fault::CloseMidAnswer,
@@ -110,7 +110,10 @@ impl Trouble {
             Self::RetryAfter => Fault::RetryAfter(429, 1),
             Self::Garbage => Fault::GarbageBody,
         };
-        agent.fail(scripted);
+        match subject.endpoint() {
+            None => agent.fail(scripted),
+            Some(endpoint) => agent.fail_endpoint(endpoint, scripted),
+        }
         Lasting::Scripted
     }
 }
@@ -182,6 +185,10 @@ fn fill(agent: &LocalAgent, wire: Wire) -> Lasting {
             };
             assert_eq!(full.kind(), ErrorKind::WouldBlock);
             Lasting::FullUnixDatagram
+        }
+        Wire::UnixStream => {
+            let address = SockAddr::unix(agent.dogstatsd_stream_socket()).unwrap();
+            full_listener(agent, Domain::UNIX, &address)
         }
     }
 }

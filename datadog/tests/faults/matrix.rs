@@ -70,7 +70,7 @@ impl Cell {
         self.deliver_all(&client);
         let before = subject.health(&client);
 
-        let fault = trouble.begin(&agent, subject.wire);
+        let fault = trouble.begin(&agent, subject);
         self.make_without_waiting(&client);
         // The silent ones use up whatever they are given.
         let limit = match trouble {

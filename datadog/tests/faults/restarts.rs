@@ -23,24 +23,24 @@ pub(crate) fn only_profiler() -> MutexGuard<'static, ()> {
     PROFILER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How often, and in what time.
-fn plan() -> (u32, Duration) {
+/// How often, in what time, and the name of the table that tells of it.
+fn plan() -> (u32, Duration, &'static str) {
     #[expect(
         clippy::disallowed_methods,
         reason = "how `cargo xtask faults --long` says what it wants"
     )]
     let long = std::env::var_os("DATADOG_FAULTS_LONG").is_some();
     if long {
-        (20, Duration::from_secs(60))
+        (20, Duration::from_secs(60), "restarts-long.md")
     } else {
-        (10, Duration::from_secs(10))
+        (10, Duration::from_secs(10), "restarts.md")
     }
 }
 
 #[test]
 fn an_agent_restarted_under_load_costs_nothing() {
     let _profiler = only_profiler();
-    let (restarts, time) = plan();
+    let (restarts, time, table) = plan();
     let agent = LocalAgent::start().unwrap();
     let config = over_sockets(&agent).profiling_upload_period(Duration::from_secs(1));
     let client = DDClient::new(config.build().unwrap()).unwrap();
@@ -94,7 +94,7 @@ fn an_agent_restarted_under_load_costs_nothing() {
     }
     let profiles = client.health().signal(SignalKind::Profiles).delivered;
     assert!(agent.profiles().len() as u64 >= profiles && profiles > 0);
-    write_table(restarts);
+    write_table(table, restarts, time);
 }
 
 /// One round of what a program does, at most a thousand a second on each thread.
@@ -111,8 +111,9 @@ fn pause(time: Duration) {
 }
 
 /// What the asserts above have just shown.
-fn write_table(restarts: u32) {
+fn write_table(name: &str, restarts: u32, time: Duration) {
     let header = ["signal", "transport", "restarts", "lost", "dropped"].map(str::to_owned);
+    let restarts = format!("{restarts} in {} s", time.as_secs());
     let rows = [
         ("metrics", "Unix datagram"),
         ("logs", "TCP"),
@@ -120,9 +121,9 @@ fn write_table(restarts: u32) {
         ("profiles", "Unix"),
     ];
     let rows = rows.map(|(signal, transport)| {
-        [signal, transport, &restarts.to_string(), "0", "0"]
+        [signal, transport, &restarts, "0", "0"]
             .map(str::to_owned)
             .to_vec()
     });
-    table::write("restarts.md", &header, &rows);
+    table::write(name, &header, &rows);
 }

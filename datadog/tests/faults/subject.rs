@@ -5,7 +5,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use datadog::{DDClient, DDConfig, DDConfigBuilder, SignalHealth, SignalKind};
-use datadog_local_agent::{LocalAgent, Received};
+use datadog_local_agent::{Endpoint, LocalAgent, Received};
+use serde_json::json;
 
 /// Far more than anything takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -23,17 +24,23 @@ pub(crate) enum Wire {
     Unix,
     Udp,
     UnixDatagram,
+    UnixStream,
 }
 
 impl Subject {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::new(SignalKind::Traces, Wire::Tcp),
         Self::new(SignalKind::Traces, Wire::Unix),
+        Self::new(SignalKind::Statistics, Wire::Tcp),
+        Self::new(SignalKind::Statistics, Wire::Unix),
         Self::new(SignalKind::Profiles, Wire::Tcp),
         Self::new(SignalKind::Profiles, Wire::Unix),
         Self::new(SignalKind::Logs, Wire::Tcp),
+        // To the intake.
+        Self::new(SignalKind::Metrics, Wire::Tcp),
         Self::new(SignalKind::Metrics, Wire::Udp),
         Self::new(SignalKind::Metrics, Wire::UnixDatagram),
+        Self::new(SignalKind::Metrics, Wire::UnixStream),
     ];
 
     const fn new(kind: SignalKind, wire: Wire) -> Self {
@@ -44,18 +51,41 @@ impl Subject {
         let config = match self.wire {
             Wire::Tcp | Wire::Udp => over_ip(agent),
             Wire::Unix | Wire::UnixDatagram => over_sockets(agent),
+            Wire::UnixStream => {
+                let socket = agent.dogstatsd_stream_socket().display();
+                over_ip(agent).dogstatsd_url(format!("unixstream://{socket}"))
+            }
         };
-        DDClient::new(config.build().unwrap()).unwrap()
+        let agentless = self.kind == SignalKind::Metrics && self.wire == Wire::Tcp;
+        let config = config.metrics_agentless(agentless);
+        if self.kind == SignalKind::Statistics {
+            agent.set_info([("client_drop_p0s", json!(true))]);
+        }
+        let client = DDClient::new(config.build().unwrap()).unwrap();
+        if self.kind == SignalKind::Statistics {
+            // Asks the agent what it takes.
+            client.flush(LIMIT);
+        }
+        client
+    }
+
+    /// What may go wrong of it alone; `None` for everything.
+    pub(crate) fn endpoint(self) -> Option<Endpoint> {
+        // The traces go to the same agent first, and where it does not answer them there is no time for more.
+        (self.kind == SignalKind::Statistics).then_some(Endpoint::Stats)
     }
 
     pub(crate) fn health(self, client: &DDClient) -> SignalHealth {
         client.health().signal(self.kind)
     }
 
-    /// Makes items: `most` of them, but one profile.
+    /// Makes items: `most` of them, but one profile. For statistics, spans of as many groups.
     pub(crate) fn make(self, client: &DDClient, most: u64) {
         match self.kind {
             SignalKind::Traces => (0..most).for_each(|_| client.trace("work").finish()),
+            SignalKind::Statistics => {
+                (0..most).for_each(|at| client.trace(format!("work {at}")).finish());
+            }
             SignalKind::Logs => (0..most).for_each(|at| drop(client.info("work").with("at", at))),
             SignalKind::Metrics => (0..most).for_each(|_| client.count("work", 1, ())),
             _ => client.profiling_start(),
@@ -83,6 +113,7 @@ impl Subject {
         match self.kind {
             SignalKind::Traces => got.spans().count() as u64,
             SignalKind::Logs => got.logs().len() as u64,
+            SignalKind::Statistics => got.stats_groups().count() as u64,
             SignalKind::Metrics => got.metric_sum("work") as u64,
             _ => got.profiles().len() as u64,
         }
@@ -102,6 +133,7 @@ pub(crate) fn over_ip(agent: &LocalAgent) -> DDConfigBuilder {
         .agent_timeout(Duration::from_secs(5))
         .dogstatsd_url(agent.dogstatsd_url())
         .logs_direct_submission_url(agent.url())
+        .metrics_url(agent.url())
         .api_key("0123456789abcdef0123456789abcdef")
         .profiling_upload_period(Duration::from_secs(600))
         .service("shop")
@@ -143,12 +175,16 @@ impl fmt::Display for Wire {
             Self::Unix => "Unix",
             Self::Udp => "UDP",
             Self::UnixDatagram => "Unix datagram",
+            Self::UnixStream => "Unix stream",
         })
     }
 }
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {}", self.kind, self.wire)
+        match (self.kind, self.wire) {
+            (SignalKind::Metrics, Wire::Tcp) => f.write_str("metrics, to the intake"),
+            (kind, wire) => write!(f, "{kind}, {wire}"),
+        }
     }
 }

@@ -1,0 +1,15 @@
+//! Nothing: the feature `otel-context` is off, or the platform has no such form.
+
+use datadog_config::DDConfig;
+
+use crate::context::ActiveSpan;
+
+pub(crate) fn publish(_: &DDConfig) {
+    log::warn!(
+        target: "datadog",
+        "profilers outside of the process can't read its spans: that needs the feature `otel-context`, and Linux on x86-64 or aarch64"
+    );
+}
+
+#[inline]
+pub(crate) fn show(_: Option<ActiveSpan>) {}
