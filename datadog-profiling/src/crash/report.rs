@@ -149,7 +149,7 @@ impl Report {
         }
         let named = here.map_or(&[][..], |address| symbols.at(address as usize + 1));
         if named.is_empty() {
-            return vec![frame.into()];
+            return vec![Value::Object(frame)];
         }
         let with_name = |symbol: &crate::symbol::Symbol| {
             let mut frame = frame.clone();
@@ -158,7 +158,7 @@ impl Report {
                 frame.insert("file".to_owned(), symbol.file.clone().into());
                 frame.insert("line".to_owned(), symbol.line.into());
             }
-            frame.into()
+            Value::Object(frame)
         };
         named.iter().map(with_name).collect()
     }

@@ -70,7 +70,7 @@ impl Sampler {
                 let by_thread = samples.sum_by_label("cpu-samples", "thread name").unwrap();
                 for (label, count) in by_thread {
                     if let Label::Text(name) = label {
-                        threads.insert(name, count as u64);
+                        threads.insert(name.to_string(), count as u64);
                     }
                 }
             }
