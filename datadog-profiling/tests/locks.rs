@@ -91,7 +91,7 @@ fn the_profile_shows_who_waited_for_how_long() {
             wait();
             drop(guard);
         },
-        || drop(reads_the_menu(&menu)),
+        || assert_eq!(reads_the_menu(&menu), 7),
     );
     profiler.flush(SOON);
     let profiles = agent.profiles();
