@@ -265,7 +265,10 @@ mod tests {
         assert_eq!(find(module(0x7000, "/opt/shop", "ff")), None);
         assert_eq!(find(module(0x7000, "/opt/other", "ab12")), None);
         let unknown = module(0x2000, "/opt/shop", "");
-        assert_eq!(address_here(0x2344, &unknown, &[unknown.clone()]), None);
+        assert_eq!(
+            address_here(0x2344, &unknown, std::slice::from_ref(&unknown)),
+            None
+        );
     }
 
     #[test]
