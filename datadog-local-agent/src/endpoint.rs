@@ -216,6 +216,7 @@ fn info_body(settings: &Settings) -> String {
         // All traces are wanted, for the report.
         "client_drop_p0s": false,
         "span_meta_structs": true,
+        "long_running_spans": true,
         "span_events": true,
         "peer_tags": [],
         "config": {"default_env": "none", "statsd_port": settings.statsd_port},
