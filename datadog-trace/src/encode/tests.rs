@@ -294,5 +294,6 @@ fn a_payload_knows_nothing_of_the_one_before() {
         let first = payload(&mut encoder, protocol, &mut [chunk()]);
         let second = payload(&mut encoder, protocol, &mut [chunk()]);
         assert_eq!(first.body(), second.body());
+        assert_eq!(to_v04(&first).is_some(), is_v1(&first));
     }
 }
