@@ -15,6 +15,7 @@ use crate::derive::{Host, derive};
 use crate::environment::Environment;
 use crate::error::{ConfigError, Problem};
 use crate::layer::{Layer, Values};
+use crate::modules::ModuleSwitches;
 use crate::option::{Id, option_table};
 use crate::origin::Origin;
 use crate::resolve::Resolver;
@@ -98,8 +99,9 @@ impl DDConfigBuilder {
         let host = self.host.clone();
         let (mut resolver, mut problems) = self.collect();
         let settings = Settings::resolve(&mut resolver);
+        let modules = ModuleSwitches::resolve(&settings.patch_modules, &mut resolver);
         problems.append(&mut resolver.problems);
-        let mut inner = derive(settings, &host, problems);
+        let mut inner = derive(settings, modules, &host, problems);
         let (errors, problems): (Vec<_>, Vec<_>) = inner
             .problems
             .into_iter()
@@ -269,6 +271,16 @@ macro_rules! setter {
             self.set(Id::$field, ranges.join(","))
         }
     };
+    (Switches, $field:ident, $doc:expr) => {
+        #[doc = $doc]
+        ///
+        /// Takes pairs such as `[("redis", false)]`.
+        pub fn $field(self, pairs: impl IntoIterator<Item = (impl AsRef<str>, bool)>) -> Self {
+            let print = |(name, on): (_, bool)| format!("{}:{on}", AsRef::<str>::as_ref(&name));
+            let pairs: Vec<String> = pairs.into_iter().map(print).collect();
+            self.set(Id::$field, pairs.join(","))
+        }
+    };
     (LevelRates, $field:ident, $doc:expr) => {
         setter! { @levels $field, $doc }
     };
@@ -359,6 +371,13 @@ mod tests {
         };
         (Tags, $other:expr, $file:expr) => {
             ("a:b,c:d", [("a", "b"), ("c", "d")], None)
+        };
+        (Switches, $other:expr, $file:expr) => {
+            (
+                "redis:no, sqlx:1",
+                [("redis", false), ("sqlx", true)],
+                Some("redis:maybe"),
+            )
         };
         (Statuses, $other:expr, $file:expr) => {
             ("404, 500-502", [404..=404, 500..=502], Some("5xx"))

@@ -14,6 +14,7 @@ use crate::error::{ConfigError, Problem, shown};
 use crate::identity::RuntimeId;
 use crate::kind::{self, Kind};
 use crate::logs_output::LogsOutput;
+use crate::modules::{ModuleSwitch, ModuleSwitches};
 use crate::option::{Id, option_table};
 use crate::origin::Origin;
 use crate::resolve::{Resolver, Setting, ValueSource};
@@ -29,6 +30,7 @@ pub struct DDConfig(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) settings: Settings,
+    pub(crate) modules: ModuleSwitches,
     pub(crate) service: Fact,
     pub(crate) env: Fact,
     pub(crate) version: Fact,
@@ -211,6 +213,12 @@ impl DDConfig {
         &self.0.settings.span_sampling_rules.value
     }
 
+    /// Whether `DD_PATCH_MODULES` or `DD_TRACE_<NAME>_ENABLED` switches the library of this name, and with what. Case makes no
+    /// difference, and `-` none from `_`.
+    pub fn module_switch(&self, name: &str) -> Option<ModuleSwitch<'_>> {
+        self.0.modules.find(name)
+    }
+
     /// What is wrong with the values of the environment and the files. The values in use are others, or as the line says.
     pub fn problems(&self) -> &[Problem] {
         &self.0.problems
@@ -243,6 +251,7 @@ impl DDConfig {
                 place: source.place.clone(),
             }
         }));
+        rows.extend(inner.modules.row());
         Description::new(rows)
     }
 }
@@ -384,6 +393,9 @@ macro_rules! getter {
     };
     (List, $field:ident, $doc:expr) => {
         getter! { @slice String, $field, $doc }
+    };
+    (Switches, $field:ident, $doc:expr) => {
+        getter! { @slice (String, bool), $field, $doc }
     };
     (Tags, $field:ident, $doc:expr) => {
         getter! { @slice (String, String), $field, $doc }

@@ -12,6 +12,7 @@ use crate::error::Problem;
 use crate::git::{self, Git};
 use crate::identity::{self, RuntimeId};
 use crate::kind::{Kind, Reading, SpanRules};
+use crate::modules::ModuleSwitches;
 use crate::option::Id;
 use crate::origin::Origin;
 use crate::resolve::{Setting, ValueSource};
@@ -35,7 +36,12 @@ impl Default for Host {
     }
 }
 
-pub(crate) fn derive(mut settings: Settings, host: &Host, mut problems: Vec<Problem>) -> Inner {
+pub(crate) fn derive(
+    mut settings: Settings,
+    modules: ModuleSwitches,
+    host: &Host,
+    mut problems: Vec<Problem>,
+) -> Inner {
     read_span_rules(&mut settings, &mut problems);
     let executable = host.executable.as_deref();
     let git = if settings.version_use_git.value {
@@ -98,6 +104,7 @@ pub(crate) fn derive(mut settings: Settings, host: &Host, mut problems: Vec<Prob
             .value
             .then(|| intake(&settings, &settings.profiling_url, "intake.profile"))
             .flatten(),
+        modules,
         service,
         problems,
         settings,

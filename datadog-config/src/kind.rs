@@ -87,6 +87,8 @@ kinds! {
     List -> Vec<String>, "names with commas between them", |text| Some(list(text).map(str::to_owned).collect());
     /// Tags in the form of `DD_TAGS`.
     Tags -> Vec<(String, String)>, "key:value pairs with commas, or spaces, between them", |text| Some(tags::parse(text));
+    /// What is switched on and off.
+    Switches -> Vec<(String, bool)>, "name:bool pairs with commas between them, such as redis:false,sqlx:true", switches;
     /// Statuses of HTTP answers.
     Statuses -> Vec<RangeInclusive<u16>>, "statuses and ranges of them with commas between, such as 404,500-599", statuses;
     /// A regular expression, or an empty text for none.
@@ -222,7 +224,7 @@ impl Kind for ScrubRules {
 }
 
 /// The words of Go's `strconv.ParseBool` and of libdatadog, and the usual ones beside them.
-fn flag(text: &str) -> Option<bool> {
+pub(crate) fn flag(text: &str) -> Option<bool> {
     let text = text.trim();
     let is_one_of = |words: [&str; 6]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
     if is_one_of(["true", "1", "yes", "on", "t", "y"]) {
@@ -240,6 +242,14 @@ fn filled(text: &str) -> Option<&str> {
 
 fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').filter_map(filled)
+}
+
+fn switches(text: &str) -> Option<Vec<(String, bool)>> {
+    let switch = |item: &str| {
+        let (name, on) = item.rsplit_once(':')?;
+        Some((filled(name)?.to_owned(), flag(on)?))
+    };
+    list(text).map(switch).collect()
 }
 
 fn number(text: &str) -> Option<usize> {

@@ -47,6 +47,12 @@ impl Layer {
     pub(crate) fn get(&self, name: &str) -> Option<&Given> {
         self.values.get(name)
     }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Given)> {
+        self.values
+            .iter()
+            .map(|(name, given)| (name.as_str(), given))
+    }
 }
 
 /// Texts by the names of the variables, each with the place where it stood. The source of all layers of our own.

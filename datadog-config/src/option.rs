@@ -1,6 +1,7 @@
 //! The one table of options. Parsing, the builder, `describe()` and the reference page all come from it.
 
 use crate::kind::{self, Kind};
+use crate::modules;
 
 /// Calls the macro `$consume` with the table.
 ///
@@ -91,10 +92,12 @@ macro_rules! option_table {
             cardinality: CardinalityName = "DD_CARDINALITY" | "DATADOG_CARDINALITY", Metrics;
             /// Whether traces are made and sent.
             tracing_enabled: Flag = "DD_TRACE_ENABLED", Traces, default "true", otel "OTEL_TRACES_EXPORTER";
-            /// Whether supported libraries are traced without further calls. Without effect so far.
+            /// Whether the client patches supported libraries when it starts, as `patch` does.
             tracing_patch: Flag = "DD_TRACE_PATCH", Traces, default "false";
-            /// The libraries that `tracing_patch` means. Default: all that are compiled in. Without effect so far.
+            /// The libraries that `tracing_patch` means; the others are then left out. Default: all that are supported.
             tracing_modules: List = "DD_TRACE_PATCH_MODULES", Traces;
+            /// Switches libraries off, or on again: pairs of a name and a bool, such as `redis:false`. Beats `DD_TRACE_<NAME>_ENABLED`, which does the same for one library.
+            patch_modules: Switches = "DD_PATCH_MODULES", Traces;
             /// The part of the traces that is kept, if no rule matches. Default: as the Agent says.
             tracing_sample_rate: Rate = "DD_TRACE_SAMPLE_RATE", Traces, otel "OTEL_TRACES_SAMPLER" "OTEL_TRACES_SAMPLER_ARG";
             /// How many traces a second are kept at most, if a rule or a rate is set.
@@ -103,6 +106,8 @@ macro_rules! option_table {
             tracing_sampling_rules: TraceRules = "DD_TRACE_SAMPLING_RULES", Traces;
             /// Whether the first header format that matches ends the search.
             propagation_extract_first: Flag = "DD_TRACE_PROPAGATION_EXTRACT_FIRST", Traces, default "false";
+            /// Which baggage that a request brings becomes tags of its first span, `baggage.KEY`; `*` for all of it.
+            baggage_tag_keys: List = "DD_TRACE_BAGGAGE_TAG_KEYS", Traces, default "user.id,session.id,account.id";
             /// What becomes of the trace context that a request brings.
             propagation_behavior_extract: Behavior = "DD_TRACE_PROPAGATION_BEHAVIOR_EXTRACT", Traces, default "continue";
             /// Whether trace ids have 128 bits; 64 otherwise.
@@ -113,6 +118,12 @@ macro_rules! option_table {
             partial_flush_enabled: Flag = "DD_TRACE_PARTIAL_FLUSH_ENABLED", Traces, default "true";
             /// After how many finished spans a part of a trace is sent.
             partial_flush_min_spans: Count = "DD_TRACE_PARTIAL_FLUSH_MIN_SPANS", Traces, default "300";
+            /// Whether traces that run for long are shown while they run, where the Agent takes that: their finished spans, and the first one as it is so far.
+            long_running_enabled: Flag = "DD_TRACE_EXPERIMENTAL_LONG_RUNNING_ENABLED", Traces, default "false";
+            /// After what time a trace is shown first, with `DD_TRACE_EXPERIMENTAL_LONG_RUNNING_ENABLED`.
+            long_running_initial_flush_interval: Seconds = "DD_TRACE_EXPERIMENTAL_LONG_RUNNING_INITIAL_FLUSH_INTERVAL", Traces, default "20";
+            /// How often a trace is shown anew. What is not shown for 15 minutes Datadog drops.
+            long_running_flush_interval: Seconds = "DD_TRACE_EXPERIMENTAL_LONG_RUNNING_FLUSH_INTERVAL", Traces, default "120";
             /// Most memory for finished spans, in bytes: a third of it until they are encoded, the rest until the Agent takes them.
             tracing_buffer_bytes: Count = "DD_TRACE_WRITER_BUFFER_SIZE_BYTES", Traces, default "31457280";
             /// Whether trace statistics are computed here, before sampling, where the Agent takes them. Traces that are not kept are then not sent.
@@ -186,6 +197,12 @@ macro_rules! option_table {
             profiling_heap_enabled: Flag = "DD_PROFILING_HEAP_ENABLED", Profiles, default "true";
             /// Whether profiles show where the program panicked.
             profiling_exception_enabled: Flag = "DD_PROFILING_EXCEPTION_ENABLED", Profiles, default "true";
+            /// Whether crashes are reported to error tracking: a fatal signal writes a file, which the next start of the program sends to the Agent; panics are logged, with their stacks. Linux only.
+            crashtracking_enabled: Flag = "DD_CRASHTRACKING_ENABLED", Profiles, default "false";
+            /// The directory where reports of crashes wait for the next start, which has to find them again: not one that goes with the container. Default: `/tmp/datadog-crashes-USER-ID`.
+            crashtracking_directory: Text = "DD_CRASHTRACKING_DIRECTORY", Profiles;
+            /// Whether profiles show which code waits for locks, in programs that use this client's `Mutex` and `RwLock`.
+            profiling_lock_enabled: Flag = "DD_PROFILING_LOCK_ENABLED", Profiles, default "true";
             /// Whether samples of profiles carry the ids of the active span, by which the profile of a trace is found.
             profiling_code_hotspots_enabled: Flag = "DD_PROFILING_CODE_HOTSPOTS_COLLECTION_ENABLED" | "DD_PROFILING_CODEHOTSPOTS_ENABLED", Profiles, default "true";
             /// Whether samples of profiles carry the resource of the local root span, if that is of a kind whose resources tell no secrets.
@@ -259,8 +276,13 @@ pub fn options() -> &'static [OptionInfo] {
     OPTIONS
 }
 
-/// Whether an option has this name or alias.
+/// Whether an option has this name or alias, or a [library](crate::modules) is switched by it.
 pub(crate) fn is_name(name: &str) -> bool {
+    is_option(name) || modules::named_by(name).is_some()
+}
+
+/// Whether an option has this name or alias.
+pub(crate) fn is_option(name: &str) -> bool {
     OPTIONS
         .iter()
         .any(|option| option.name == name || option.aliases.contains(&name))

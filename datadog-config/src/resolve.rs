@@ -10,7 +10,7 @@ use crate::origin::Origin;
 
 /// The layers, high to low, and the problems met so far.
 pub(crate) struct Resolver {
-    layers: Vec<Layer>,
+    pub(crate) layers: Vec<Layer>,
     pub(crate) problems: Vec<Problem>,
 }
 

@@ -13,19 +13,22 @@ use std::process::{abort, exit};
 use std::thread;
 use std::time::Duration;
 
+/// Far longer than it takes, however busy the machine is.
+const LIMIT: Duration = Duration::from_secs(60);
+
 fn main() -> Result<(), Box<dyn Error>> {
     let _datadog = datadog::init_from_env()?;
     let client = datadog::client();
     client.profiling_start();
     // The profiler starts in the background.
-    client.flush_profiles();
+    client.flush(LIMIT);
     order();
     client.profiling_stop();
 
     let Some(end) = std::env::args().nth(1) else {
         return Ok(()); // what is left is delivered here
     };
-    client.flush(Duration::from_secs(10));
+    client.flush(LIMIT);
     println!("all is sent");
     match end.as_str() {
         "panic" => panic!("as asked for"),

@@ -42,6 +42,8 @@ pub(crate) fn run(program: &Program, mut settings: Settings, show_config: bool) 
     match watch(program.command(&settings.variables), &agent) {
         Ok(status) => {
             settle(&agent);
+            // Reads what the sockets of DogStatsD still hold: no answer told the program when that was.
+            let _ = agent.stop_listening();
             write_error(&format!("\n{}\n", agent.report()));
             complain(&format!("{name} ended: {status}"));
             // It has files to remove, and a signal would leave no time for that.

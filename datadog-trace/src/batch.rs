@@ -98,6 +98,17 @@ impl Batch {
         self.spans.iter_mut()
     }
 
+    /// Replaces the text tags that `change` has something else for.
+    pub(crate) fn change_texts(
+        &mut self,
+        change: impl Fn(&Finished, &str, &str) -> Option<Cow<'static, str>>,
+    ) {
+        for span in &self.spans {
+            let change = |key: &str, text: &str| change(span, key, text);
+            self.tags.change_at(span.texts, change);
+        }
+    }
+
     /// Forgets all spans but those that `keep` says yes to.
     pub(crate) fn retain(&mut self, keep: impl Fn(FinishedSpan<'_>) -> bool) {
         let tags = &self.tags;

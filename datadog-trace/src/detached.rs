@@ -126,8 +126,12 @@ struct Lent<'a> {
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        let span = std::mem::replace(&mut self.span, Span::off());
-        self.owner.open = span.detach().open.take();
+        let back = self.span.give_back();
+        self.owner.open = back.map(|(place, trace, span_id)| Open {
+            place,
+            trace,
+            span_id,
+        });
     }
 }
 
@@ -193,28 +197,28 @@ impl<F: Future> Future for InSpan<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<F::Output> {
-        self.poll_with(task, |_, _| {})
+        self.poll_and(task, |result, _span| result)
     }
 }
 
 impl<F: Future> InSpan<F> {
-    /// Polls the future, and shows what it returns to `look` before the span ends.
-    pub(crate) fn poll_with(
+    /// Polls the future, and once it is ready passes its result on with the span, which is still active and has not ended: for
+    /// middleware, which tells the span what came of it, or lets it go on.
+    pub fn poll_and<T>(
         self: Pin<&mut Self>,
         task: &mut Context<'_>,
-        look: impl FnOnce(&F::Output, &mut Span),
-    ) -> Poll<F::Output> {
+        then: impl FnOnce(F::Output, Span) -> T,
+    ) -> Poll<T> {
         let this = self.project();
-        let mut span = this.span.enter();
+        let span = this.span.enter();
         local::unpark(this.parked);
-        let result = this.future.poll(task);
-        match &result {
-            Poll::Ready(result) => look(result, &mut span),
+        match this.future.poll(task) {
+            Poll::Ready(result) => Poll::Ready(then(result, span)),
             Poll::Pending => {
                 *this.parked = local::park_above(span.span_id());
                 *this.span = span.detach();
+                Poll::Pending
             }
         }
-        result
     }
 }

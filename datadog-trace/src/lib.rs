@@ -35,6 +35,13 @@
 //! decided so: until the trace ends the program may keep it after all, one error keeps all of it, and rules may keep
 //! single spans of it by what they became.
 //!
+//! Where the agent's `/info` says how it hides what tags must not tell (users and queries of URLs, numbers of payment
+//! cards), it is hidden here already; what it does with the resources of spans is left to it, but for statistics.
+//!
+//! With `DD_TRACE_EXPERIMENTAL_LONG_RUNNING_ENABLED`, traces that run for long are shown before they end, as dd-trace-java
+//! does it: from time to time the worker sends what is finished, and the first span as it is so far. Other open spans are
+//! not shown, as only their threads know them. Each such report counts as spans of its own in [`Health`].
+//!
 //! To leave the process, [inject](Tracer::inject) the trace into the headers of a request, and
 //! [extract](Tracer::extract) it on the other side. To leave the thread, [detach](Span::detach) a span, start children from its [context](Span::context), or put a
 //! future [into it](FutureExt::in_span).
@@ -55,12 +62,17 @@ mod keep_rate;
 mod kind;
 mod link;
 mod local;
+mod long_running;
 mod msgpack;
 mod obfuscate;
+mod panics;
 mod parked;
 mod pool;
+#[cfg(target_os = "linux")]
+mod process_context;
 mod profiled;
 mod propagate;
+mod protobuf;
 mod sample;
 mod sink;
 mod span;
@@ -79,6 +91,8 @@ pub use detached::{DetachedSpan, FutureExt, InSpan};
 pub use event::{EventValue, SpanEvent};
 pub use kind::SpanKind;
 pub use link::SpanLink;
+pub use obfuscate::{obfuscate_sql, quantize_redis};
+pub use panics::fail_spans_on_panic;
 pub use propagate::{Extract, Inject};
 pub use span::{Parent, Span};
 pub use tag::TagValue;

@@ -337,8 +337,8 @@ impl Segment {
     /// What is finished, if that is much.
     #[inline]
     fn part(&mut self) -> Option<Ready> {
-        let many = self.finished.len() >= self.trace.tracer.flush_spans
-            || self.finished.bytes() >= FLUSH_BYTES;
+        let many =
+            self.finished.len() >= self.trace.flush_spans() || self.finished.bytes() >= FLUSH_BYTES;
         many.then(|| {
             let trace = Arc::clone(&self.trace);
             Ready::Part(trace, std::mem::take(&mut self.finished))

@@ -19,7 +19,7 @@ use crate::tags::Key;
 use crate::ticks::Ticks;
 use crate::trace::Trace;
 use crate::tracer::Shared;
-use crate::{DetachedSpan, SpanContext, SpanEvent, SpanKind, SpanLink, TagValue, id};
+use crate::{DetachedSpan, SpanContext, SpanEvent, SpanKind, SpanLink, TagValue, id, panics};
 
 /// An open span, active on the thread that started it. It is finished when it is dropped, or by
 /// [`Span::finish`]; with tracing off it is empty and costs nothing.
@@ -233,6 +233,12 @@ impl Span {
             }),
             _on_this_thread: PhantomData,
         }
+    }
+
+    /// Gives a [lent](Span::lend) span back.
+    pub(crate) fn give_back(&mut self) -> Option<(Place, Arc<Trace>, u64)> {
+        let open = self.open.take()?;
+        Some((open.place, open.lent?, open.span_id))
     }
 
     /// Sets a tag: text and booleans, or a number. A later value of the same key replaces the earlier one.
@@ -531,8 +537,9 @@ impl Drop for Span {
 impl Span {
     fn end(&mut self) {
         let end = Ticks::now();
-        if std::thread::panicking() {
-            self.set_failure("panic", "the thread panicked inside this span");
+        let panicking = std::thread::panicking();
+        if panicking || panics::are_noted() {
+            self.edit(|data| panics::tell(data, panicking));
         }
         let Some(open) = self.open.take() else { return };
         let data = match open.place {

@@ -13,7 +13,7 @@ const MOST_DEAD: usize = 4096;
 
 /// Text and number tags. Spans have few: a scan beats a map. All texts share one buffer, so that a span that is used
 /// again takes no memory for them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tags {
     buffer: String,
     /// Bytes of the buffer that no text stands at any more.
@@ -173,6 +173,24 @@ impl Tags {
             .get(range.0 as usize..range.1 as usize)
             .unwrap_or_default();
         texts.iter().map(|(key, place)| (&**key, self.at(*place)))
+    }
+
+    /// Replaces the texts that `change` has something else for, by their keys and what they are.
+    pub(crate) fn change_at(
+        &mut self,
+        range: Range,
+        change: impl Fn(&str, &str) -> Option<Cow<'static, str>>,
+    ) {
+        for at in range.0 as usize..range.1 as usize {
+            let Some((key, place)) = self.texts.get(at) else {
+                return;
+            };
+            let Some(changed) = change(key, self.at(*place)) else {
+                continue;
+            };
+            let place = self.push_text(&changed);
+            self.texts[at].1 = place;
+        }
     }
 
     pub(crate) fn numbers_at(&self, range: Range) -> impl Iterator<Item = (&str, f64)> {

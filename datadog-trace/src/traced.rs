@@ -147,10 +147,11 @@ impl<T, F: Future<Output = T>, L: FnOnce(&T, &mut Span)> Future for LookedAt<F, 
 
     fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<T> {
         let this = self.project();
-        this.inner.poll_with(task, |result, span| {
+        this.inner.poll_and(task, |result, mut span| {
             if let Some(look) = this.look.take() {
-                look(result, span);
+                look(&result, &mut span);
             }
+            result
         })
     }
 }

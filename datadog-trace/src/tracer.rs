@@ -7,6 +7,7 @@ use datadog_config::DDConfig;
 use datadog_transport::{Queue, SignalKind, Standalone, TransportBuilder, TransportError};
 
 use crate::context::Inner;
+use crate::long_running::LongRunning;
 use crate::parked::Parked;
 use crate::pool::Pool;
 use crate::propagate::{Extract, Inject, Propagation};
@@ -38,9 +39,13 @@ pub(crate) struct Shared {
     pub(crate) http: Arc<crate::http::HttpSettings>,
     pub(crate) parked: Parked,
     pub(crate) pool: Pool,
+    /// `None` if it is off.
+    pub(crate) long_running: Option<LongRunning>,
     queue: Queue<Chunk>,
     #[cfg(target_os = "linux")]
     _discovery: Option<crate::discovery::Discovery>,
+    #[cfg(target_os = "linux")]
+    _process_context: Option<crate::process_context::ProcessContext>,
 }
 
 impl Tracer {
@@ -186,9 +191,12 @@ impl Shared {
             http: Arc::new(crate::http::HttpSettings::new(config)),
             parked: Parked::default(),
             pool: Pool::new(),
+            long_running: LongRunning::new(config),
             queue,
             #[cfg(target_os = "linux")]
             _discovery: crate::discovery::Discovery::publish(config),
+            #[cfg(target_os = "linux")]
+            _process_context: crate::process_context::ProcessContext::publish(config),
         }
     }
 

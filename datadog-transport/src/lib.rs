@@ -52,7 +52,7 @@ pub use error_report::{ErrorReport, ErrorStack};
 pub use fork::Birthplace;
 pub use health::{DropReason, Drops, FlushReport, Health, LastError, SignalHealth, SignalKind};
 pub use http::{Answer, Headers, SendError};
-pub use info::{AgentInfo, TagFilters};
+pub use info::{AgentInfo, CreditCards, Obfuscation, TagFilters};
 pub use intake::IntakeClient;
 pub use look_up::LookUp;
 pub use outbox::Outbox;

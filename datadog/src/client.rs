@@ -28,6 +28,8 @@ pub(crate) struct Inner {
     pub(crate) logs: datadog_logs::Logs,
     #[cfg(feature = "tracing")]
     pub(crate) tracer: datadog_trace::Tracer,
+    #[cfg(feature = "tracing")]
+    pub(crate) modules: Arc<crate::patch::Modules>,
     #[cfg(feature = "profiling")]
     pub(crate) profiler: datadog_profiling::Profiler,
 }
@@ -40,7 +42,10 @@ impl DDClient {
     /// [`TransportError::TlsMissing`] where the config needs `https` and the feature `tls` is not enabled;
     /// [`TransportError::Thread`] where the operating system refuses a thread.
     pub fn new(config: DDConfig) -> Result<Self, TransportError> {
-        Self::make(config, TransportBuilder::start)
+        let client = Self::make(config, TransportBuilder::start)?;
+        #[cfg(feature = "tracing")]
+        client.patch_as_configured();
+        Ok(client)
     }
 
     pub(crate) fn make(
@@ -51,7 +56,7 @@ impl DDClient {
         let mut transport = TransportBuilder::new(&config);
         #[cfg(feature = "metrics")]
         let metrics = datadog_metrics::Metrics::join(&mut transport)?;
-        Ok(Self {
+        let client = Self {
             inner: Arc::new(Inner {
                 #[cfg(feature = "runtime-metrics")]
                 runtime_metrics: crate::signals::runtime_metrics::join(&mut transport, &metrics),
@@ -59,6 +64,8 @@ impl DDClient {
                 metrics,
                 #[cfg(feature = "tracing")]
                 tracer: datadog_trace::Tracer::join(&mut transport)?,
+                #[cfg(feature = "tracing")]
+                modules: Arc::new(crate::patch::Modules::new(&config)),
                 #[cfg(feature = "profiling")]
                 profiler: datadog_profiling::Profiler::join(&mut transport)?,
                 // Last, because not every system lets the worker limit the time of a write to the standard output.
@@ -67,7 +74,9 @@ impl DDClient {
                 transport: start(transport)?,
                 config,
             }),
-        })
+        };
+        crate::abort::flush_before(&client);
+        Ok(client)
     }
 
     /// The config that the client was made with.

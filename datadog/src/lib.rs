@@ -1,9 +1,13 @@
 #![doc = include_str!("../../README.md")]
 
+mod abort;
 mod client;
 mod default_client;
+pub mod integrations;
 #[cfg(feature = "metrics")]
 mod macros;
+#[cfg(feature = "tracing")]
+mod patch;
 mod signals;
 #[cfg(feature = "tracing-subscriber")]
 mod subscriber;
@@ -34,6 +38,8 @@ pub use datadog_transport::{
     DropReason, Drops, FlushReport, Health, LastError, SignalHealth, SignalKind, TransportError,
 };
 pub use default_client::{InitError, InitGuard, client, init_from_env};
+#[cfg(feature = "tracing")]
+pub use patch::{PatchReport, PatchStatus, PatchedModule};
 #[cfg(feature = "tracing-subscriber")]
 pub use subscriber::DDTracingLayer;
 

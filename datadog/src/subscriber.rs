@@ -1,10 +1,13 @@
 //! The bridge from the `tracing` crate: its spans become Datadog spans, its events become logs.
 
+mod callsite;
 mod event;
 mod fields;
 mod layer;
 mod mapping;
 mod open_span;
 mod rules;
+mod slots;
+mod statement;
 
 pub use layer::DDTracingLayer;

@@ -51,6 +51,8 @@ impl DDClient {
 
     /// A logger for the `log` crate that writes here. It may outlive the client, and then drops what it gets.
     pub fn log_handler(&self) -> DDLogHandler {
+        #[cfg(feature = "tracing")]
+        self.modules().set_used(crate::patch::ModuleId::Log);
         self.inner.logs.handler()
     }
 

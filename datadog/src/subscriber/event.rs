@@ -1,7 +1,6 @@
-//! What becomes of events: logs, events of spans, failures of spans, and spans of statements.
+//! What becomes of events: logs, events of spans, failures of spans, and [spans of statements](super::statement).
 
 use std::thread;
-use std::time::{Duration, SystemTime};
 
 use datadog_logs::{Level, Record, Value};
 use datadog_trace::SpanEvent;
@@ -14,9 +13,8 @@ use super::fields::{FieldValue, Fields};
 use super::layer::DDTracingLayer;
 use super::open_span::OpenSpan;
 use super::rules::Rule;
-
-/// sqlx 0.9: `sqlx-core/src/logger.rs`. It tells each statement by an event when it is done.
-const SQLX: &str = "sqlx::query";
+use super::statement::Statement;
+use crate::patch::report_once;
 
 /// tower-http 0.7: `src/trace/on_response.rs`.
 const RESPONSE: &str = "tower_http::trace::on_response";
@@ -30,20 +28,25 @@ impl DDTracingLayer {
         let target = metadata.target();
         let logged = *metadata.level() <= self.log_level;
         let fails = self.failing_events && *metadata.level() == EventLevel::ERROR;
-        let tells = target == SQLX || target == RESPONSE;
-        if !(logged || fails || tells || self.span_events) || is_own(target) {
+        let statement = Statement::of(target);
+        let responds = target == RESPONSE;
+        let tells = fails || responds || self.span_events;
+        if !(logged || tells || statement.is_some()) || is_own(target) {
             return;
+        }
+        if self.probe.is_due() {
+            report_once(&self.probe);
         }
         let mut fields = Fields::take();
         event.record(&mut fields.record_as(Rule::of(target)));
         // What came from the `log` crate says its target in a field.
         let target = fields.text(&["log.target"]).unwrap_or(target);
         if !is_own(target) {
-            if fails || tells || self.span_events {
+            if tells {
                 self.tell_span(event, &fields, fails, context);
             }
-            if target == SQLX {
-                self.trace_statement(&fields, context);
+            if let Some(statement) = statement {
+                self.trace_statement(statement, &fields, context);
             }
             if logged {
                 self.write_log(event, target, &fields, context);
@@ -65,58 +68,21 @@ impl DDTracingLayer {
         let Some(span) = context.event_span(event) else {
             return;
         };
-        let mut extensions = span.extensions_mut();
-        let Some(open) = extensions.get_mut::<OpenSpan>() else {
-            return;
-        };
-        if fails {
-            let (kind, message) = failure(fields);
-            open.span.edit(|span| {
-                span.set_failure(kind, message);
-            });
-        }
-        if event.metadata().target() == RESPONSE {
-            open.fields.copy(fields, "http.response.status_code");
-            open.apply();
-        }
-        if self.span_events {
-            open.add_event(|| span_event(event.metadata(), fields));
-        }
-    }
-
-    /// A span for a statement that is done. Nothing says which database it was for.
-    fn trace_statement<S>(&self, fields: &Fields, context: &Context<'_, S>)
-    where
-        S: Subscriber + for<'a> LookupSpan<'a>,
-    {
-        let current = context.lookup_current();
-        let of_orm = current.is_some_and(|span| span.metadata().target().starts_with("sea_orm"));
-        let elapsed = fields.number(&["elapsed_secs"]);
-        let elapsed = elapsed.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let Some(elapsed) = elapsed.filter(|_| !of_orm) else {
-            return;
-        };
-        let end = SystemTime::now();
-        let mut span = self.tracer.trace("sql.query");
-        span.set_type("sql")
-            .set_tag("component", "sqlx")
-            .set_tag("span.kind", "client");
-        if let Some(start) = end.checked_sub(elapsed) {
-            span.set_start_time(start);
-        }
-        // Only the summary of a short statement is told.
-        if let Some(statement) = fields.text(&["db.statement", "summary"]) {
-            span.set_resource(statement.trim().to_owned());
-        }
-        for (field, tag) in [
-            ("rows_returned", "db.row_count"),
-            ("rows_affected", "db.rows_affected"),
-        ] {
-            if let Some(rows) = fields.number(&[field]) {
-                span.set_tag(tag, rows);
+        self.slots.with(&span.id(), context, |open| {
+            if fails {
+                let (kind, message) = failure(fields);
+                open.span.edit(|span| {
+                    span.set_failure(kind, message);
+                });
             }
-        }
-        span.finish_at(end);
+            if event.metadata().target() == RESPONSE {
+                open.fields.copy(fields, "http.response.status_code");
+                open.apply();
+            }
+            if self.span_events {
+                open.add_event(|| span_event(event.metadata(), fields));
+            }
+        });
     }
 
     fn write_log<S>(
@@ -132,10 +98,9 @@ impl DDTracingLayer {
         // Correlated with the span that the event names, wherever it happens.
         let named = (!event.is_contextual()).then(|| context.event_span(event));
         let named = named.flatten();
-        if let Some(span) = &named
-            && let Some(open) = span.extensions().get::<OpenSpan>()
-        {
-            open.span.activate();
+        if let Some(span) = &named {
+            let activate = |open: &mut OpenSpan| open.span.activate();
+            self.slots.with(&span.id(), context, activate);
         }
         let message = fields.text(&["message"]).unwrap_or_else(|| metadata.name());
         let mut record = self
@@ -148,16 +113,20 @@ impl DDTracingLayer {
             .into_iter()
             .flat_map(|scope| scope.from_root())
         {
-            if let Some(open) = span.extensions().get::<OpenSpan>() {
-                record = with_fields(record, &open.fields);
-            }
+            let mut changed = Some(record);
+            self.slots.with(&span.id(), context, |open| {
+                changed = changed
+                    .take()
+                    .map(|record| with_fields(record, &open.fields));
+            });
+            let Some(same) = changed else { return };
+            record = same;
         }
         record = with_fields(record, fields);
         drop(record);
-        if let Some(span) = &named
-            && let Some(open) = span.extensions().get::<OpenSpan>()
-        {
-            open.span.deactivate();
+        if let Some(span) = &named {
+            let deactivate = |open: &mut OpenSpan| open.span.deactivate();
+            self.slots.with(&span.id(), context, deactivate);
         }
     }
 }

@@ -26,8 +26,6 @@ thread_local! {
 pub(super) struct Fields {
     buffer: String,
     list: Vec<(&'static str, Stored)>,
-    /// Whether a name among them is one of OpenTelemetry's or of Datadog's that means more than a tag.
-    pub(super) has_meaning: bool,
     /// Of the first field `error` or `err` that is an error value. Its text is among the fields too.
     error: Option<Box<ErrorField>>,
 }
@@ -75,7 +73,6 @@ impl Fields {
         }
         self.buffer.clear();
         self.list.clear();
-        self.has_meaning = false;
         self.error = None;
         let _ = FREE.try_with(|free| {
             if let Ok(mut free) = free.try_borrow_mut()
@@ -148,7 +145,6 @@ impl Fields {
         for (key, stored) in other.list.iter() {
             self.put(key, other.value(*stored));
         }
-        self.has_meaning |= other.has_meaning;
         if self.error.is_none() {
             self.error = other.error.take();
         }
@@ -185,7 +181,6 @@ impl Fields {
 
     /// Sets a field. A later value replaces an earlier one.
     fn set(&mut self, key: &'static str, stored: Stored) {
-        self.has_meaning |= has_meaning(key);
         if self.error.as_ref().is_some_and(|error| error.key == key) {
             self.error = None;
         }
@@ -230,8 +225,9 @@ pub(super) fn is_error_key(key: &str) -> bool {
     matches!(key, "error" | "err")
 }
 
-/// Whether the mapping has to look at spans with such a field.
-fn has_meaning(key: &str) -> bool {
+/// Whether the mapping has to look at spans with such a field: a name of OpenTelemetry's or of Datadog's that means more
+/// than a tag.
+pub(super) fn has_meaning(key: &str) -> bool {
     // Told by their first letters, most keys are not looked at any further.
     if !matches!(
         key.as_bytes().first(),
@@ -344,9 +340,23 @@ mod tests {
             ("c", FieldValue::Bool(true)),
         ];
         assert_eq!(all, expected);
-        assert!(!fields.has_meaning);
-        fields.put("http.route", FieldValue::Text("/"));
-        assert!(fields.has_meaning);
+    }
+
+    #[test]
+    fn names_of_conventions_have_a_meaning() {
+        for key in [
+            "http.route",
+            "db.system",
+            "error",
+            "otel.name",
+            "dd.service",
+            "span.type",
+        ] {
+            assert!(has_meaning(key), "{key}");
+        }
+        for key in ["route", "https", "db", "cart.items", "", "errors"] {
+            assert_eq!(has_meaning(key), key == "db", "{key}");
+        }
     }
 
     #[test]

@@ -6,15 +6,17 @@ use datadog_logs::Logs;
 use datadog_trace::{DetachedSpan, Parent, SpanContext, SpanLink, Tracer};
 use datadog_transport::on_worker;
 use tracing_core::span::{Attributes, Id, Record};
-use tracing_core::{Event, LevelFilter, Subscriber};
+use tracing_core::{Dispatch, Event, LevelFilter, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::callsite::Callsite;
 use super::fields::Fields;
 use super::open_span::OpenSpan;
-use super::rules::{Rule, is_inner_life};
+use super::slots::Slots;
 use crate::DDClient;
+use crate::patch::{Probe, report_once};
 
 /// A layer for subscribers of the `tracing` crate: its spans become spans of the client, its events become logs.
 ///
@@ -50,8 +52,9 @@ use crate::DDClient;
 /// `rpc.*`, `graphql.*`, `faas.*`, `otel.kind`, `otel.name`, `otel.status_code`, `otel.status_message`,
 /// `exception.*`) also decide about the span's name, resource, type and failure, by the rules of the Datadog Agent;
 /// `dd.name`, `dd.resource`, `dd.service` and `dd.type` beat them. The spans of `tower-http`, poem, warp, mysql_async,
-/// fred, sea-orm, clickhouse and the AWS SDK are understood as they are, and statements of `sqlx`, which tells them by
-/// events, become spans. A field `error` or `err` marks the span as failed, and is its `error.message`: of both an error
+/// fred, scylla, sea-orm, clickhouse, async-graphql and the AWS SDK are understood as they are, and statements of `sqlx` and
+/// commands of mongodb, which tell them by events, become spans. [`DDClient::patch`] says which of them arrive, and options
+/// switch them off. A field `error` or `err` marks the span as failed, and is its `error.message`: of both an error
 /// value, else the first; the other keeps its name, as error values in other fields do. The values of URL queries are
 /// not sent.
 ///
@@ -68,6 +71,8 @@ pub struct DDTracingLayer {
     pub(super) log_level: LevelFilter,
     pub(super) span_events: bool,
     pub(super) failing_events: bool,
+    pub(super) slots: Slots,
+    pub(crate) probe: Probe,
 }
 
 impl DDClient {
@@ -79,6 +84,8 @@ impl DDClient {
             log_level: LevelFilter::INFO,
             span_events: false,
             failing_events: true,
+            slots: Slots::new(),
+            probe: Probe::new(self),
         }
     }
 }
@@ -115,65 +122,77 @@ impl DDTracingLayer {
             return self.tracer.trace_detached(Parent::Active, name);
         }
         let parent = attributes.parent();
-        match parent.and_then(|parent| span_context(parent, context)) {
+        match parent.and_then(|parent| self.span_context(parent, context)) {
             Some(parent) => self.tracer.trace_detached(Parent::Of(&parent), name),
             None => self.tracer.trace_detached(Parent::Root, name),
         }
     }
-}
 
-/// The Datadog span of a span, or of the nearest one above it that has one.
-fn span_context<S>(id: &Id, context: &Context<'_, S>) -> Option<SpanContext>
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-{
-    context.span_scope(id)?.find_map(|span| {
-        let extensions = span.extensions();
-        extensions.get::<OpenSpan>()?.span.context()
-    })
+    /// The Datadog span of a span, or of the nearest one above it that has one.
+    fn span_context<S>(&self, id: &Id, context: &Context<'_, S>) -> Option<SpanContext>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        context.span_scope(id)?.find_map(|span| {
+            let of_span = |open: &mut OpenSpan| open.span.context();
+            self.slots.with(&span.id(), context, of_span).flatten()
+        })
+    }
 }
 
 impl<S> Layer<S> for DDTracingLayer
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
+    fn on_register_dispatch(&self, subscriber: &Dispatch) {
+        self.probe.set_dispatch(subscriber);
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        self.probe.see(metadata);
+        true
+    }
+
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let metadata = attributes.metadata();
-        if is_inner_life(metadata.target()) || on_worker() {
+        let callsite = Callsite::of(metadata);
+        if callsite.is_inner_life || on_worker() {
             return;
         }
-        let rule = Rule::of(metadata.target());
+        if self.probe.is_due() {
+            report_once(&self.probe);
+        }
+        let rule = callsite.rule;
+        if rule.is_some_and(|rule| !self.probe.modules().is_on(rule.module)) {
+            return;
+        }
         let mut fields = Fields::take();
         attributes.record(&mut fields.record_as(rule));
         let span = self.start(attributes, &context);
-        let open = OpenSpan::new(span, metadata, rule, fields);
-        if let Some(span) = context.span(id) {
-            span.extensions_mut().replace(open);
-        }
+        let open = OpenSpan::new(span, metadata, callsite, fields);
+        self.slots.put(id, open, &context);
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
         // Read without the lock: a value may say something about itself while it is read.
-        let rule = Rule::of(span.metadata().target());
+        let rule = Callsite::of(span.metadata()).rule;
+        drop(span);
         let mut recorded = Fields::take();
         values.record(&mut recorded.record_as(rule));
-        if let Some(open) = span.extensions_mut().get_mut::<OpenSpan>() {
+        self.slots.with(id, &context, |open| {
             open.fields.extend(&mut recorded);
             open.apply();
-        }
+        });
         recorded.give_back();
     }
 
     fn on_follows_from(&self, id: &Id, follows: &Id, context: Context<'_, S>) {
-        let Some(followed) = span_context(follows, &context) else {
+        let Some(followed) = self.span_context(follows, &context) else {
             return;
         };
-        if let Some(span) = context.span(id)
-            && let Some(open) = span.extensions_mut().get_mut::<OpenSpan>()
-        {
-            open.link_to(&SpanLink::to(&followed));
-        }
+        let link = SpanLink::to(&followed);
+        self.slots.with(id, &context, |open| open.link_to(&link));
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
@@ -181,26 +200,15 @@ where
     }
 
     fn on_enter(&self, id: &Id, context: Context<'_, S>) {
-        if let Some(span) = context.span(id)
-            && let Some(open) = span.extensions().get::<OpenSpan>()
-        {
-            open.span.activate();
-        }
+        self.slots.with(id, &context, |open| open.span.activate());
     }
 
     fn on_exit(&self, id: &Id, context: Context<'_, S>) {
-        if let Some(span) = context.span(id)
-            && let Some(open) = span.extensions().get::<OpenSpan>()
-        {
-            open.span.deactivate();
-        }
+        self.slots.with(id, &context, |open| open.span.deactivate());
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
-        let open = context
-            .span(&id)
-            .and_then(|span| span.extensions_mut().remove::<OpenSpan>());
-        if let Some(open) = open {
+        if let Some(open) = self.slots.take(&id, &context) {
             open.close();
         }
     }

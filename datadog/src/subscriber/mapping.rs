@@ -27,16 +27,17 @@ const HIDDEN: &str = "?<redacted>";
 
 /// Writes the fields of a span.
 pub(super) fn apply(span: &mut Span, name: &'static str, rule: Option<&Rule>, fields: &Fields) {
-    if rule.is_none() && !fields.has_meaning {
-        for (key, value) in fields.iter() {
-            tag(span, key, value);
-        }
-        return;
-    }
     let meaning = Meaning::new(name, rule, fields);
     meaning.write_tags(span);
     meaning.write_identity(span);
     meaning.write_failure(span);
+}
+
+/// Writes the fields of a span none of whose fields has a meaning.
+pub(super) fn apply_plain(span: &mut Span, fields: &Fields) {
+    for (key, value) in fields.iter() {
+        tag(span, key, value);
+    }
 }
 
 /// Sets a tag of the field's type.

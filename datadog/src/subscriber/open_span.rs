@@ -3,9 +3,9 @@
 use datadog_trace::{DetachedSpan, SpanEvent, SpanLink};
 use tracing_core::Metadata;
 
+use super::callsite::Callsite;
 use super::fields::Fields;
 use super::mapping;
-use super::rules::Rule;
 
 /// The most events of one span (OpenTelemetry specification, "Span Limits").
 const MOST_EVENTS: usize = 128;
@@ -15,7 +15,7 @@ const MOST_EVENTS: usize = 128;
 pub(super) struct OpenSpan {
     pub(super) span: DetachedSpan,
     pub(super) fields: Fields,
-    pub(super) rule: Option<&'static Rule>,
+    callsite: Callsite,
     name: &'static str,
     events: usize,
 }
@@ -24,13 +24,13 @@ impl OpenSpan {
     pub(super) fn new(
         span: DetachedSpan,
         metadata: &'static Metadata<'static>,
-        rule: Option<&'static Rule>,
+        callsite: Callsite,
         fields: Fields,
     ) -> Self {
         let mut open = Self {
             span,
             fields,
-            rule,
+            callsite,
             name: metadata.name(),
             events: 0,
         };
@@ -40,12 +40,17 @@ impl OpenSpan {
 
     /// Writes the fields to the Datadog span.
     pub(super) fn apply(&mut self) {
-        if self.fields.is_empty() && self.rule.is_none() {
+        let (name, callsite, fields) = (self.name, self.callsite, &self.fields);
+        if fields.is_empty() && callsite.rule.is_none() {
             return;
         }
-        let (name, rule, fields) = (self.name, self.rule, &self.fields);
-        self.span
-            .edit(|span| mapping::apply(span, name, rule, fields));
+        self.span.edit(|span| {
+            if callsite.is_plain {
+                mapping::apply_plain(span, fields);
+            } else {
+                mapping::apply(span, name, callsite.rule, fields);
+            }
+        });
     }
 
     pub(super) fn link_to(&mut self, other: &SpanLink) {

@@ -2,9 +2,13 @@
 
 use datadog_trace::SpanKind;
 
+use crate::patch::ModuleId;
+
 /// How the spans of a library are read.
 #[derive(Debug)]
 pub(super) struct Rule {
+    /// What switches the rule.
+    pub(super) module: ModuleId,
     /// The tag `component`.
     pub(super) component: &'static str,
     /// The role of the spans, unless they say one.
@@ -16,6 +20,7 @@ pub(super) struct Rule {
 }
 
 const NONE: Rule = Rule {
+    module: ModuleId::Tower,
     component: "",
     kind: None,
     db_system: None,
@@ -24,6 +29,7 @@ const NONE: Rule = Rule {
 
 /// tower-http 0.7: `src/trace/make_span.rs`.
 static TOWER_HTTP: Rule = Rule {
+    module: ModuleId::TowerHttp,
     component: "tower-http",
     kind: Some(SpanKind::Server),
     names: &[
@@ -37,6 +43,7 @@ static TOWER_HTTP: Rule = Rule {
 
 /// poem 3.1: `src/middleware/tracing_mw.rs`.
 static POEM: Rule = Rule {
+    module: ModuleId::Poem,
     component: "poem",
     kind: Some(SpanKind::Server),
     names: &[
@@ -50,6 +57,7 @@ static POEM: Rule = Rule {
 
 /// warp 0.4: `src/filters/trace.rs`.
 static WARP: Rule = Rule {
+    module: ModuleId::Warp,
     component: "warp",
     kind: Some(SpanKind::Server),
     names: &[
@@ -64,6 +72,7 @@ static WARP: Rule = Rule {
 
 /// mysql_async 0.37: `src/queryable/mod.rs`.
 static MYSQL_ASYNC: Rule = Rule {
+    module: ModuleId::MysqlAsync,
     component: "mysql_async",
     kind: Some(SpanKind::Client),
     db_system: Some("mysql"),
@@ -72,6 +81,7 @@ static MYSQL_ASYNC: Rule = Rule {
 
 /// fred 10.1: `src/trace/enabled.rs`.
 static FRED: Rule = Rule {
+    module: ModuleId::Fred,
     component: "fred",
     kind: Some(SpanKind::Client),
     db_system: Some("redis"),
@@ -80,11 +90,13 @@ static FRED: Rule = Rule {
 
 /// sea-orm 2.0: `src/database/tracing_spans.rs`.
 static SEA_ORM: Rule = Rule {
+    module: ModuleId::SeaOrm,
     component: "sea-orm",
     ..NONE
 };
 
 static CLICKHOUSE: Rule = Rule {
+    module: ModuleId::Clickhouse,
     component: "clickhouse",
     kind: Some(SpanKind::Client),
     db_system: Some("clickhouse"),
@@ -93,8 +105,50 @@ static CLICKHOUSE: Rule = Rule {
 
 /// Their spans have `rpc.system = "aws-api"`, but no role.
 static AWS_SDK: Rule = Rule {
+    module: ModuleId::AwsSdk,
     component: "aws-sdk",
     kind: Some(SpanKind::Client),
+    ..NONE
+};
+
+/// tracing-actix-web 0.7: `src/root_span_builder.rs`. It says all in OpenTelemetry's terms.
+static ACTIX_WEB: Rule = Rule {
+    module: ModuleId::ActixWeb,
+    component: "actix-web",
+    ..NONE
+};
+
+/// reqwest-tracing 0.7: `src/reqwest_otel_span_builder.rs`. It says all in OpenTelemetry's terms.
+static REQWEST_TRACING: Rule = Rule {
+    module: ModuleId::ReqwestTracing,
+    component: "reqwest",
+    ..NONE
+};
+
+/// scylla 1.9: `src/observability/driver_tracing.rs`.
+static SCYLLA: Rule = Rule {
+    module: ModuleId::Scylla,
+    component: "scylla",
+    kind: Some(SpanKind::Client),
+    db_system: Some("cassandra"),
+    names: &[
+        ("contents", "db.query.text"),
+        ("result_rows", "db.response.returned_rows"),
+        ("replicas", "scylla.replicas"),
+        ("kind", "scylla.kind"),
+    ],
+};
+
+/// async-graphql 7: `src/extensions/tracing.rs`.
+static ASYNC_GRAPHQL: Rule = Rule {
+    module: ModuleId::AsyncGraphql,
+    component: "async-graphql",
+    names: &[
+        ("source", "graphql.document"),
+        ("path", "graphql.path"),
+        ("return_type", "graphql.return_type"),
+        ("parent_type", "graphql.parent_type"),
+    ],
     ..NONE
 };
 
@@ -111,6 +165,10 @@ impl Rule {
             "fred" => Some(&FRED),
             "sea_orm" => Some(&SEA_ORM),
             "clickhouse" => Some(&CLICKHOUSE),
+            "tracing_actix_web" => Some(&ACTIX_WEB),
+            "reqwest_tracing" => Some(&REQWEST_TRACING),
+            "scylla" => Some(&SCYLLA),
+            "async_graphql" => Some(&ASYNC_GRAPHQL),
             _ if library.starts_with("aws_sdk_") || library.starts_with("aws_smithy_") => {
                 Some(&AWS_SDK)
             }

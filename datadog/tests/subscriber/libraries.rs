@@ -4,8 +4,9 @@ use std::convert::Infallible;
 
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::trace::TraceLayer;
+use tracing::field::Empty;
 use tracing::instrument::WithSubscriber;
-use tracing::{Level, event, info_span};
+use tracing::{Level, event, info_span, trace_span};
 
 use crate::support::{Fixture, named, parent};
 
@@ -119,4 +120,95 @@ fn other_databases_say_who_they_are() {
     let redis = named(&spans, "redis.query");
     assert_eq!((&*redis.resource, &*redis.type_), ("GET", "redis"));
     assert_eq!(redis.meta["component"], "fred");
+}
+
+#[test]
+fn scylla_and_async_graphql_are_understood() {
+    let fixture = Fixture::new();
+    let spans = fixture.spans_of(|| {
+        let request = info_span!(target: "async_graphql::graphql", "request");
+        let _request = request.entered();
+        let source = "query Cart { items }";
+        drop(info_span!(target: "async_graphql::graphql", "parse", source));
+        let cql = trace_span!(
+            target: "scylla::observability::driver_tracing",
+            "Request",
+            kind = "unprepared",
+            contents = "SELECT name FROM items",
+            result_rows = Empty,
+        );
+        cql.record("result_rows", 2);
+    });
+    let cql = named(&spans, "cassandra.query");
+    assert_eq!(
+        (&*cql.resource, &*cql.type_),
+        ("SELECT name FROM items", "cassandra")
+    );
+    assert_eq!(cql.metrics["db.row_count"], 2.0);
+    assert_eq!(cql.meta["component"], "scylla");
+    assert_eq!(parent(&spans, "cassandra.query"), Some("request"));
+    assert_eq!(parent(&spans, "parse"), Some("request"));
+    let parse = named(&spans, "parse");
+    assert_eq!(parse.meta["graphql.document"], "query Cart { items }");
+    assert_eq!(parse.meta["component"], "async-graphql");
+}
+
+#[test]
+fn mongodb_s_commands_become_spans_that_lasted() {
+    let fixture = Fixture::new();
+    let spans = fixture.spans_of(|| {
+        let _request = info_span!("request").entered();
+        // As mongodb 3.9 tells them: `src/trace/command.rs`.
+        for (name, message, failure) in [
+            ("find", "Command succeeded", None),
+            ("insert", "Command failed", Some("duplicate key")),
+        ] {
+            event!(
+                target: "mongodb::command",
+                Level::DEBUG,
+                databaseName = "shop",
+                commandName = name,
+                requestId = 7,
+                serverHost = "db.local",
+                serverPort = 27_017,
+                command = "{\"find\": \"secret\"}",
+                "Command started"
+            );
+            event!(
+                target: "mongodb::command",
+                Level::DEBUG,
+                databaseName = "shop",
+                commandName = name,
+                requestId = 7,
+                serverHost = "db.local",
+                serverPort = 27_017,
+                durationMS = 250_u64,
+                failure,
+                "{message}"
+            );
+        }
+    });
+    assert_eq!(spans.len(), 3);
+    let of = |command: &str| spans.iter().find(|span| span.resource == command).unwrap();
+    let (find, insert) = (of("find"), of("insert"));
+    for command in [find, insert] {
+        assert_eq!(
+            (&*command.name, &*command.type_),
+            ("mongodb.query", "mongodb")
+        );
+        assert_eq!(command.duration_ns, 250_000_000);
+        for (key, value) in [
+            ("db.name", "shop"),
+            ("db.system", "mongodb"),
+            ("out.host", "db.local"),
+            ("span.kind", "client"),
+        ] {
+            assert_eq!(command.meta[key], value);
+        }
+        assert_eq!(command.metrics["network.destination.port"], 27_017.0);
+        assert!(command.meta.values().all(|text| !text.contains("secret")));
+    }
+    assert_eq!((find.error, insert.error), (0, 1));
+    assert_eq!(insert.meta["error.message"], "duplicate key");
+    assert_eq!(parent(&spans, "mongodb.query"), Some("request"));
 }

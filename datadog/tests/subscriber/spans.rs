@@ -5,6 +5,7 @@ use std::thread;
 
 use datadog::FutureExt;
 use tokio::runtime::Builder;
+use tracing::field::Empty;
 use tracing::instrument::{Instrument, WithSubscriber};
 use tracing::{Span, debug_span, info_span};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -299,6 +300,33 @@ fn with_tracing_off_or_the_client_gone_nothing_breaks() {
         tracing::info!("too late");
     });
     assert!(agent.spans().is_empty());
+}
+
+#[test]
+fn any_number_of_spans_may_be_open() {
+    const OPEN: usize = 3_000;
+    let fixture = Fixture::new();
+    let spans = fixture.spans_of(|| {
+        let root = info_span!("root");
+        let open: Vec<_> = (0..OPEN)
+            .map(|number| info_span!(parent: &root, "open", number, later = Empty))
+            .collect();
+        for (number, span) in open.iter().enumerate() {
+            span.record("later", number);
+            span.in_scope(|| drop(info_span!("inner", number)));
+        }
+    });
+    assert_eq!(spans.len(), 1 + 2 * OPEN);
+    let root = named(&spans, "root");
+    let mut ids = vec![0; OPEN];
+    for span in spans.iter().filter(|span| span.name == "open") {
+        assert_eq!(span.parent_id, root.span_id);
+        assert_eq!(span.metrics["later"], span.metrics["number"]);
+        ids[span.metrics["number"] as usize] = span.span_id;
+    }
+    for span in spans.iter().filter(|span| span.name == "inner") {
+        assert_eq!(span.parent_id, ids[span.metrics["number"] as usize]);
+    }
 }
 
 /// A writer that keeps what it gets.

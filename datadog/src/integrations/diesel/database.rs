@@ -1,0 +1,147 @@
+//! What the URL of a connection tells.
+
+use datadog_trace::Span;
+
+/// Never the user or the password.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Database {
+    system: Option<&'static str>,
+    host: Option<String>,
+    port: Option<u16>,
+    name: Option<String>,
+}
+
+impl Database {
+    /// From a URL, or what else diesel's backends take: a file of SQLite, or pairs `key=value` of PostgreSQL.
+    pub(super) fn of(url: &str) -> Self {
+        if url.starts_with("file:") {
+            return Self::of_system("sqlite");
+        }
+        match url.split_once("://") {
+            Some(("postgres" | "postgresql", rest)) => Self::at("postgresql", rest),
+            Some(("mysql", rest)) => Self::at("mysql", rest),
+            Some(("sqlite", _)) => Self::of_system("sqlite"),
+            Some(_) => Self::default(),
+            None if url.contains('=') => Self::of_pairs(url),
+            None => Self::of_system("sqlite"),
+        }
+    }
+
+    /// What spans of queries are called.
+    pub(super) fn operation(&self) -> &'static str {
+        match self.system {
+            Some("postgresql") => "postgresql.query",
+            Some("mysql") => "mysql.query",
+            Some("sqlite") => "sqlite.query",
+            _ => "sql.query",
+        }
+    }
+
+    pub(super) fn write(&self, span: &mut Span) {
+        if let Some(system) = self.system {
+            span.set_tag("db.system", system);
+        }
+        if let Some(host) = &self.host {
+            span.set_tag("out.host", host);
+        }
+        if let Some(port) = self.port {
+            span.set_tag("network.destination.port", port);
+        }
+        if let Some(name) = &self.name {
+            span.set_tag("db.name", name);
+        }
+    }
+
+    fn of_system(system: &'static str) -> Self {
+        Self {
+            system: Some(system),
+            ..Self::default()
+        }
+    }
+
+    /// `user:password@host:port/name?options`.
+    fn at(system: &'static str, rest: &str) -> Self {
+        let rest = rest.split(['?', '#']).next().unwrap_or_default();
+        let (authority, name) = rest.split_once('/').unwrap_or((rest, ""));
+        let host = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, host)| host);
+        let (host, port) = match host.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, port.parse().ok()),
+            _ => (host, None),
+        };
+        Self {
+            port,
+            host: filled(host),
+            name: filled(name),
+            ..Self::of_system(system)
+        }
+    }
+
+    /// `host=a port=5432 dbname=b` (PostgreSQL: libpq, "Connection Strings").
+    fn of_pairs(text: &str) -> Self {
+        let mut database = Self::of_system("postgresql");
+        for (key, value) in text
+            .split_whitespace()
+            .filter_map(|pair| pair.split_once('='))
+        {
+            match key {
+                "host" => database.host = filled(value),
+                "port" => database.port = value.parse().ok(),
+                "dbname" => database.name = filled(value),
+                _ => {}
+            }
+        }
+        database
+    }
+}
+
+fn filled(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(url: &str) -> (&'static str, String) {
+        let database = Database::of(url);
+        let place = format!(
+            "{:?} {:?} {:?}",
+            database.host, database.port, database.name
+        );
+        (database.operation(), place)
+    }
+
+    #[test]
+    fn urls_tell_place_and_name_and_no_more() {
+        for (url, operation, place) in [
+            (
+                "postgres://me:p@ss@db.example:6432/shop?sslmode=require",
+                "postgresql.query",
+                r#"Some("db.example") Some(6432) Some("shop")"#,
+            ),
+            (
+                "mysql://root@[::1]/shop",
+                "mysql.query",
+                r#"Some("[::1]") None Some("shop")"#,
+            ),
+            (
+                "host=db user=me password=secret port=5433 dbname=shop",
+                "postgresql.query",
+                r#"Some("db") Some(5433) Some("shop")"#,
+            ),
+            (
+                "postgres:///shop",
+                "postgresql.query",
+                r#"None None Some("shop")"#,
+            ),
+            (":memory:", "sqlite.query", "None None None"),
+            ("/var/lib/shop.db", "sqlite.query", "None None None"),
+            ("file:shop.db?mode=ro", "sqlite.query", "None None None"),
+            ("oracle://x/y", "sql.query", "None None None"),
+        ] {
+            assert_eq!(told(url), (operation, place.to_owned()), "{url}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What goes with a request until it is through, beside its span.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use datadog_trace::{Span, http as standard};
+use http::{Method, Response};
+
+use super::grpc;
+
+/// Which end of the connection this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Server,
+    Client,
+}
+
+/// Told of each request that is through.
+pub(super) type OnEnd = Arc<dyn Fn(&Ended<'_>) + Send + Sync>;
+
+/// A request that is through.
+#[derive(Debug)]
+pub(super) struct Ended<'a> {
+    pub(super) method: &'a Method,
+    pub(super) route: Option<&'a str>,
+    /// `None` if there was no response.
+    pub(super) status: Option<u16>,
+    pub(super) time: Duration,
+}
+
+#[derive(Debug)]
+pub(super) struct Exchange {
+    side: Side,
+    is_grpc: bool,
+    watch: Option<Watch>,
+}
+
+impl Exchange {
+    pub(super) fn new(side: Side, is_grpc: bool) -> Self {
+        Self {
+            side,
+            is_grpc,
+            watch: None,
+        }
+    }
+
+    pub(super) fn on_end(mut self, on_end: OnEnd, method: &Method, route: Option<&str>) -> Self {
+        self.watch = Some(Watch {
+            start: Instant::now(),
+            method: method.clone(),
+            route: route.map(str::to_owned),
+            status: None,
+            on_end,
+        });
+        self
+    }
+
+    /// Whether the span goes on until the body of the response has ended.
+    pub(super) fn lasts_with_body(&self) -> bool {
+        self.side == Side::Server || self.is_grpc
+    }
+
+    /// Notes the head of the response.
+    pub(super) fn answered<B>(&mut self, span: &mut Span, response: &Response<B>) {
+        let (status, headers) = (response.status(), response.headers());
+        match self.side {
+            Side::Server => standard::server_response(span, status, headers),
+            Side::Client => standard::client_response(span, status, headers),
+        }
+        self.trailed(span, headers);
+        if let Some(watch) = &mut self.watch {
+            watch.status = Some(status.as_u16());
+        }
+    }
+
+    /// Notes the trailers of the response.
+    pub(super) fn trailed(&self, span: &mut Span, trailers: &http::HeaderMap) {
+        if self.is_grpc {
+            grpc::answered(span, trailers);
+        }
+    }
+}
+
+struct Watch {
+    start: Instant,
+    method: Method,
+    route: Option<String>,
+    status: Option<u16>,
+    on_end: OnEnd,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        (self.on_end)(&Ended {
+            method: &self.method,
+            route: self.route.as_deref(),
+            status: self.status,
+            time: self.start.elapsed(),
+        });
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch")
+            .field("method", &self.method)
+            .field("route", &self.route)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}

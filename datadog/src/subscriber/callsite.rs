@@ -1,0 +1,66 @@
+//! What a thread knows of the places that its spans come from, so that their names are looked at once.
+
+use std::cell::Cell;
+
+use tracing_core::Metadata;
+
+use super::fields::has_meaning;
+use super::rules::{Rule, is_inner_life};
+
+/// What the names of a span say about it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Callsite {
+    /// Whether its spans are left out.
+    pub(super) is_inner_life: bool,
+    pub(super) rule: Option<&'static Rule>,
+    /// Whether its fields are tags, and nothing else.
+    pub(super) is_plain: bool,
+}
+
+/// How many a thread remembers. One that has the place of another is looked at again.
+const MOST: usize = 128;
+
+thread_local! {
+    /// With the address of the metadata, which is 0 nowhere.
+    static KNOWN: [Cell<(usize, Callsite)>; MOST] =
+        const { [const { Cell::new((0, Callsite::NONE)) }; MOST] };
+}
+
+impl Callsite {
+    const NONE: Self = Self {
+        is_inner_life: false,
+        rule: None,
+        is_plain: false,
+    };
+
+    #[inline]
+    pub(super) fn of(metadata: &'static Metadata<'static>) -> Self {
+        let address = std::ptr::from_ref(metadata) as usize;
+        // They are aligned, and of some 100 bytes.
+        let place = (address >> 4 ^ address >> 11) % MOST;
+        let known = KNOWN.try_with(|known| {
+            let (of, callsite) = known[place].get();
+            if of == address {
+                return callsite;
+            }
+            let callsite = Self::read(metadata);
+            known[place].set((address, callsite));
+            callsite
+        });
+        known.unwrap_or_else(|_| Self::read(metadata))
+    }
+
+    #[cold]
+    fn read(metadata: &Metadata<'_>) -> Self {
+        let rule = Rule::of(metadata.target());
+        Self {
+            is_inner_life: is_inner_life(metadata.target()),
+            rule,
+            is_plain: rule.is_none()
+                && !metadata
+                    .fields()
+                    .iter()
+                    .any(|field| has_meaning(field.name())),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Where the layer keeps its open spans. The registry's extensions would take a search in the registry, a lock, a search by
+//! type and memory for each of the four calls in a span's life; a slot takes a lock. What finds its slot taken goes
+//! into the extensions.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tracing_core::Subscriber;
+use tracing_core::span::Id;
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
+
+use super::open_span::OpenSpan;
+
+/// How many there are: 2 to the power of this.
+const BITS: u32 = 10;
+
+/// Open spans by their ids.
+pub(super) struct Slots {
+    slots: Box<[Mutex<Slot>]>,
+    /// How many open spans are in the extensions.
+    elsewhere: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// 0 if it is free.
+    id: u64,
+    open: Option<OpenSpan>,
+}
+
+impl Slots {
+    pub(super) fn new() -> Self {
+        Self {
+            slots: (0..1 << BITS).map(|_| Mutex::default()).collect(),
+            elsewhere: AtomicUsize::new(0),
+        }
+    }
+
+    /// Keeps a span until it is [taken](Self::take).
+    pub(super) fn put<S>(&self, id: &Id, open: OpenSpan, context: &Context<'_, S>)
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let mut slot = self.slot(id).lock();
+        if slot.id == 0 {
+            slot.id = id.into_u64();
+            slot.open = Some(open);
+            return;
+        }
+        drop(slot);
+        if let Some(span) = context.span(id) {
+            self.elsewhere.fetch_add(1, Ordering::Relaxed);
+            span.extensions_mut().replace(open);
+        }
+    }
+
+    /// Calls `work` with a span, if it is here. It holds a lock: `work` must call nothing of the program's.
+    #[inline]
+    pub(super) fn with<S, T>(
+        &self,
+        id: &Id,
+        context: &Context<'_, S>,
+        work: impl FnOnce(&mut OpenSpan) -> T,
+    ) -> Option<T>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let mut slot = self.slot(id).lock();
+        if slot.id == id.into_u64() {
+            return slot.open.as_mut().map(work);
+        }
+        drop(slot);
+        if self.is_all() {
+            return None;
+        }
+        let span = context.span(id)?;
+        let mut extensions = span.extensions_mut();
+        extensions.get_mut::<OpenSpan>().map(work)
+    }
+
+    /// Takes a span that is over.
+    #[inline]
+    pub(super) fn take<S>(&self, id: &Id, context: &Context<'_, S>) -> Option<OpenSpan>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let mut slot = self.slot(id).lock();
+        if slot.id == id.into_u64() {
+            slot.id = 0;
+            return slot.open.take();
+        }
+        drop(slot);
+        if self.is_all() {
+            return None;
+        }
+        let taken = context.span(id)?.extensions_mut().remove::<OpenSpan>()?;
+        self.elsewhere.fetch_sub(1, Ordering::Relaxed);
+        Some(taken)
+    }
+
+    /// Whether there are no others.
+    fn is_all(&self) -> bool {
+        // Whoever knows the id of a span that was put elsewhere sees the count that it made.
+        self.elsewhere.load(Ordering::Relaxed) == 0
+    }
+
+    fn slot(&self, id: &Id) -> &Mutex<Slot> {
+        // Ids of different threads are alike in their low bits; a product mixes all of them (D. E. Knuth, The Art of
+        // Computer Programming, volume 3, section 6.4).
+        let mixed = id.into_u64().wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        &self.slots[(mixed >> (u64::BITS - BITS)) as usize]
+    }
+}
+
+impl fmt::Debug for Slots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slots")
+            .field("elsewhere", &self.elsewhere)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,129 @@
+//! Libraries that tell what they asked a database by an event when it is done: a span is made of that.
+
+use std::time::{Duration, SystemTime};
+
+use datadog_trace::{Span, SpanKind};
+use tracing_core::Subscriber;
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
+
+use super::fields::Fields;
+use super::layer::DDTracingLayer;
+use crate::patch::ModuleId;
+
+/// A library of that kind.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Statement {
+    /// sqlx 0.9: `sqlx-core/src/logger.rs`.
+    Sqlx,
+    /// mongodb 3.9 with its feature `tracing-unstable`: `src/trace/command.rs`.
+    Mongodb,
+}
+
+impl Statement {
+    pub(super) fn of(target: &str) -> Option<Self> {
+        match target {
+            "sqlx::query" => Some(Self::Sqlx),
+            "mongodb::command" => Some(Self::Mongodb),
+            _ => None,
+        }
+    }
+
+    /// How long it took. There is none in the event that tells of the start of a command.
+    fn elapsed(self, fields: &Fields) -> Option<Duration> {
+        let seconds = match self {
+            Self::Sqlx => fields.number(&["elapsed_secs"])?,
+            Self::Mongodb => fields.number(&["durationMS"])? / 1000.0,
+        };
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+
+    const fn module(self) -> ModuleId {
+        match self {
+            Self::Sqlx => ModuleId::Sqlx,
+            Self::Mongodb => ModuleId::Mongodb,
+        }
+    }
+}
+
+impl DDTracingLayer {
+    /// A span for a statement that is done.
+    pub(super) fn trace_statement<S>(
+        &self,
+        statement: Statement,
+        fields: &Fields,
+        context: &Context<'_, S>,
+    ) where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let modules = self.probe.modules();
+        let Some(elapsed) = statement.elapsed(fields) else {
+            return;
+        };
+        let of_orm = || {
+            let current = context.lookup_current();
+            current.is_some_and(|span| span.metadata().target().starts_with("sea_orm"))
+        };
+        // Its own span tells the same.
+        let is_told = statement == Statement::Sqlx && modules.is_on(ModuleId::SeaOrm) && of_orm();
+        if is_told || !modules.is_on(statement.module()) {
+            return;
+        }
+        let end = SystemTime::now();
+        let mut span = match statement {
+            Statement::Sqlx => self.tracer.trace("sql.query"),
+            Statement::Mongodb => self.tracer.trace("mongodb.query"),
+        };
+        span.set_kind(SpanKind::Client);
+        if let Some(start) = end.checked_sub(elapsed) {
+            span.set_start_time(start);
+        }
+        match statement {
+            Statement::Sqlx => describe_sqlx(&mut span, fields),
+            Statement::Mongodb => describe_mongodb(&mut span, fields),
+        }
+        span.finish_at(end);
+    }
+}
+
+/// Nothing says which database it was for.
+fn describe_sqlx(span: &mut Span, fields: &Fields) {
+    span.set_type("sql").set_tag("component", "sqlx");
+    // Only the summary of a short statement is told.
+    if let Some(statement) = fields.text(&["db.statement", "summary"]) {
+        span.set_resource(statement.trim().to_owned());
+    }
+    for (field, tag) in [
+        ("rows_returned", "db.row_count"),
+        ("rows_affected", "db.rows_affected"),
+    ] {
+        if let Some(rows) = fields.number(&[field]) {
+            span.set_tag(tag, rows);
+        }
+    }
+}
+
+/// Of the command only the name: the rest has values.
+fn describe_mongodb(span: &mut Span, fields: &Fields) {
+    span.set_type("mongodb")
+        .set_tag("component", "mongodb")
+        .set_tag("db.system", "mongodb");
+    for (field, tag) in [
+        ("databaseName", "db.name"),
+        ("commandName", "db.operation"),
+        ("serverHost", "out.host"),
+    ] {
+        if let Some(text) = fields.text(&[field]) {
+            span.set_tag(tag, text);
+        }
+    }
+    if let Some(command) = fields.text(&["commandName"]) {
+        span.set_resource(command.to_owned());
+    }
+    if let Some(port) = fields.number(&["serverPort"]) {
+        span.set_tag("network.destination.port", port);
+    }
+    if let Some(failure) = fields.text(&["failure"]) {
+        span.set_failure("", failure);
+    }
+}

@@ -1,0 +1,12 @@
+//! Each integration with the library itself: what arrives of it.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod axum;
+mod clients;
+mod diesel;
+mod fixture;
+mod patch;
+mod postgres;
+mod redis;
+mod tonic;
