@@ -27,7 +27,8 @@ const MIRI: [(&str, &[&str]); 5] = [
     (
         "logs",
         &[
-            "whatever_is_written",
+            "is_escaped_as_it_has_to_be",
+            "are_escaped_at_every_place",
             "a_later_attribute",
             "numbers_read_back",
             "reserved_names",
