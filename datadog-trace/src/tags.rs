@@ -259,11 +259,12 @@ mod tests {
     fn a_tag_that_changes_all_the_time_does_not_grow() {
         let mut tags = Tags::default();
         tags.set_text("fixed".into(), "stays");
-        for number in 0..100_000 {
+        let last = if cfg!(miri) { 500 } else { 100_000 };
+        for number in 0..=last {
             tags.set_text("progress".into(), &format!("{number} of many"));
         }
         assert!(tags.bytes() < 4 * MOST_DEAD, "{}", tags.bytes());
-        assert_eq!(tags.text("progress"), Some("99999 of many"));
+        assert_eq!(tags.text("progress"), Some(&*format!("{last} of many")));
         assert_eq!(tags.text("fixed"), Some("stays"));
     }
 

@@ -17,11 +17,9 @@ const MIRI: [(&str, &[&str]); 5] = [
         "trace",
         &[
             "a_payload_knows_nothing",
-            "what_was_cut_short",
             "batch::",
-            "tags::",
-            "pool::",
-            "parked::",
+            "the_last_value_of_a_key",
+            "changes_all_the_time",
         ],
     ),
     (
