@@ -456,7 +456,8 @@ mod tests {
         let mut tags = Tags::default();
         tags.set_text("fixed".into(), "stays");
         tags.set_text(format!("owned{}", 1).into(), "stays, too");
-        for number in 0..100_000 {
+        let last = if cfg!(miri) { 500 } else { 100_000 };
+        for number in 0..=last {
             tags.set_text("progress".into(), &format!("{number} of many"));
             // By turns a text and a number.
             let changing = format!("changing{}", number % 2);
@@ -464,10 +465,10 @@ mod tests {
             tags.set_number(changing.into(), number.into());
         }
         assert!(tags.bytes() < 4 * MOST_DEAD, "{}", tags.bytes());
-        assert_eq!(tags.text("progress"), Some("99999 of many"));
+        assert_eq!(tags.text("progress"), Some(&*format!("{last} of many")));
         assert_eq!(tags.text("fixed"), Some("stays"));
         assert_eq!(tags.text("owned1"), Some("stays, too"));
-        assert_eq!(tags.number("changing1"), Some(99_999.0));
+        assert_eq!(tags.number("changing1"), Some(f64::from(last - 1)));
     }
 
     #[test]
