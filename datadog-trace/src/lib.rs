@@ -69,11 +69,8 @@ mod obfuscate;
 mod panics;
 mod parked;
 mod pool;
-#[cfg(target_os = "linux")]
-mod process_context;
 mod profiled;
 mod propagate;
-mod protobuf;
 mod sample;
 mod sink;
 mod span;

@@ -3,8 +3,6 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
-use datadog_config::DDConfig;
-
 use crate::otel;
 
 /// The ids of the span that is active on a thread.
@@ -59,10 +57,11 @@ pub fn replace(span: Option<ActiveSpan>) -> Option<ActiveSpan> {
     .flatten()
 }
 
-/// Publishes the active span of each thread from now on, and who the process is, for profilers outside of the process:
-/// see [`DDConfig::otel_context_enabled`]. Logs why, where that is impossible.
-pub fn publish(config: &DDConfig) {
-    otel::publish(config);
+/// Publishes the active span of each thread from now on, for profilers outside of the process: see
+/// [`DDConfig::otel_context_enabled`](datadog_config::DDConfig::otel_context_enabled). Logs why, where that is
+/// impossible.
+pub fn publish() {
+    otel::publish();
 }
 
 /// Tells the name of the span that is active on the calling thread.

@@ -33,6 +33,8 @@ mod otel;
 mod otel;
 mod outbox;
 mod payload;
+#[cfg(target_os = "linux")]
+mod process_context;
 pub mod profiled;
 mod queue;
 mod resolve;
@@ -58,6 +60,8 @@ pub use intake::IntakeClient;
 pub use look_up::LookUp;
 pub use outbox::Outbox;
 pub use payload::{Frame, Part, Payload};
+#[cfg(target_os = "linux")]
+pub use process_context::ProcessContext;
 pub use queue::Queue;
 pub use room::Room;
 pub use standalone::Standalone;

@@ -12,6 +12,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use datadog_config::DDConfig;
+use datadog_transport::ProcessContext;
 use datadog_transport::context::{self, ActiveSpan};
 
 /// A record: trace id, span id and local root as they are written in texts.
@@ -133,11 +134,15 @@ fn profilers_outside_of_the_process_can_read_it() {
         .service("shop")
         .env("test")
         .version("1.2")
+        .otel_context_enabled(true)
         .build()
         .unwrap();
-    context::publish(&config);
+    context::publish();
+    let first = ProcessContext::publish(&config).unwrap();
     // A second client changes nothing.
-    context::publish(&config);
+    context::publish();
+    let _second = ProcessContext::publish(&config).unwrap();
+    drop(first);
     let context = process_context();
     let parts = fields(&context);
     let resource: Vec<String> = fields(parts[0].1)
@@ -156,8 +161,9 @@ fn profilers_outside_of_the_process_can_read_it() {
     assert_eq!(
         others,
         [
-            "threadlocal.schema_version=tlsdesc_v1_dev",
-            "threadlocal.attribute_key_map=[datadog.local_root_span_id]",
+            format!("datadog.process_tags={}", config.process_tags().unwrap()),
+            "threadlocal.schema_version=tlsdesc_v1_dev".to_owned(),
+            "threadlocal.attribute_key_map=[datadog.local_root_span_id]".to_owned(),
         ]
     );
 

@@ -18,6 +18,9 @@ use crate::context::ActiveSpan;
 /// The name that readers look for.
 pub(super) const SYMBOL: &CStr = c"otel_thread_ctx_v1";
 
+/// The form of the records.
+pub(super) const SCHEMA: &str = "tlsdesc_v1_dev";
+
 /// The names of the attributes in a record, by their indexes there (dd-trace-js:
 /// `packages/dd-trace/src/otel-thread-context.js`).
 pub(super) const ATTRIBUTES: [&str; 1] = ["datadog.local_root_span_id"];
