@@ -77,7 +77,7 @@ pub use modules::ModuleSwitch;
 pub use option::{OptionInfo, Signal, options};
 pub use origin::Origin;
 pub use page::options_page;
-pub use sampling::{SamplingRule, SpanSamplingRule};
+pub use sampling::{Provenance, SamplingRule, SpanSamplingRule};
 pub use scrub::ScrubRule;
 pub use secret::ApiKey;
 pub use tags::normalize_tag;

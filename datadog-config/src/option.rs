@@ -106,6 +106,8 @@ macro_rules! option_table {
             tracing_sampling_rules: TraceRules = "DD_TRACE_SAMPLING_RULES", Traces;
             /// Whether the first header format that matches ends the search.
             propagation_extract_first: Flag = "DD_TRACE_PROPAGATION_EXTRACT_FIRST", Traces, default "false";
+            /// Which baggage that a request brings becomes tags of its first span, `baggage.KEY`; `*` for all of it.
+            baggage_tag_keys: List = "DD_TRACE_BAGGAGE_TAG_KEYS", Traces, default "user.id,session.id,account.id";
             /// What becomes of the trace context that a request brings.
             propagation_behavior_extract: Behavior = "DD_TRACE_PROPAGATION_BEHAVIOR_EXTRACT", Traces, default "continue";
             /// Whether trace ids have 128 bits; 64 otherwise.
@@ -116,7 +118,13 @@ macro_rules! option_table {
             partial_flush_enabled: Flag = "DD_TRACE_PARTIAL_FLUSH_ENABLED", Traces, default "true";
             /// After how many finished spans a part of a trace is sent.
             partial_flush_min_spans: Count = "DD_TRACE_PARTIAL_FLUSH_MIN_SPANS", Traces, default "300";
-            /// Most memory for finished spans, in bytes: a third of it until they are encoded, the rest until the Agent takes them.
+            /// Whether traces that run for long are shown while they run, where the Agent takes that: their finished spans, and the first one as it is so far.
+            long_running_enabled: Flag = "DD_TRACE_EXPERIMENTAL_LONG_RUNNING_ENABLED", Traces, default "false";
+            /// After what time a trace is shown first, with `DD_TRACE_EXPERIMENTAL_LONG_RUNNING_ENABLED`.
+            long_running_initial_flush_interval: Seconds = "DD_TRACE_EXPERIMENTAL_LONG_RUNNING_INITIAL_FLUSH_INTERVAL", Traces, default "20";
+            /// How often a trace is shown anew. What is not shown for 15 minutes Datadog drops.
+            long_running_flush_interval: Seconds = "DD_TRACE_EXPERIMENTAL_LONG_RUNNING_FLUSH_INTERVAL", Traces, default "120";
+            /// Most memory for finished spans, in bytes, until the Agent takes them. What is encoded has at most two thirds of it.
             tracing_buffer_bytes: Count = "DD_TRACE_WRITER_BUFFER_SIZE_BYTES", Traces, default "31457280";
             /// Whether trace statistics are computed here, before sampling, where the Agent takes them. Traces that are not kept are then not sent.
             stats_computation_enabled: Flag = "DD_TRACE_STATS_COMPUTATION_ENABLED" | "DD_TRACE_COMPUTE_STATS", Traces, default "true";
@@ -189,6 +197,12 @@ macro_rules! option_table {
             profiling_heap_enabled: Flag = "DD_PROFILING_HEAP_ENABLED", Profiles, default "true";
             /// Whether profiles show where the program panicked.
             profiling_exception_enabled: Flag = "DD_PROFILING_EXCEPTION_ENABLED", Profiles, default "true";
+            /// Whether crashes are reported to error tracking: a fatal signal writes a file, which the next start of the program sends to the Agent; panics are logged, with their stacks. Linux only.
+            crashtracking_enabled: Flag = "DD_CRASHTRACKING_ENABLED", Profiles, default "false";
+            /// The directory where reports of crashes wait for the next start, which has to find them again: not one that goes with the container. Default: `/tmp/datadog-crashes-USER-ID`.
+            crashtracking_directory: Text = "DD_CRASHTRACKING_DIRECTORY", Profiles;
+            /// Whether profiles show which code waits for locks, in programs that use this client's `Mutex` and `RwLock`.
+            profiling_lock_enabled: Flag = "DD_PROFILING_LOCK_ENABLED", Profiles, default "true";
             /// Whether samples of profiles carry the ids of the active span, by which the profile of a trace is found.
             profiling_code_hotspots_enabled: Flag = "DD_PROFILING_CODE_HOTSPOTS_COLLECTION_ENABLED" | "DD_PROFILING_CODEHOTSPOTS_ENABLED", Profiles, default "true";
             /// Whether samples of profiles carry the resource of the local root span, if that is of a kind whose resources tell no secrets.

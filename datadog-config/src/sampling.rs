@@ -26,6 +26,32 @@ pub struct SamplingRule {
     pub resource: Option<Glob>,
     /// Tags of the span; all have to fit.
     pub tags: Vec<(String, Glob)>,
+    /// Where the rule comes from, which traces that it keeps tell.
+    pub provenance: Provenance,
+}
+
+/// Where a rule comes from (`dd-trace-go: ddtrace/tracer/rules_sampler.go`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Provenance {
+    /// This configuration.
+    #[default]
+    Local,
+    /// A user, through Datadog: `customer`.
+    Customer,
+    /// Datadog itself: `dynamic`.
+    Dynamic,
+}
+
+impl Provenance {
+    /// As it is written; `None` for the local one, which is not.
+    fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Local => None,
+            Self::Customer => Some("customer"),
+            Self::Dynamic => Some("dynamic"),
+        }
+    }
 }
 
 impl SamplingRule {
@@ -37,6 +63,7 @@ impl SamplingRule {
             name: None,
             resource: None,
             tags: Vec::new(),
+            provenance: Provenance::default(),
         }
     }
 
@@ -75,12 +102,19 @@ impl SamplingRule {
         }
         let (service, name) = (rule.glob("service"), rule.glob("name"));
         let (resource, tags) = (rule.glob("resource"), rule.tags());
+        let written = rule.text("provenance");
+        let known = [Provenance::Customer, Provenance::Dynamic].into_iter();
+        let provenance = written.map(|written| {
+            let mut known = known.filter(|known| known.name() == written);
+            known.next().unwrap_or_default()
+        });
         Some(Self {
             sample_rate: sample_rate??,
             service: service?,
             name: name?,
             resource: resource?,
             tags: tags?,
+            provenance: provenance?,
         })
     }
 
@@ -101,6 +135,9 @@ impl SamplingRule {
                 .map(|(key, pattern)| (key.clone(), json!(pattern.as_str())))
                 .collect();
             rule.insert("tags".to_owned(), Value::Object(tags));
+        }
+        if let Some(provenance) = self.provenance.name() {
+            rule.insert("provenance".to_owned(), json!(provenance));
         }
         Value::Object(rule)
     }

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use crate::endpoint::{Endpoint, Settings};
+use crate::errors::ErrorReport;
 use crate::fault::Fault;
 use crate::logs::LogEntry;
 use crate::metric::{Event, Metric, ServiceCheck};
@@ -130,6 +131,11 @@ impl LocalAgent {
     /// All values of all metrics of one name.
     pub fn metric_values(&self, name: &str) -> Vec<f64> {
         self.shared.store.read(|got| got.metric_values(name))
+    }
+
+    /// Accepted reports for error tracking, such as of crashes.
+    pub fn errors(&self) -> Vec<ErrorReport> {
+        self.shared.store.read(|got| got.errors().to_vec())
     }
 
     /// Accepted events.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::received::Items;
 use crate::request::{Refused, Request};
-use crate::{intake, logs, profile, series, stats, trace, trace_v1};
+use crate::{errors, intake, logs, profile, series, stats, trace, trace_v1};
 
 /// The endpoints that the agent serves, as names for faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub enum Endpoint {
     DistributionPoints,
     /// `POST /profiling/v1/input` (agent) and `POST /api/v2/profile` (intake).
     Profiles,
+    /// `POST /evp_proxy/v4/api/v2/errorsintake`, served though `/info` does not list it.
+    Errors,
     /// Any other path; answered 404.
     Unknown,
 }
@@ -48,6 +50,7 @@ impl Endpoint {
             "/api/v2/logs" => Self::Logs,
             "/api/v2/series" => Self::Series,
             "/api/v1/distribution_points" => Self::DistributionPoints,
+            "/evp_proxy/v4/api/v2/errorsintake" => Self::Errors,
             "/profiling/v1/input" | INTAKE_PROFILES => Self::Profiles,
             _ => Self::Unknown,
         }
@@ -57,7 +60,11 @@ impl Endpoint {
         match self {
             Self::Info => &["GET"],
             Self::Traces | Self::TracesV03 | Self::TracesV10 | Self::Stats => &["POST", "PUT"],
-            Self::Logs | Self::Series | Self::DistributionPoints | Self::Profiles => &["POST"],
+            Self::Logs
+            | Self::Series
+            | Self::DistributionPoints
+            | Self::Profiles
+            | Self::Errors => &["POST"],
             Self::Unknown => &[],
         }
     }
@@ -178,6 +185,10 @@ pub(crate) async fn handle(
                 Items::Profile(profile),
             ))
         }
+        Endpoint::Errors => {
+            let report = errors::decode(request)?;
+            Ok((Answer::json(202, "{}".to_owned()), Items::Error(report)))
+        }
         Endpoint::Unknown => Err(Refused::new(404, "no such endpoint here")),
     }
 }
@@ -205,6 +216,7 @@ fn info_body(settings: &Settings) -> String {
         // All traces are wanted, for the report.
         "client_drop_p0s": false,
         "span_meta_structs": true,
+        "long_running_spans": true,
         "span_events": true,
         "peer_tags": [],
         "config": {"default_env": "none", "statsd_port": settings.statsd_port},

@@ -97,6 +97,7 @@ mod agent;
 mod datagrams;
 mod dogstatsd;
 mod endpoint;
+mod errors;
 mod fault;
 mod http;
 mod intake;
@@ -120,6 +121,7 @@ mod value;
 
 pub use agent::{Builder, LocalAgent};
 pub use endpoint::Endpoint;
+pub use errors::{ErrorFrame, ErrorReport};
 pub use fault::Fault;
 pub use logs::LogEntry;
 pub use metric::{Event, Metric, MetricKind, Origin, ServiceCheck, ServiceStatus, Via};

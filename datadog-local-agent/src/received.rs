@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use crate::dogstatsd::Item;
+use crate::errors::ErrorReport;
 use crate::logs::LogEntry;
 use crate::metric::{Event, Metric, ServiceCheck};
 use crate::profile::Profile;
@@ -24,6 +25,7 @@ pub struct Received {
     events: Vec<Event>,
     service_checks: Vec<ServiceCheck>,
     profiles: Vec<Profile>,
+    errors: Vec<ErrorReport>,
     refusals: Vec<Refusal>,
     connections: u64,
     datagrams: u64,
@@ -100,6 +102,11 @@ impl Received {
         &self.profiles
     }
 
+    /// Accepted reports for error tracking, such as of crashes.
+    pub fn errors(&self) -> &[ErrorReport] {
+        &self.errors
+    }
+
     /// Everything refused.
     pub fn refusals(&self) -> &[Refusal] {
         &self.refusals
@@ -123,6 +130,7 @@ impl Received {
             Items::Logs(entries) => self.logs.extend(entries),
             Items::Metrics(metrics) => self.metrics.extend(metrics),
             Items::Profile(profile) => self.profiles.push(profile),
+            Items::Error(report) => self.errors.push(report),
         }
     }
 }
@@ -163,6 +171,7 @@ pub(crate) enum Items {
     Logs(Vec<LogEntry>),
     Metrics(Vec<Metric>),
     Profile(Profile),
+    Error(ErrorReport),
 }
 
 /// [`Received`], shared between the agent's thread and those that ask and wait.

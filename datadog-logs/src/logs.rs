@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use datadog_config::DDConfig;
@@ -15,6 +16,7 @@ use crate::correlation::{self, Correlation, TraceIdForm};
 use crate::destination::Destination;
 use crate::draft::Draft;
 use crate::lines::LinesSink;
+use crate::panic::Stacks;
 use crate::record::Open;
 use crate::redact::Redaction;
 use crate::sink::{Idle, IntakeSink};
@@ -36,6 +38,7 @@ pub(crate) struct Shared {
     /// For loggers of plain text.
     labels: String,
     pub(crate) redaction: Arc<Redaction>,
+    logs_panics: AtomicBool,
     throttle: Throttle,
     account: Arc<Account>,
     waker: Waker,
@@ -81,9 +84,14 @@ impl Logs {
                 (Idle, Shared::new(&config, redaction, seat, None))
             })
         };
-        Ok(Self {
+        let logs = Self {
             shared: Arc::new(shared),
-        })
+        };
+        if config.crashtracking_enabled() {
+            logs.shared.logs_panics.store(true, Ordering::Relaxed);
+            panic::install(logs.clone(), Stacks::Always);
+        }
+        Ok(logs)
     }
 
     /// Starts a record. Attributes may be added to what this returns; the record is taken when that is dropped,
@@ -117,9 +125,12 @@ impl Logs {
     /// before is called as well.
     ///
     /// The record is only buffered, as any other: a program that is built with `panic = "abort"` ends before it
-    /// is sent.
+    /// is sent. With [`DDConfig::crashtracking_enabled`] panics are logged from the start, each with a backtrace, and this
+    /// does nothing more.
     pub fn log_panics(&self) {
-        panic::install(self.clone());
+        if !self.shared.logs_panics.swap(true, Ordering::Relaxed) {
+            panic::install(self.clone(), Stacks::IfAsked);
+        }
     }
 
     /// A logger for the `log` crate that writes here. It may outlive the client, and then drops what it gets.
@@ -211,6 +222,7 @@ impl Shared {
             trace_ids: TraceIdForm::of(config),
             labels: correlation::labels(config),
             redaction,
+            logs_panics: AtomicBool::new(false),
             throttle: Throttle::of(config),
             account: seat.account,
             waker: seat.waker,

@@ -7,19 +7,28 @@ use datadog_transport::on_worker;
 
 use crate::{Level, Logs};
 
+/// Which records have a backtrace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stacks {
+    /// None, unless `RUST_BACKTRACE` asks for it.
+    IfAsked,
+    /// All.
+    Always,
+}
+
 /// Puts a hook before the one that is there, which is called afterwards.
-pub(crate) fn install(logs: Logs) {
+pub(crate) fn install(logs: Logs, stacks: Stacks) {
     let previous = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         // What panics on the worker is counted there; a record of it could be the cause of the next.
         if !on_worker() {
-            record(&logs, info);
+            record(&logs, info, stacks);
         }
         previous(info);
     }));
 }
 
-fn record(logs: &Logs, info: &PanicHookInfo<'_>) {
+fn record(logs: &Logs, info: &PanicHookInfo<'_>, stacks: Stacks) {
     let message = message(info);
     let mut record = logs
         .log(Level::Critical, message)
@@ -31,7 +40,10 @@ fn record(logs: &Logs, info: &PanicHookInfo<'_>) {
             .with("code.file.path", place.file())
             .with("code.line.number", place.line());
     }
-    let backtrace = Backtrace::capture();
+    let backtrace = match stacks {
+        Stacks::IfAsked => Backtrace::capture(),
+        Stacks::Always => Backtrace::force_capture(),
+    };
     if backtrace.status() == BacktraceStatus::Captured {
         record = record.with("error.stack", backtrace.to_string());
     }

@@ -1,4 +1,4 @@
-//! What a profile has beside CPU time: allocations and panics.
+//! What a profile has beside CPU time: allocations, waits for locks and panics.
 
 use crate::symbol::{Symbol, Symbols};
 
@@ -15,7 +15,7 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    /// Leaves the machinery away: the stack begins with the call that allocated or panicked. It stays as it is in a
+    /// Leaves the machinery away: the stack begins with the call that allocated, waited or panicked. It stays as it is in a
     /// program without symbols.
     pub(crate) fn keep_program(&mut self, symbols: &mut Symbols) {
         // A call into which the machinery is inlined is the program's, so the outermost function counts.
@@ -50,15 +50,19 @@ pub(crate) struct Values {
     pub(crate) in_use_objects: u64,
     pub(crate) in_use_bytes: u64,
     pub(crate) exceptions: u64,
+    pub(crate) lock_acquires: u64,
+    pub(crate) lock_wait_nanos: u64,
 }
 
 /// Name and unit of each value (libdatadog: `libdd-profiling/src/api/sample_type.rs`).
-const TYPES: [(&str, &str); 5] = [
+const TYPES: [(&str, &str); 7] = [
     ("alloc-samples", "count"),
     ("alloc-space", "bytes"),
     ("inuse-objects", "count"),
     ("inuse-space", "bytes"),
     ("exception-samples", "count"),
+    ("lock-acquire", "count"),
+    ("lock-acquire-wait", "nanoseconds"),
 ];
 
 impl Values {
@@ -71,6 +75,8 @@ impl Values {
             sums.in_use_objects += values.in_use_objects;
             sums.in_use_bytes += values.in_use_bytes;
             sums.exceptions += values.exceptions;
+            sums.lock_acquires += values.lock_acquires;
+            sums.lock_wait_nanos += values.lock_wait_nanos;
         }
         sums
     }
@@ -94,6 +100,8 @@ impl Values {
             self.in_use_objects,
             self.in_use_bytes,
             self.exceptions,
+            self.lock_acquires,
+            self.lock_wait_nanos,
         ]
     }
 }
@@ -109,13 +117,15 @@ struct Machinery {
     files: &'static [&'static str],
 }
 
-/// What an allocation calls.
+/// What an allocation or a wait for a lock calls.
 const ALLOCATING: Machinery = Machinery {
     names: &[
         "alloc::alloc::",
         "backtrace::",
         "datadog_profiling::allocation::",
         "datadog_profiling::callers::",
+        "datadog_profiling::lock::",
+        "datadog_profiling::lock_waits::",
         "__rust_alloc",
         "__rust_realloc",
         "__rustc::__rust_alloc",
@@ -128,6 +138,8 @@ const ALLOCATING: Machinery = Machinery {
         "/src/backtrace/libunwind.rs",
         "/src/backtrace/mod.rs",
         "/src/callers.rs",
+        "/src/lock.rs",
+        "/src/lock_waits.rs",
     ],
 };
 

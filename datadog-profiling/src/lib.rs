@@ -64,8 +64,8 @@
 //! Everything else is the worker's: starting, naming the functions, packing, uploading. A caller of [`Profiler`] only
 //! flips a switch.
 //!
-//! Where the system forbids these calls, as a seccomp filter may, profiling is off, and the log and the account's
-//! last error say why.
+//! Where a seccomp filter forbids `process_vm_readv`, stacks are read from `/proc/self/mem`, which takes longer. Where the
+//! system forbids timers, profiling is off, and the log and the account's last error say why.
 //!
 //! # Allocations
 //!
@@ -94,13 +94,43 @@
 //! are used, and the stacks 2 to 8 MB. In a forked child nothing is recorded until it starts a profiler of its own.
 //!
 //! What the allocator adds to an allocation and its freeing (64 bytes, an inner allocator that does nothing, Linux 6.18,
-//! x86_64; `cargo bench -p datadog-profiling --bench allocations`, samples included):
+//! x86_64; `cargo xtask bench profiling`, samples included):
 //!
 //! | recorded | ns |
 //! |---|---|
 //! | nothing | below what can be told |
 //! | allocations | 0.5 |
 //! | memory in use, too | 0.5 to 0.8 |
+//!
+//! # Locks
+//!
+//! [`Mutex`] and [`RwLock`] are those of `parking_lot`, and add to the profile where threads wait for them:
+//!
+//! | sample type | unit | what |
+//! |---|---|---|
+//! | `lock-acquire` | count | how often a stack took a lock that was not free at once |
+//! | `lock-acquire-wait` | nanoseconds | how long it waited |
+//!
+//! A lock that is free is taken with the one instruction that `parking_lot` needs, and nothing is noted. Of waits, a thread notes
+//! one for each millisecond on average and at random, with its stack; shorter ones count for more, so that the sums are right.
+//!
+//! # Crashes
+//!
+//! With [`crashtracking_enabled`](datadog_config::DDConfig::crashtracking_enabled), a signal that ends the program (`SIGSEGV`,
+//! `SIGABRT`, `SIGBUS`, `SIGILL`, `SIGFPE`) leaves a report in a file: the signal, the registers, the calls, the thread, the
+//! active span, the memory map. The handler that was there before is called afterwards, such as the standard library's, which
+//! tells of stack overflows; the program ends by the same signal as without. The next start of the program names the functions,
+//! if it is the same build, and sends the report to the agent, which passes it on to error tracking. It is deleted when the agent
+//! has it.
+//!
+//! - The report is written by a thread that waits for a crash. It neither allocates nor takes locks of others.
+//! - The directory ([`crashtracking_directory`](datadog_config::DDConfig::crashtracking_directory)) has to outlive the process: in a
+//!   container that is not restarted in place, a volume. Programs are told apart by the names of their executables.
+//! - A program that handles some of these signals itself and goes on, as runtimes of WebAssembly do, has to start the client
+//!   first, or what it handles is taken for a crash, and costs it some 10 ms.
+//! - A stack overflow of a thread that was not made by Rust, and so has no alternate signal stack, is not reported.
+//! - Spans that are open in a crash are lost, as those of a panic with `panic = "abort"` are; the report has their ids.
+//! - In a forked child, nothing is reported until it starts a client of its own.
 //!
 //! # Files and symbols
 //!
@@ -129,7 +159,10 @@
 //!
 //! # Its limits
 //!
-//! - CPU time alone, without waiting.
+//! - CPU time and waits for locks, not all waiting. A wall clock would have to interrupt threads that wait in the system,
+//!   and `poll`, `epoll_wait` and `nanosleep` end with `EINTR` then, whatever `SA_RESTART` says: an error of which much code
+//!   doesn't think. Without signals, four of five stacks that wait end within the C library, because the kernel tells the
+//!   registers of a thread that waits but for the frame pointer.
 //! - The kernel looks at timers at its ticks, of which there are 100 to 1000 in a second. What falls between two is
 //!   counted, but seen at one of them.
 //! - A stack has 256 calls at most, counted from the innermost.
@@ -165,7 +198,20 @@
 mod allocation;
 mod callers;
 mod counted;
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod crash;
+#[cfg(not(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+#[path = "no_crash.rs"]
+mod crash;
 mod encode;
+mod lock;
+mod lock_waits;
 mod modules;
 mod output;
 mod owner;
@@ -189,6 +235,7 @@ mod timestamp;
 mod upload;
 
 pub use allocation::{AllocationFigures, ProfiledAllocator, allocation_figures};
+pub use lock::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use profiler::Profiler;
 
 // What a program that uses this crate alone has to name.

@@ -44,7 +44,7 @@ impl Modules {
 }
 
 /// A line of `/proc/self/maps` (proc_pid_maps(5)), if it is of code in a file.
-fn parse(line: &str) -> Option<Module> {
+pub(crate) fn parse(line: &str) -> Option<Module> {
     let mut fields = line.splitn(6, ' ');
     let (start, end) = fields.next()?.split_once('-')?;
     let is_code = fields.next()?.contains('x');

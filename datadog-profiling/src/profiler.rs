@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use datadog_config::DDConfig;
 use datadog_transport::{SignalKind, Standalone, TransportBuilder, TransportError, Waker};
 
+use crate::crash;
 use crate::receiver::Receiver;
 use crate::sample::Sampler;
 use crate::sampler::FirstThatWorks;
@@ -60,8 +61,10 @@ impl Profiler {
     ) -> Result<Self, TransportError> {
         let config = transport.config().clone();
         let receiver = Receiver::of(transport)?;
+        let crashes = crash::Starter::of(transport)?;
         let profiler = transport.add(SignalKind::Profiles, |seat| {
             let switch = Arc::new(Switch::default());
+            let crashes = crashes.and_then(|starter| starter.start(&config, &seat));
             let sink = ProfileSink::new(
                 &config,
                 receiver,
@@ -69,6 +72,7 @@ impl Profiler {
                 Arc::clone(&switch),
                 sampler,
             );
+            let sink = sink.with_crash_reports(crashes);
             let waker = seat.waker;
             (sink, Self { switch, waker })
         });

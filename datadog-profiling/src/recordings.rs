@@ -4,13 +4,14 @@ use datadog_config::DDConfig;
 
 use crate::allocation;
 use crate::counted::{Counted, Values};
-use crate::panics;
+use crate::{lock_waits, panics};
 
 /// The recordings of one profiler, as far as its config wants them.
 pub(crate) struct Recordings {
     config: DDConfig,
     allocations: Option<allocation::Recording>,
     panics: Option<panics::Recording>,
+    locks: Option<lock_waits::Recording>,
 }
 
 impl Recordings {
@@ -19,6 +20,7 @@ impl Recordings {
             config: config.clone(),
             allocations: None,
             panics: None,
+            locks: None,
         }
     }
 
@@ -26,6 +28,9 @@ impl Recordings {
     pub(crate) fn start(&mut self) -> Result<(), String> {
         if self.config.profiling_exception_enabled() && self.panics.is_none() {
             self.panics = panics::Recording::start();
+        }
+        if self.config.profiling_lock_enabled() && self.locks.is_none() {
+            self.locks = lock_waits::Recording::start();
         }
         if self.config.profiling_allocation_enabled() && self.allocations.is_none() {
             let in_use = self.config.profiling_heap_enabled();
@@ -40,6 +45,12 @@ impl Recordings {
             let dropped = panics.drain(found);
             if dropped > 0 {
                 log::warn!(target: "datadog", "profiling: {dropped} panics in too many places are not in the profile");
+            }
+        }
+        if let Some(locks) = &self.locks {
+            let dropped = locks.drain(found);
+            if dropped > 0 {
+                log::warn!(target: "datadog", "profiling: {dropped} waits for locks in too many places are not in the profile");
             }
         }
         let Some(allocations) = &self.allocations else {
@@ -59,7 +70,7 @@ impl Recordings {
                     allocated_bytes: sums.allocated_bytes,
                     in_use_objects: sums.in_use_objects,
                     in_use_bytes: sums.in_use_bytes,
-                    exceptions: 0,
+                    ..Values::default()
                 },
             });
         });
@@ -69,5 +80,6 @@ impl Recordings {
     pub(crate) fn stop(&mut self) {
         self.allocations = None;
         self.panics = None;
+        self.locks = None;
     }
 }

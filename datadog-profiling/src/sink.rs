@@ -9,6 +9,7 @@ use datadog_transport::profiled::{self, Wishes};
 use datadog_transport::{Account, DropReason, Occasion, Outbox, Pass, Signal};
 
 use crate::counted::Counted;
+use crate::crash::CrashReports;
 use crate::encode::encode;
 use crate::modules::Modules;
 use crate::output::Output;
@@ -44,6 +45,7 @@ pub(crate) struct ProfileSink {
     uploads: Uploads,
     upload_limit: Duration,
     outbox: Outbox,
+    crashes: Option<CrashReports>,
 }
 
 impl ProfileSink {
@@ -78,7 +80,13 @@ impl ProfileSink {
             uploads: Uploads::new(config),
             upload_limit: config.profiling_upload_timeout(),
             outbox: Outbox::new(OUTBOX_BYTES, account),
+            crashes: None,
         }
+    }
+
+    /// Lets it send reports of crashes, too.
+    pub(crate) fn with_crash_reports(self, crashes: Option<CrashReports>) -> Self {
+        Self { crashes, ..self }
     }
 
     fn follow_switch(&mut self) {
@@ -214,8 +222,12 @@ impl Signal for ProfileSink {
                     receiver.post(payload, limit)
                 })
         });
+        let crashes = self.crashes.as_mut();
+        let symbols = (&mut self.symbols, &mut self.modules);
+        let crash_again = crashes.and_then(|crashes| crashes.run(pass, symbols.0, symbols.1));
         // A wake-up by the switch must not put off the end of the period.
-        Some(again.map_or(self.period_end, |again| again.min(self.period_end)))
+        let times = [Some(self.period_end), again, crash_again];
+        times.into_iter().flatten().min()
     }
 
     fn close(&mut self) {
@@ -223,6 +235,9 @@ impl Signal for ProfileSink {
             self.stop();
         }
         self.outbox.close();
+        if let Some(crashes) = &mut self.crashes {
+            crashes.close();
+        }
     }
 }
 

@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 use std::hint::black_box;
+use std::sync::Barrier;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use cpu_time::ThreadTime;
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Bencher, Criterion, Throughput, criterion_group, criterion_main};
 use datadog_config::DDConfig;
 use datadog_local_agent::LocalAgent;
+use datadog_trace::__private::Encoding;
 use datadog_trace::{Extract, Inject, SpanContext, Tracer};
 use datadog_transport::Standalone;
 
@@ -15,122 +18,196 @@ use datadog_transport::Standalone;
 const SPANS: u64 = 100;
 
 /// Traces between two flushes, which are not measured: so many fit into the queue.
-const TRACES: u64 = 20;
+const TRACES: u64 = 48;
 
-fn tracer(agent: &LocalAgent, enabled: bool) -> Standalone<Tracer> {
+const THREADS: u64 = 4;
+
+fn config(url: &str, enabled: bool) -> DDConfig {
     let config = DDConfig::builder()
         .environment([("", "")])
-        .agent_url(agent.url())
+        .agent_url(url)
         .service("bench")
         .tracing_enabled(enabled)
         .build();
-    config
-        .map(|config| Tracer::start(&config))
-        .expect("the config is right")
-        .expect("a worker starts")
+    config.expect("the config is right")
 }
 
-/// CPU time of `rounds` children in traces of [`SPANS`], with what `each` measures of each trace.
-fn paced(
-    tracer: &Standalone<Tracer>,
-    agent: &LocalAgent,
-    rounds: u64,
-    each: impl Fn() -> Duration,
-) -> Duration {
-    let traces = rounds.div_ceil(SPANS);
-    let mut taken = Duration::ZERO;
-    for trace in 0..traces {
-        taken += each();
-        if trace % TRACES == TRACES - 1 {
-            tracer.flush(Duration::from_secs(5));
-            agent.clear();
-        }
+/// A tracer and its agent.
+struct Bench {
+    agent: LocalAgent,
+    tracer: Standalone<Tracer>,
+}
+
+impl Bench {
+    fn start() -> Self {
+        let agent = LocalAgent::start().expect("an agent starts");
+        let tracer = Tracer::start(&config(&agent.url(), true)).expect("a worker starts");
+        Self { agent, tracer }
     }
-    taken.mul_f64(rounds as f64 / (traces * SPANS) as f64)
+
+    /// CPU time of `rounds` spans in traces of [`SPANS`], with what `each` measures of each trace.
+    fn paced(&self, rounds: u64, each: impl Fn() -> Duration) -> Duration {
+        let traces = rounds.div_ceil(SPANS);
+        let mut taken = Duration::ZERO;
+        for trace in 0..traces {
+            taken += each();
+            if trace % TRACES == TRACES - 1 {
+                self.clear();
+            }
+        }
+        taken.mul_f64(rounds as f64 / (traces * SPANS) as f64)
+    }
+
+    fn clear(&self) {
+        self.tracer.flush(Duration::from_secs(5));
+        self.agent.clear();
+    }
+
+    fn child(&self) {
+        let mut span = self.tracer.trace("child");
+        span.set_tag("http.route", "/cart").set_tag("items", 3);
+        black_box(&mut span);
+    }
+
+    /// A trace in which only the children are measured.
+    fn children(&self) -> Duration {
+        let root = self.tracer.trace("root");
+        let start = ThreadTime::now();
+        (0..SPANS).for_each(|_| self.child());
+        let taken = start.elapsed();
+        root.finish();
+        taken
+    }
+
+    /// [`Bench::children`] on several threads at once: the CPU time of all.
+    fn children_on_threads(&self, rounds: u64) -> Duration {
+        let bouts = rounds.div_ceil(TRACES * SPANS);
+        let together = Barrier::new(THREADS as usize);
+        let each = || {
+            // The memory of its first spans is the thread's start.
+            self.children();
+            let mut taken = Duration::ZERO;
+            for _ in 0..bouts {
+                together.wait();
+                let traces = (0..TRACES / THREADS).map(|_| self.children());
+                taken += traces.sum::<Duration>();
+                if together.wait().is_leader() {
+                    self.clear();
+                }
+            }
+            taken
+        };
+        let taken: Duration = thread::scope(|scope| {
+            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(each)).collect();
+            let taken = threads.into_iter().map(thread::ScopedJoinHandle::join);
+            taken.map(|taken| taken.expect("no thread fails")).sum()
+        });
+        taken.mul_f64(rounds as f64 / (bouts * TRACES * SPANS) as f64)
+    }
+}
+
+/// A row of the table.
+fn row(criterion: &mut Criterion, work: &str, measure: impl FnMut(&mut Bencher<'_>)) {
+    let mut group = criterion.benchmark_group(work);
+    group
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .bench_function("datadog", measure);
+    group.finish();
+}
+
+/// CPU time of `work`, over and over.
+fn repeated(rounds: u64, mut work: impl FnMut()) -> Duration {
+    let start = ThreadTime::now();
+    (0..rounds).for_each(|_| work());
+    start.elapsed()
 }
 
 fn spans(criterion: &mut Criterion) {
-    let agent = LocalAgent::start().expect("an agent starts");
-    let on = tracer(&agent, true);
-    let off = tracer(&agent, false);
-    let mut group = criterion.benchmark_group("span");
-    group
-        .sample_size(20)
-        .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(3));
-
-    group.bench_function("child, two tags", |bencher| {
+    let bench = Bench::start();
+    row(criterion, "child span with two tags, kept", |bencher| {
+        bencher.iter_custom(|rounds| bench.paced(rounds, || bench.children()));
+    });
+    row(
+        criterion,
+        "child span with two tags, kept: four threads, a span and core",
+        |bencher| bencher.iter_custom(|rounds| bench.children_on_threads(rounds)),
+    );
+    let not_kept = SpanContext::from_ids(7, 5, Some(false));
+    row(criterion, "child span with two tags, not kept", |bencher| {
         bencher.iter_custom(|rounds| {
-            paced(&on, &agent, rounds, || {
-                let root = on.trace("root");
+            bench.paced(rounds, || {
+                let root = bench.tracer.trace_from(&not_kept, "root");
                 let start = ThreadTime::now();
-                for _ in 0..SPANS {
-                    let mut span = on.trace("child");
-                    span.set_tag("http.route", "/cart").set_tag("items", 3);
-                    black_box(&mut span);
-                }
+                (0..SPANS).for_each(|_| bench.child());
                 let taken = start.elapsed();
                 root.finish();
                 taken
             })
         });
     });
-    group.bench_function("child alone", |bencher| {
+    row(criterion, "child span without tags, kept", |bencher| {
         bencher.iter_custom(|rounds| {
-            paced(&on, &agent, rounds, || {
-                let root = on.trace("root");
+            bench.paced(rounds, || {
+                let root = bench.tracer.trace("root");
                 let start = ThreadTime::now();
-                for _ in 0..SPANS {
-                    black_box(on.trace("child")).finish();
-                }
+                (0..SPANS).for_each(|_| black_box(bench.tracer.trace("child")).finish());
                 let taken = start.elapsed();
                 root.finish();
                 taken
             })
         });
     });
-    group.bench_function("a hundredth of a trace of 100", |bencher| {
-        bencher.iter_custom(|rounds| {
-            paced(&on, &agent, rounds, || {
-                let start = ThreadTime::now();
-                let root = on.trace("root");
-                for _ in 1..SPANS {
-                    let mut span = on.trace("child");
-                    span.set_tag("http.route", "/cart").set_tag("items", 3);
-                    black_box(&mut span);
-                }
-                root.finish();
-                start.elapsed()
-            })
-        });
-    });
-    group.bench_function(
-        "a hundredth of a trace of 100 that is not kept",
+    row(
+        criterion,
+        "a hundredth of a trace of 100 spans, with its root",
         |bencher| {
-            let not_kept = SpanContext::from_ids(7, 5, Some(false));
             bencher.iter_custom(|rounds| {
-                paced(&on, &agent, rounds, || {
+                bench.paced(rounds, || {
                     let start = ThreadTime::now();
-                    let root = on.trace_from(&not_kept, "root");
-                    for _ in 1..SPANS {
-                        let mut span = on.trace("child");
-                        span.set_tag("http.route", "/cart").set_tag("items", 3);
-                        black_box(&mut span);
-                    }
+                    let root = bench.tracer.trace("root");
+                    (1..SPANS).for_each(|_| bench.child());
                     root.finish();
                     start.elapsed()
                 })
             });
         },
     );
-    // What of `inject and extract` is the map's: its hashes, and its scan for names in any case.
-    group.bench_function(
-        "the headers of inject and extract, in and out of a map",
+    let off = Tracer::start(&config(&bench.agent.url(), false)).expect("a worker starts");
+    row(criterion, "span with two tags, tracing off", |bencher| {
+        bencher.iter_custom(|rounds| {
+            repeated(rounds, || {
+                let mut span = black_box(&off).trace("child");
+                span.set_tag("http.route", "/cart").set_tag("items", 3);
+                black_box(&mut span);
+            })
+        });
+    });
+}
+
+fn headers(criterion: &mut Criterion) {
+    let bench = Bench::start();
+    row(
+        criterion,
+        "inject and extract: datadog, tracecontext, baggage",
         |bencher| {
-            let root = on.trace("root");
+            let mut root = bench.tracer.trace("root");
+            root.set_baggage("user.id", "7");
             let mut headers: HashMap<String, String> = HashMap::new();
-            on.inject(&mut headers);
-            root.finish();
+            bencher.iter_custom(|rounds| {
+                repeated(rounds, || {
+                    bench.tracer.inject(&mut headers);
+                    black_box(bench.tracer.extract(&headers));
+                })
+            });
+        },
+    );
+    // What of it is the map's: its hashes, and its scan for names in any case.
+    row(
+        criterion,
+        "inject and extract: the map's part of it",
+        |bencher| {
             let written = [
                 "x-datadog-trace-id",
                 "x-datadog-parent-id",
@@ -140,66 +217,80 @@ fn spans(criterion: &mut Criterion) {
                 "tracestate",
                 "baggage",
             ];
+            let mut headers: HashMap<String, String> = HashMap::new();
             bencher.iter_custom(|rounds| {
-                let start = ThreadTime::now();
-                for _ in 0..rounds {
+                repeated(rounds, || {
                     for name in written {
                         Inject::set(&mut headers, name, "0123456789abcdef0123456789abcdef");
                     }
                     for name in written.into_iter().chain(["x-datadog-origin"]) {
                         black_box(Extract::value(&headers, name));
                     }
-                }
-                start.elapsed()
+                })
             });
         },
     );
-    group.bench_function("tracing off", |bencher| {
-        bencher.iter_custom(|rounds| {
-            let start = ThreadTime::now();
-            for _ in 0..rounds {
-                let mut span = black_box(&off).trace("child");
-                span.set_tag("http.route", "/cart").set_tag("items", 3);
-                black_box(&mut span);
-            }
-            start.elapsed()
+}
+
+fn encode(criterion: &mut Criterion) {
+    /// Spans of a payload: about as many as the worker encodes at a time.
+    const PAYLOAD: u64 = 10_000;
+    let tags = [
+        ("http.method", "GET"),
+        ("http.route", "/cart/{id}"),
+        ("http.url", "http://shop.example/cart/17"),
+        ("http.status_code", "200 OK"),
+        ("http.useragent", "Mozilla/5.0 (X11; Linux x86_64)"),
+        ("component", "axum"),
+        ("span.kind", "server"),
+        ("network.client.ip", "10.17.0.12"),
+        ("items", "3"),
+        ("cart.total", "17.5"),
+    ];
+    let mut encoding = Encoding::new(&config("http://localhost:1", true), SPANS, &tags);
+    let mut payload = || encoding.v04(PAYLOAD / SPANS);
+    let bytes = payload() as u64;
+    let mut group = criterion.benchmark_group("encode v0.4: a span with 10 tags");
+    group
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .throughput(Throughput::Bytes(bytes / PAYLOAD))
+        .bench_function("datadog", |bencher| {
+            bencher.iter_custom(|rounds| {
+                let payloads = rounds.div_ceil(PAYLOAD);
+                let taken = repeated(payloads, || {
+                    black_box(payload());
+                });
+                taken.mul_f64(rounds as f64 / (payloads * PAYLOAD) as f64)
+            });
         });
-    });
-    group.bench_function("inject and extract", |bencher| {
-        let mut root = on.trace("root");
-        root.set_baggage("user.id", "7");
-        let mut headers: HashMap<String, String> = HashMap::new();
-        bencher.iter_custom(|rounds| {
-            let start = ThreadTime::now();
-            for _ in 0..rounds {
-                on.inject(&mut headers);
-                black_box(on.extract(&headers));
-            }
-            start.elapsed()
-        });
-    });
-    // To know the machine by, and its load.
-    group.bench_function("the clock, twice", |bencher| {
-        bencher.iter_custom(|rounds| {
-            let start = ThreadTime::now();
-            for _ in 0..rounds {
-                black_box((Instant::now(), Instant::now()));
-            }
-            start.elapsed()
-        });
-    });
-    // What the measuring itself adds to each span above.
-    group.bench_function("a hundredth of reading the CPU time", |bencher| {
-        bencher.iter_custom(|rounds| {
-            let start = ThreadTime::now();
-            for _ in 0..rounds.div_ceil(SPANS) {
-                black_box(ThreadTime::now());
-            }
-            start.elapsed()
-        });
-    });
     group.finish();
 }
 
-criterion_group!(benches, spans);
+/// To know the machine by, and what measuring adds.
+fn clocks(criterion: &mut Criterion) {
+    row(criterion, "the system's clock, twice", |bencher| {
+        bencher.iter_custom(|rounds| {
+            repeated(rounds, || {
+                black_box((Instant::now(), Instant::now()));
+            })
+        });
+    });
+    row(
+        criterion,
+        "a hundredth of reading the thread's CPU time",
+        |bencher| {
+            bencher.iter_custom(|rounds| {
+                let reads = rounds.div_ceil(SPANS);
+                let taken = repeated(reads, || {
+                    black_box(ThreadTime::now());
+                });
+                taken.mul_f64(rounds as f64 / (reads * SPANS) as f64)
+            });
+        },
+    );
+}
+
+criterion_group!(benches, spans, headers, encode, clocks);
 criterion_main!(benches);

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::span_data::{Extras, SpanData};
-use crate::tags::{Range, Tags};
+use crate::tags::{Range, Tags, Text};
 use crate::ticks::Ticks;
 
-/// Finished spans of one trace. Their tags stand together in common lists.
+/// Finished spans of one trace. Their tags and texts stand together in common lists.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     spans: Vec<Finished>,
@@ -16,26 +16,25 @@ pub(crate) struct Batch {
     heap: usize,
 }
 
-/// A finished span, without its tags.
+/// A finished span, without its tags and texts. Many of them may wait for the worker, hence every byte counts.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) span_id: u64,
     pub(crate) parent_id: u64,
+    pub(crate) start: Ticks,
+    pub(crate) end: Ticks,
+    name: Text,
+    resource: Text,
+    span_type: Text,
+    pub(crate) service: Option<Arc<str>>,
+    pub(crate) extras: Option<Box<Extras>>,
+    tags: Range,
     pub(crate) is_local_root: bool,
     pub(crate) top_level: bool,
     pub(crate) error: bool,
-    pub(crate) start: Ticks,
-    pub(crate) end: Ticks,
-    pub(crate) name: Cow<'static, str>,
-    pub(crate) service: Option<Arc<str>>,
-    pub(crate) resource: Option<Cow<'static, str>>,
-    pub(crate) span_type: Option<Cow<'static, str>>,
-    pub(crate) extras: Option<Box<Extras>>,
-    texts: Range,
-    numbers: Range,
 }
 
-/// A finished span with its tags.
+/// A finished span with its tags and texts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FinishedSpan<'a> {
     pub(crate) span: &'a Finished,
@@ -46,34 +45,45 @@ impl Batch {
     /// Takes everything out of `span`, which may then be used again.
     #[inline(always)]
     pub(crate) fn push(&mut self, span: &mut SpanData) {
-        let heap = span.heap_bytes();
-        self.heap += heap;
-        let (texts, numbers) = self.tags.append(&mut span.tags);
+        let (tags, _) = self.tags.append(&mut span.tags);
+        let name = self.tags.keep(std::mem::take(&mut span.name));
+        let resource = match span.resource.take() {
+            Some(resource) => self.tags.keep(resource),
+            None => name,
+        };
+        let span_type = match span.span_type.take() {
+            Some(span_type) => self.tags.keep(span_type),
+            None => Text::Static(""),
+        };
+        let extras = span.extras.take();
+        if let Some(extras) = &extras {
+            self.heap += extras.bytes();
+        }
         self.spans.push(Finished {
             span_id: span.span_id,
             parent_id: span.parent_id,
+            start: span.start,
+            end: span.end,
+            name,
+            resource,
+            span_type,
+            service: span.service.take(),
+            extras,
+            tags,
             is_local_root: span.is_local_root,
             top_level: std::mem::take(&mut span.top_level),
             error: std::mem::take(&mut span.error),
-            start: span.start,
-            end: span.end,
-            name: std::mem::take(&mut span.name),
-            service: span.service.take(),
-            resource: span.resource.take(),
-            span_type: span.span_type.take(),
-            extras: span.extras.take(),
-            texts,
-            numbers,
         });
     }
 
     /// Takes all spans of another batch.
     pub(crate) fn append(&mut self, other: &mut Self) {
-        let (texts, numbers) = self.tags.append(&mut other.tags);
-        let shift = |range: Range, by: u32| (range.0 + by, range.1 + by);
+        let (before, shift) = self.tags.append(&mut other.tags);
         for mut span in other.spans.drain(..) {
-            span.texts = shift(span.texts, texts.0);
-            span.numbers = shift(span.numbers, numbers.0);
+            span.tags.start += before.start;
+            for text in [&mut span.name, &mut span.resource, &mut span.span_type] {
+                *text = text.shifted(shift);
+            }
             self.spans.push(span);
         }
         self.heap += std::mem::take(&mut other.heap);
@@ -94,8 +104,23 @@ impl Batch {
             .map(move |span| FinishedSpan { span, tags })
     }
 
-    pub(crate) fn spans_mut(&mut self) -> impl Iterator<Item = &mut Finished> {
-        self.spans.iter_mut()
+    /// Shows each span by its name, to be changed.
+    pub(crate) fn for_each_mut(&mut self, mut change: impl FnMut(&str, &mut Finished)) {
+        for span in &mut self.spans {
+            change(self.tags.text_of(span.name), span);
+        }
+    }
+
+    /// Replaces the text tags that `change` has something else for, by the type of their span, their key and what they are.
+    pub(crate) fn change_texts(
+        &mut self,
+        change: impl Fn(&str, &str, &str) -> Option<Cow<'static, str>>,
+    ) {
+        for span in &self.spans {
+            self.tags.change_at(span.tags, |tags, key, text| {
+                change(tags.text_of(span.span_type), key, text)
+            });
+        }
     }
 
     /// Forgets all spans but those that `keep` says yes to.
@@ -130,26 +155,35 @@ impl Batch {
 }
 
 impl<'a> FinishedSpan<'a> {
+    pub(crate) fn name(self) -> &'a str {
+        self.tags.text_of(self.span.name)
+    }
+
+    pub(crate) fn resource(self) -> &'a str {
+        self.tags.text_of(self.span.resource)
+    }
+
+    /// Empty for none.
+    pub(crate) fn span_type(self) -> &'a str {
+        self.tags.text_of(self.span.span_type)
+    }
+
     pub(crate) fn texts(self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.tags.texts_at(self.span.texts)
+        self.tags.texts_at(self.span.tags)
     }
 
     pub(crate) fn numbers(self) -> impl Iterator<Item = (&'a str, f64)> {
-        self.tags.numbers_at(self.span.numbers)
+        self.tags.numbers_at(self.span.tags)
     }
 
     pub(crate) fn has_tag(self, key: &str) -> bool {
-        self.texts().any(|(known, _)| known == key) || self.numbers().any(|(known, _)| known == key)
+        self.tags.has_at(self.span.tags, key)
     }
 }
 
 impl Finished {
     pub(crate) fn extras(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
-    }
-
-    pub(crate) fn resource(&self) -> &str {
-        self.resource.as_ref().unwrap_or(&self.name)
     }
 }
 
@@ -183,11 +217,38 @@ mod tests {
     }
 
     #[test]
+    fn texts_that_are_not_static_are_kept_too() {
+        let owned = |text: &str| Some(text.to_owned().into());
+        let (mut one, mut other) = (Batch::default(), Batch::default());
+        one.push(&mut span(1, &[("a", "x")]));
+        let mut data = span(2, &[("b", "y")]);
+        data.name = "web.request".into();
+        data.span_type = owned("web");
+        other.push(&mut data);
+        data.name = "sql.query".to_owned().into();
+        data.resource = owned("SELECT 1");
+        other.push(&mut data);
+        one.append(&mut other);
+        let texts = one
+            .spans()
+            .map(|span| (span.name(), span.resource(), span.span_type()));
+        assert_eq!(
+            texts.collect::<Vec<_>>(),
+            [
+                ("", "", ""),
+                ("web.request", "web.request", "web"),
+                ("sql.query", "SELECT 1", "")
+            ]
+        );
+        assert_eq!(size_of::<Finished>(), 120);
+    }
+
+    #[test]
     fn spans_keep_their_tags_through_everything() {
         let (mut one, mut other) = (Batch::default(), Batch::default());
         let mut first = span(3, &[("a", "x"), ("b", "yy")]);
         one.push(&mut first);
-        assert!(!first.tags.has("a") && first.tags.capacity() > 0);
+        assert!(first.tags.text("a").is_none() && first.tags.capacity() > 0);
         other.push(&mut span(2, &[]));
         other.push(&mut span(1, &[("c", "zzz")]));
         one.append(&mut other);

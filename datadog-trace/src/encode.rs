@@ -28,13 +28,6 @@ const PAYLOAD_BYTES: usize = 4_750_000;
 /// What the agent calls spans without a name (datadog-agent: `pkg/trace/traceutil/normalize`).
 const NAMELESS: &str = "unnamed_operation";
 
-/// Baggage that becomes tags of the first span (dd-trace-go: `DD_TRACE_BAGGAGE_TAG_KEYS`).
-const BAGGAGE_TAGS: [(&str, &str); 3] = [
-    ("user.id", "baggage.user.id"),
-    ("session.id", "baggage.session.id"),
-    ("account.id", "baggage.account.id"),
-];
-
 /// Says that the agent has to compute no statistics.
 const COMPUTED_STATS: &str = "Datadog-Client-Computed-Stats";
 
@@ -54,6 +47,8 @@ pub(crate) struct Encoder {
     span_tags: Vec<(String, String)>,
     /// On the first span of each chunk.
     chunk_tags: Vec<(&'static str, String)>,
+    /// Baggage that becomes tags of the first span; `*` stands for all.
+    baggage_tags: Vec<String>,
     /// Whether the agent takes events as they are.
     native_events: bool,
     /// Services with the names that are sent for them.
@@ -64,6 +59,8 @@ pub(crate) struct Encoder {
     process: Process,
     /// Memory for the next payload's texts.
     strings: Strings,
+    /// How large the last payload was: the next one need not grow from nothing.
+    last_bytes: usize,
 }
 
 /// A payload that is being filled.
@@ -108,11 +105,13 @@ impl Encoder {
         Self {
             process: Process::new(config, &chunk_tags),
             strings: Strings::default(),
+            last_bytes: 0,
             clock: TickClock::new(),
             service: config.service().to_owned(),
             version: config.version().map(str::to_owned),
             span_tags: span_tags(config),
             chunk_tags,
+            baggage_tags: config.baggage_tag_keys().to_vec(),
             native_events: false,
             mapping: config.service_mapping().to_vec(),
             keep_rate: 1.0,
@@ -161,6 +160,7 @@ impl Encoder {
             format,
         } = filling;
         if body.is_empty() {
+            body.reserve(self.last_bytes + self.last_bytes / 8);
             match format {
                 Format::V04 => body.resize(v04::HEAD_BYTES, 0),
                 Format::V1 { strings, count_at } => {
@@ -188,6 +188,9 @@ impl Encoder {
             chunks,
             format,
         } = filling;
+        if !body.is_empty() {
+            self.last_bytes = body.len();
+        }
         match format {
             Format::V04 => (!chunks.is_empty()).then(|| v04::payload(body, chunks, stats)),
             Format::V1 { strings, count_at } => {
@@ -266,10 +269,10 @@ impl Encoder {
         if let Some(id) = upstream.last_datadog_span {
             add("_dd.parent_id", &format!("{id:016x}"));
         }
-        for (key, tag) in BAGGAGE_TAGS {
-            let items = upstream.baggage.iter();
-            for (_, value) in items.filter(|(known, _)| known == key) {
-                add(tag, value);
+        for (key, value) in &upstream.baggage {
+            let mut wanted = self.baggage_tags.iter();
+            if wanted.any(|wanted| wanted == key || wanted == "*") {
+                add(&format!("baggage.{key}"), value);
             }
         }
     }

@@ -35,11 +35,19 @@
 //! decided so: until the trace ends the program may keep it after all, one error keeps all of it, and rules may keep
 //! single spans of it by what they became.
 //!
+//! Where the agent's `/info` says how it hides what tags must not tell (users and queries of URLs, numbers of payment
+//! cards), it is hidden here already; what it does with the resources of spans is left to it, but for statistics.
+//!
+//! With `DD_TRACE_EXPERIMENTAL_LONG_RUNNING_ENABLED`, traces that run for long are shown before they end, as dd-trace-java
+//! does it: from time to time the worker sends what is finished, and the first span as it is so far. Other open spans are
+//! not shown, as only their threads know them. Each such report counts as spans of its own in [`Health`].
+//!
 //! To leave the process, [inject](Tracer::inject) the trace into the headers of a request, and
 //! [extract](Tracer::extract) it on the other side. To leave the thread, [detach](Span::detach) a span, start children from its [context](Span::context), or put a
 //! future [into it](FutureExt::in_span).
 
 mod batch;
+mod bench;
 mod carried;
 mod context;
 mod detached;
@@ -55,13 +63,17 @@ mod keep_rate;
 mod kind;
 mod link;
 mod local;
+mod long_running;
 mod msgpack;
 mod obfuscate;
 mod panics;
 mod parked;
 mod pool;
+#[cfg(target_os = "linux")]
+mod process_context;
 mod profiled;
 mod propagate;
+mod protobuf;
 mod sample;
 mod sink;
 mod span;
@@ -89,9 +101,10 @@ pub use tracer::Tracer;
 
 pub use datadog_trace_macros::traced;
 
-/// For the code of [`traced`](macro@traced). No API: it may change with any version.
+/// For the code of [`traced`](macro@traced), and for benches. No API: it may change with any version.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::bench::Encoding;
     pub use crate::traced::*;
 }
 

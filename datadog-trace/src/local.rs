@@ -337,8 +337,8 @@ impl Segment {
     /// What is finished, if that is much.
     #[inline]
     fn part(&mut self) -> Option<Ready> {
-        let many = self.finished.len() >= self.trace.tracer.flush_spans
-            || self.finished.bytes() >= FLUSH_BYTES;
+        let many =
+            self.finished.len() >= self.trace.flush_spans() || self.finished.bytes() >= FLUSH_BYTES;
         many.then(|| {
             let trace = Arc::clone(&self.trace);
             Ready::Part(trace, std::mem::take(&mut self.finished))
@@ -403,15 +403,21 @@ impl Local {
     #[inline]
     fn leave(&mut self, span_id: u64) -> Option<SegmentId> {
         let top = self.active.last()?;
-        let left = if top.span_id == span_id {
-            self.active.pop()?
-        } else {
-            let mut open = self.active.iter();
-            let at = open.rposition(|open| open.span_id == span_id)?;
-            self.active.remove(at)
-        };
+        let segment = top.segment;
+        if top.span_id != span_id {
+            return self.leave_from_within(span_id);
+        }
+        // Not popped, which would move it before it is dropped.
+        self.active.truncate(self.active.len() - 1);
         self.show_top();
-        Some(left.segment)
+        Some(segment)
+    }
+
+    #[cold]
+    fn leave_from_within(&mut self, span_id: u64) -> Option<SegmentId> {
+        let mut open = self.active.iter();
+        let at = open.rposition(|open| open.span_id == span_id)?;
+        Some(self.active.remove(at).segment)
     }
 
     fn show_top(&self) {

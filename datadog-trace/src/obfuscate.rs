@@ -1,8 +1,17 @@
-//! Takes out of resources what they must not tell, such as the values in a query, by the rules of the agent: what is
-//! counted under a resource has to be the same whoever counts (datadog-agent: `pkg/obfuscate`).
+//! Takes out of resources and tags what they must not tell, such as the values in a query, by the rules of the agent:
+//! what is counted under a resource has to be the same whoever counts (datadog-agent: `pkg/obfuscate`).
 
+mod card;
 mod redis;
 mod sql;
+mod url;
+
+use std::borrow::Cow;
+
+use datadog_transport::{AgentInfo, CreditCards, Obfuscation};
+
+use crate::batch::Batch;
+use crate::event::EventValue;
 
 /// The version of the agent's rules (datadog-agent: `pkg/obfuscate/obfuscate.go`).
 pub(crate) const VERSION: u64 = 1;
@@ -19,12 +28,72 @@ pub fn quantize_redis(commands: &str) -> String {
     redis::quantize(commands)
 }
 
-/// The resource of a span of this type as statistics have it; `None` if that is the same. The spans themselves are left
-/// to the agent, which hides more (dd-trace-go: `ddtrace/tracer/tracer.go`, obfuscatedResource).
+/// The resource of a span of this type as statistics have it; `None` if that is the same. The resources of the spans
+/// themselves are left to the agent, which hides more (dd-trace-go: `ddtrace/tracer/tracer.go`, obfuscatedResource).
 pub(crate) fn resource(span_type: &str, resource: &str) -> Option<String> {
     match span_type {
         "sql" | "cassandra" => Some(sql::obfuscate(resource)),
         "redis" | "valkey" => Some(redis::quantize(resource)),
         _ => None,
+    }
+}
+
+/// What the tags of spans must not tell: what the agent would hide anyway, as far as its `/info` says so. So it does not
+/// even leave the process (datadog-agent: `pkg/trace/agent/obfuscate.go`).
+#[derive(Debug, Default)]
+pub(crate) struct TagRules(Option<Obfuscation>);
+
+impl TagRules {
+    /// Takes up what the agent says of itself. Older ones don't say which numbers of cards are to be kept.
+    pub(crate) fn learn(&mut self, info: &AgentInfo) {
+        let says = info.obfuscation_version >= VERSION;
+        self.0 = info.obfuscation.clone().filter(|_| says);
+    }
+
+    /// Hides it in spans that are about to be sent.
+    pub(crate) fn hide(&self, spans: &mut Batch) {
+        let Some(rules) = &self.0 else { return };
+        spans.change_texts(|span_type, key, text| {
+            if key == "http.url" && matches!(span_type, "web" | "http") {
+                let (query, digits) = (rules.remove_query_string, rules.remove_path_digits);
+                return url::obfuscate(text, query, digits).map(Cow::Owned);
+            }
+            let cards = rules.credit_cards.as_ref()?;
+            is_card(cards, key, text).then_some(Cow::Borrowed(card::HIDDEN))
+        });
+        let Some(cards) = &rules.credit_cards else {
+            return;
+        };
+        spans.for_each_mut(|_name, span| {
+            let extras = span.extras.as_mut().into_iter();
+            let events = extras.flat_map(|extras| &mut extras.events);
+            for (key, value) in events.flat_map(|event| &mut event.attributes) {
+                hide_card(cards, key, value);
+            }
+        });
+    }
+}
+
+fn is_card(rules: &CreditCards, key: &str, text: &str) -> bool {
+    card::is_number(text, rules.luhn)
+        && !card::is_kept(key)
+        && !rules.keep_values.iter().any(|kept| kept == key)
+}
+
+fn hide_card(rules: &CreditCards, key: &str, value: &mut EventValue) {
+    let is_card = match value {
+        EventValue::Text(text) => is_card(rules, key, text),
+        EventValue::Int(number) => is_card(rules, key, &number.to_string()),
+        EventValue::Double(number) => is_card(rules, key, &number.to_string()),
+        EventValue::Bool(_) => false,
+        EventValue::List(values) => {
+            values
+                .iter_mut()
+                .for_each(|value| hide_card(rules, key, value));
+            false
+        }
+    };
+    if is_card {
+        *value = EventValue::Text(Cow::Borrowed(card::HIDDEN));
     }
 }

@@ -337,7 +337,7 @@ mod tests {
             origin in proptest::option::of("[a-z][a-z-]{0,20}"),
             tags in proptest::collection::vec(tag(), 0..4),
             baggage in proptest::collection::btree_map("[a-z.]{1,10}", "[^\\s][^\\r\\n]{0,20}[^\\s]", 0..5),
-            style in 0usize..3,
+            style in 0usize..4,
         ) {
             prop_assume!(trace_id as u64 != 0);
             let mut seen = std::collections::HashSet::new();
@@ -354,7 +354,7 @@ mod tests {
                 baggage: baggage.into_iter().collect(),
                 ..Carried::default()
             };
-            let style = [PropagationStyle::Datadog, PropagationStyle::TraceContext, PropagationStyle::B3][style];
+            let style = ALL.into_iter().filter(|style| *style != PropagationStyle::Baggage).nth(style).unwrap();
             let both = propagation(&[style, PropagationStyle::Baggage]);
             let mut request = Headers::new();
             prop_assert_eq!(write(&both, &carried, &mut request), None);
@@ -365,7 +365,7 @@ mod tests {
             let mut expected = carried.clone();
             expected.tags.sort();
             prop_assert_eq!(&found.baggage, &expected.baggage);
-            if style == PropagationStyle::B3 {
+            if [PropagationStyle::B3, PropagationStyle::B3Multi].contains(&style) {
                 prop_assert_eq!(found.priority, Some(i32::from(priority > 0)));
             } else {
                 prop_assert_eq!(&found.tags, &expected.tags);

@@ -10,7 +10,7 @@ mod single;
 use std::borrow::Cow;
 use std::time::Instant;
 
-use datadog_config::{DDConfig, SamplingRule};
+use datadog_config::{DDConfig, Provenance, SamplingRule};
 use parking_lot::Mutex;
 
 pub(crate) use rates::AgentRates;
@@ -32,6 +32,8 @@ const BY_DEFAULT: &str = "-0";
 const BY_AGENT_RATE: &str = "-1";
 const BY_RULE: &str = "-3";
 const BY_USER: &str = "-4";
+const BY_REMOTE_RULE: &str = "-11";
+const BY_DYNAMIC_RULE: &str = "-12";
 
 /// What is decided about a trace, and what the decision rests on.
 #[derive(Clone, Debug, Default)]
@@ -127,8 +129,13 @@ impl Sampler {
         let rule = self.rules.iter().find(|rule| {
             rule::fits(rule, root, self.service_of(root)) && self.tags_fit(rule, root)
         });
+        let maker = match rule.map(|rule| rule.provenance) {
+            Some(Provenance::Customer) => BY_REMOTE_RULE,
+            Some(Provenance::Dynamic) => BY_DYNAMIC_RULE,
+            _ => BY_RULE,
+        };
         match rule.map(|rule| rule.sample_rate).or(self.rate) {
-            Some(rate) => self.by_rule(decision, root, rate),
+            Some(rate) => self.by_rule(decision, root, rate, maker),
             None => self.by_agent(decision, root),
         }
         let rate = decision.rule_rate.or(decision.agent_rate);
@@ -139,16 +146,16 @@ impl Sampler {
     pub(crate) fn mark_single_spans(&self, decision: &Decision, spans: &mut Batch) {
         if decision.priority.is_some_and(|priority| priority <= 0) && !self.single_spans.is_empty()
         {
-            for span in spans.spans_mut() {
+            spans.for_each_mut(|name, span| {
                 let service = span.service.clone();
-                self.single_spans
-                    .mark(span, service.as_deref().unwrap_or(&self.service));
-            }
+                let service = service.as_deref().unwrap_or(&self.service);
+                self.single_spans.mark(span, name, service);
+            });
         }
     }
 
     /// Rules decide for the user, hence the user's priorities.
-    fn by_rule(&self, decision: &mut Decision, root: &SpanData, rate: f64) {
+    fn by_rule(&self, decision: &mut Decision, root: &SpanData, rate: f64, maker: &'static str) {
         decision.rule_rate = Some(rate);
         let mut kept = knuth::keeps(root.trace_id as u64, rate);
         if kept {
@@ -160,7 +167,7 @@ impl Sampler {
             decision.probability = Some(rate);
         }
         decision.priority = Some(if kept { USER_KEEP } else { USER_REJECT });
-        decision.maker = kept.then_some(Cow::Borrowed(BY_RULE));
+        decision.maker = kept.then_some(Cow::Borrowed(maker));
     }
 
     fn by_agent(&self, decision: &mut Decision, root: &SpanData) {
@@ -284,6 +291,21 @@ mod tests {
         span.resource = None;
         span.service = Some("other".into());
         assert_eq!(decide(&sampler, &span).maker.as_deref(), Some("-0"));
+    }
+
+    #[test]
+    fn traces_tell_where_the_rule_that_keeps_them_comes_from() {
+        let rules = r#"[{"sample_rate":1,"name":"a","provenance":"customer"},
+            {"sample_rate":1,"name":"b","provenance":"dynamic"},{"sample_rate":1,"provenance":"x"}]"#;
+        let config = DDConfig::builder().environment([("DD_TRACE_SAMPLING_RULES", rules)]);
+        let sampler = Sampler::new(&config.build().unwrap());
+        for (name, maker) in [("a", "-11"), ("b", "-12"), ("c", "-3")] {
+            let mut span = root(true);
+            span.name = name.into();
+            let decision = decide(&sampler, &span);
+            assert_eq!(decision.maker.as_deref(), Some(maker));
+            assert_eq!(decision.priority, Some(USER_KEEP));
+        }
     }
 
     #[test]

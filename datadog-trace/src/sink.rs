@@ -9,6 +9,7 @@ use datadog_transport::{Account, AgentClient, Occasion, Outbox, Pass, Payload, S
 use crate::encode::{Encoder, Filling};
 use crate::endpoint::TracesEndpoint;
 use crate::keep_rate::KeepRate;
+use crate::obfuscate::TagRules;
 use crate::stats::{LeftOut, Stats};
 use crate::tracer::Shared;
 
@@ -37,6 +38,9 @@ pub(crate) struct TraceSink {
     stats: Stats,
     /// Its items are groups of statistics.
     stats_account: Arc<Account>,
+    tag_rules: TagRules,
+    /// Whether the agent takes spans that are still open.
+    takes_running: bool,
     traces_outbox: Outbox,
     stats_outbox: Outbox,
 }
@@ -46,16 +50,18 @@ impl TraceSink {
         config: &DDConfig,
         agent: Arc<AgentClient>,
         shared: Arc<Shared>,
+        traces_outbox: Outbox,
         account: Arc<Account>,
         stats_account: Arc<Account>,
     ) -> Self {
-        let traces_bytes = config.tracing_buffer_bytes() / 3 * 2;
         Self {
             endpoint: TracesEndpoint::new(agent, Arc::clone(&account), config.tracing_protocol()),
             shared,
             encoder: Encoder::new(config),
             stats: Stats::new(config),
-            traces_outbox: Outbox::new(traces_bytes, Arc::clone(&account)),
+            tag_rules: TagRules::default(),
+            takes_running: false,
+            traces_outbox,
             stats_outbox: Outbox::new(STATS_BYTES, Arc::clone(&stats_account)),
             stats_account,
             account,
@@ -68,6 +74,17 @@ impl TraceSink {
         if let Some(info) = self.endpoint.refresh(limit) {
             self.stats.learn(&info);
             self.encoder.learn(&info);
+            self.tag_rules.learn(&info);
+            self.takes_running = info.long_running_spans;
+        }
+    }
+
+    /// Adds to the queue what is to be shown of traces that still run.
+    fn report_running(&self) {
+        if let Some(long_running) = &self.shared.long_running
+            && self.takes_running
+        {
+            long_running.report(Instant::now());
         }
     }
 
@@ -110,6 +127,7 @@ impl TraceSink {
                 self.account.drop_items(reason, spans);
             }
             if !chunk.spans.is_empty() {
+                self.tag_rules.hide(&mut chunk.spans);
                 self.encoder.add(&mut filling, &mut chunk);
             }
             self.shared.pool.put(chunk.spans);
@@ -155,6 +173,7 @@ impl Signal for TraceSink {
             self.refresh(self.endpoint.limit());
             let rate = self.keep_rate.learn(&self.account.snapshot());
             self.encoder.set_keep_rate(rate);
+            self.report_running();
         }
         self.encoder.renew_clock();
         let traces = self.send_traces(pass);

@@ -192,9 +192,8 @@ impl Rules {
         let Some(root) = root_of(chunk) else {
             return false;
         };
-        self.filters.reject(encoder.resource_of(root.span), |key| {
-            encoder.text_of(root, key)
-        })
+        self.filters
+            .reject(encoder.resource_of(root), |key| encoder.text_of(root, key))
     }
 }
 
@@ -255,7 +254,12 @@ mod tests {
 
     /// A chunk with one span that ended then.
     fn chunk(end_ns: u64) -> Chunk {
+        named_chunk(end_ns, "")
+    }
+
+    fn named_chunk(end_ns: u64, name: &str) -> Chunk {
         let mut span = SpanData {
+            name: name.to_owned().into(),
             span_id: 1,
             top_level: true,
             ..SpanData::default()
@@ -307,12 +311,7 @@ mod tests {
         let (mut stats, encoder) = stats();
         let now = encoder.now();
         for number in 0..4_500 {
-            let mut chunk = chunk(now);
-            let name = format!("operation {number}");
-            chunk
-                .spans
-                .spans_mut()
-                .for_each(|span| span.name = name.clone().into());
+            let mut chunk = named_chunk(now, &format!("operation {number}"));
             stats.take(&encoder, &mut chunk);
         }
         // 1024 of them by their resources, which are the names; the others by their names.

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::TagValue;
+
 /// A tag's key. Static ones are kept as pointers.
 pub(crate) type Key = Cow<'static, str>;
 
@@ -11,69 +13,120 @@ const MOST_TAGS: usize = 1000;
 /// So many bytes may be lost to texts that were replaced before the others are moved together.
 const MOST_DEAD: usize = 4096;
 
+/// The most bytes of all texts of a span: about what the agent takes in a payload. Places have 32 bits.
+const MOST_BUFFER: usize = 1 << 25;
+
 /// Text and number tags. Spans have few: a scan beats a map. All texts share one buffer, so that a span that is used
 /// again takes no memory for them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tags {
     buffer: String,
     /// Bytes of the buffer that no text stands at any more.
     dead: usize,
-    texts: Vec<(Key, Place)>,
-    numbers: Vec<(Key, f64)>,
+    tags: Vec<(Text, Value)>,
+}
+
+/// A text that is static, or stands in a buffer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Text {
+    Static(&'static str),
+    Here(Place),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Value {
+    Text(Place),
+    Number(f64),
 }
 
 /// Where a text stands in the buffer.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+pub(crate) struct Place {
     start: u32,
     end: u32,
 }
 
-impl Place {
-    fn len(self) -> usize {
-        (self.end - self.start) as usize
-    }
+/// Where the tags of one span stand among others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Range {
+    pub(crate) start: u32,
+    count: u32,
 }
 
-/// The most bytes of a text, so that places have 32 bits. Far above what the agent takes.
-const MOST_TEXT: usize = 1 << 24;
-
-/// The most bytes of all texts.
-const MOST_BUFFER: usize = 1 << 30;
-
-/// Where the tags of one span stand among others: from the first to before the last.
-pub(crate) type Range = (u32, u32);
-
 impl Tags {
-    /// Sets a text; a number of the same key goes. A new key beyond the most that a span may have is left out.
+    /// Sets a text, in place of an earlier value of the same key. A new key beyond the most that a span may have is left
+    /// out.
     #[inline]
     pub(crate) fn set_text(&mut self, key: Key, text: &str) {
-        if let Some(place) = self.place_text(&key, text) {
-            self.texts.push((key, place));
+        if !self.has_room(key.len() + text.len()) {
+            return;
+        }
+        match self.place_of(&key) {
+            Some(at) => {
+                let value = Value::Text(self.push_text(text));
+                self.replace(at, value);
+            }
+            None if self.tags.len() < MOST_TAGS => {
+                let key = self.keep(key);
+                let value = Value::Text(self.push_text(text));
+                self.tags.push((key, value));
+            }
+            None => {}
         }
     }
 
-    /// Where the text stands, if its key is not there yet.
-    fn place_text(&mut self, key: &str, text: &str) -> Option<Place> {
-        let fits = text.len() <= MOST_TEXT && self.buffer.len() + text.len() <= MOST_BUFFER;
-        if !fits || (self.is_full() && !self.has(key)) {
-            return None;
+    /// Sets tags with different static keys. A span that has none yet need not be searched for them.
+    #[inline]
+    pub(crate) fn set_all<'a>(&mut self, tags: impl Iterator<Item = (&'static str, TagValue<'a>)>) {
+        let is_first = self.tags.is_empty();
+        for (key, value) in tags {
+            let is_new = is_first && self.tags.len() < MOST_TAGS;
+            match value {
+                TagValue::Text(text) if is_new && self.has_room(text.len()) => {
+                    let value = Value::Text(self.push_text(&text));
+                    self.tags.push((Text::Static(key), value));
+                }
+                TagValue::Number(number) if is_new && number.is_finite() => {
+                    self.tags.push((Text::Static(key), Value::Number(number)));
+                }
+                TagValue::Text(text) => self.set_text(Cow::Borrowed(key), &text),
+                TagValue::Number(number) => self.set_number(Cow::Borrowed(key), number),
+            }
         }
-        if let Some(at) = self.numbers.iter().position(|(known, _)| known == key) {
-            self.numbers.remove(at);
-        }
-        let place = self.push_text(text);
-        let Some((_, known)) = self.texts.iter_mut().find(|(known, _)| known == key) else {
-            return Some(place);
-        };
-        self.dead += known.len();
-        *known = place;
-        if self.dead > MOST_DEAD && self.dead > self.buffer.len() / 2 {
-            self.compact();
-        }
-        None
     }
 
+    /// Sets a number, like a text. What is no finite number becomes a text, as no receiver takes it.
+    #[inline]
+    pub(crate) fn set_number(&mut self, key: Key, number: f64) {
+        if !number.is_finite() {
+            return self.set_text(key, &number.to_string());
+        }
+        if !self.has_room(key.len()) {
+            return;
+        }
+        let value = Value::Number(number);
+        match self.place_of(&key) {
+            Some(at) => self.replace(at, value),
+            None if self.tags.len() < MOST_TAGS => {
+                let key = self.keep(key);
+                self.tags.push((key, value));
+            }
+            None => {}
+        }
+    }
+
+    #[inline]
+    fn has_room(&self, bytes: usize) -> bool {
+        self.buffer.len() + bytes <= MOST_BUFFER
+    }
+
+    #[inline]
+    fn place_of(&self, key: &str) -> Option<usize> {
+        let is_key = |(known, _): &(Text, Value)| self.text_of(*known) == key;
+        self.tags.iter().position(is_key)
+    }
+
+    #[inline]
     fn push_text(&mut self, text: &str) -> Place {
         let start = self.buffer.len() as u32;
         self.buffer.push_str(text);
@@ -83,138 +136,240 @@ impl Tags {
         }
     }
 
+    #[inline(never)]
+    fn replace(&mut self, at: usize, value: Value) {
+        let Some((_, known)) = self.tags.get_mut(at) else {
+            return;
+        };
+        if let Value::Text(place) = known {
+            self.dead += (place.end - place.start) as usize;
+        }
+        *known = value;
+        if self.dead > MOST_DEAD && self.dead > self.buffer.len() / 2 {
+            self.compact();
+        }
+    }
+
     /// Moves the texts together, for a span whose tags change all the time.
     fn compact(&mut self) {
-        let mut buffer = String::with_capacity(self.buffer.len() - self.dead);
-        for (_, place) in &mut self.texts {
+        let mut buffer = String::with_capacity(self.buffer.len().saturating_sub(self.dead));
+        let mut moved = |place: &mut Place| {
             let start = buffer.len() as u32;
-            let text = self.buffer.get(place.start as usize..place.end as usize);
-            buffer.push_str(text.unwrap_or_default());
+            buffer.push_str(place.of(&self.buffer));
             *place = Place {
                 start,
                 end: buffer.len() as u32,
             };
+        };
+        for (key, value) in &mut self.tags {
+            if let Text::Here(place) = key {
+                moved(place);
+            }
+            if let Value::Text(place) = value {
+                moved(place);
+            }
         }
         self.buffer = buffer;
         self.dead = 0;
     }
 
-    fn is_full(&self) -> bool {
-        self.texts.len() + self.numbers.len() >= MOST_TAGS
-    }
-
-    pub(crate) fn has(&self, key: &str) -> bool {
-        self.texts.iter().any(|(known, _)| known == key)
-            || self.numbers.iter().any(|(known, _)| known == key)
-    }
-
-    /// Sets a number; a text of the same key goes. What is no finite number becomes a text, as no receiver takes it.
+    /// Keeps a text that is no tag's value, for [`text_of`](Self::text_of).
     #[inline]
-    pub(crate) fn set_number(&mut self, key: Key, number: f64) {
-        if !number.is_finite() {
-            return self.set_text(key, &number.to_string());
-        }
-        if self.place_number(&key, number) {
-            self.numbers.push((key, number));
+    pub(crate) fn keep(&mut self, text: Cow<'static, str>) -> Text {
+        match text {
+            Cow::Borrowed(text) => Text::Static(text),
+            Cow::Owned(text) => self.keep_owned(text),
         }
     }
 
-    /// Whether the key is not there yet.
-    fn place_number(&mut self, key: &str, number: f64) -> bool {
-        if self.is_full() && !self.has(key) {
-            return false;
+    #[inline(never)]
+    fn keep_owned(&mut self, text: String) -> Text {
+        let fits = text.len() <= MOST_BUFFER;
+        Text::Here(self.push_text(if fits { &text } else { "" }))
+    }
+
+    /// A text that was [kept](Self::keep).
+    #[inline]
+    pub(crate) fn text_of(&self, text: Text) -> &str {
+        match text {
+            Text::Static(text) => text,
+            Text::Here(place) => place.of(&self.buffer),
         }
-        if let Some(at) = self.texts.iter().position(|(known, _)| known == key) {
-            self.texts.remove(at);
-        }
-        let known = self.numbers.iter_mut().find(|(known, _)| known == key);
-        known.map(|(_, known)| *known = number).is_none()
     }
 
     /// The text of a key.
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
-        let (_, place) = self.texts.iter().find(|(known, _)| known == key)?;
-        Some(self.at(*place))
+        match self.tags.get(self.place_of(key)?)? {
+            (_, Value::Text(place)) => Some(place.of(&self.buffer)),
+            (_, Value::Number(_)) => None,
+        }
     }
 
     /// The number of a key.
     pub(crate) fn number(&self, key: &str) -> Option<f64> {
-        let (_, number) = self.numbers.iter().find(|(known, _)| known == key)?;
-        Some(*number)
+        match self.tags.get(self.place_of(key)?)? {
+            (_, Value::Number(number)) => Some(*number),
+            (_, Value::Text(_)) => None,
+        }
     }
 
-    /// Takes the tags of another span, and keeps them apart from those that are here. Where they stand: the ranges
-    /// for [`texts_at`](Self::texts_at) and [`numbers_at`](Self::numbers_at).
+    /// Takes the tags of another span, and keeps them apart from those that are here. Where they stand, for
+    /// [`texts_at`](Self::texts_at) and the like, and by how much texts that were [kept](Self::keep) were shifted.
     #[inline(always)]
-    pub(crate) fn append(&mut self, other: &mut Self) -> (Range, Range) {
+    pub(crate) fn append(&mut self, other: &mut Self) -> (Range, u32) {
         // A chunk has some thousand spans at most, far from the end of 32 bits.
-        let before = (self.texts.len() as u32, self.numbers.len() as u32);
-        if !other.texts.is_empty() {
-            let shift = self.buffer.len() as u32;
+        let range = Range {
+            start: self.tags.len() as u32,
+            count: other.tags.len() as u32,
+        };
+        let by = self.buffer.len() as u32;
+        if !other.buffer.is_empty() {
             self.buffer.push_str(&other.buffer);
-            self.texts.append(&mut other.texts);
-            for (_, place) in self.texts.iter_mut().skip(before.0 as usize) {
-                place.start += shift;
-                place.end += shift;
-            }
+            other.buffer.clear();
         }
-        if !other.numbers.is_empty() {
-            self.numbers.append(&mut other.numbers);
-        }
-        other.buffer.clear();
         other.dead = 0;
-        let texts = (before.0, self.texts.len() as u32);
-        (texts, (before.1, self.numbers.len() as u32))
+        if !other.tags.is_empty() {
+            let tags = other.tags.iter();
+            self.tags
+                .extend(tags.map(|(key, value)| (key.shifted(by), value.shifted(by))));
+            other.tags.clear();
+        }
+        (range, by)
+    }
+
+    #[inline]
+    fn at(&self, range: Range) -> &[(Text, Value)] {
+        let start = range.start as usize;
+        let tags = self.tags.get(start..start + range.count as usize);
+        tags.unwrap_or_default()
+    }
+
+    pub(crate) fn has_at(&self, range: Range, key: &str) -> bool {
+        let mut tags = self.at(range).iter();
+        tags.any(|(known, _)| self.text_of(*known) == key)
     }
 
     pub(crate) fn texts_at(&self, range: Range) -> impl Iterator<Item = (&str, &str)> {
-        let texts = self
-            .texts
-            .get(range.0 as usize..range.1 as usize)
-            .unwrap_or_default();
-        texts.iter().map(|(key, place)| (&**key, self.at(*place)))
+        let tags = self.at(range).iter();
+        tags.filter_map(|(key, value)| match value {
+            Value::Text(place) => Some((self.text_of(*key), place.of(&self.buffer))),
+            Value::Number(_) => None,
+        })
+    }
+
+    /// Replaces the texts that `change` has something else for, by their keys and what they are.
+    pub(crate) fn change_at(
+        &mut self,
+        range: Range,
+        change: impl Fn(&Self, &str, &str) -> Option<Cow<'static, str>>,
+    ) {
+        let start = range.start as usize;
+        for at in start..start + range.count as usize {
+            let Some((key, Value::Text(place))) = self.tags.get(at) else {
+                continue;
+            };
+            let Some(changed) = change(self, self.text_of(*key), place.of(&self.buffer)) else {
+                continue;
+            };
+            let place = self.push_text(&changed);
+            self.tags[at].1 = Value::Text(place);
+        }
     }
 
     pub(crate) fn numbers_at(&self, range: Range) -> impl Iterator<Item = (&str, f64)> {
-        let numbers = self
-            .numbers
-            .get(range.0 as usize..range.1 as usize)
-            .unwrap_or_default();
-        numbers.iter().map(|(key, number)| (&**key, *number))
+        let tags = self.at(range).iter();
+        tags.filter_map(|(key, value)| match value {
+            Value::Number(number) => Some((self.text_of(*key), *number)),
+            Value::Text(_) => None,
+        })
     }
 
     /// Forgets the tags but keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.buffer.clear();
         self.dead = 0;
-        self.texts.clear();
-        self.numbers.clear();
+        self.tags.clear();
     }
 
-    /// How many bytes the tags occupy, keys that are not static left out.
+    /// How many bytes the tags occupy.
+    #[inline]
     pub(crate) fn bytes(&self) -> usize {
-        self.buffer.len()
-            + self.texts.len() * size_of::<(Key, Place)>()
-            + self.numbers.len() * size_of::<(Key, f64)>()
+        self.buffer.len() + self.tags.len() * size_of::<(Text, Value)>()
     }
 
     /// How many bytes there are for tags.
+    #[inline]
     pub(crate) fn capacity(&self) -> usize {
-        self.buffer.capacity()
-            + self.texts.capacity() * size_of::<(Key, Place)>()
-            + self.numbers.capacity() * size_of::<(Key, f64)>()
+        self.buffer.capacity() + self.tags.capacity() * size_of::<(Text, Value)>()
+    }
+}
+
+impl Place {
+    #[inline]
+    fn of(self, buffer: &str) -> &str {
+        buffer
+            .get(self.start as usize..self.end as usize)
+            .unwrap_or_default()
     }
 
-    fn at(&self, place: Place) -> &str {
-        self.buffer
-            .get(place.start as usize..place.end as usize)
-            .unwrap_or_default()
+    #[inline]
+    fn shifted(self, by: u32) -> Self {
+        Self {
+            start: self.start + by,
+            end: self.end + by,
+        }
+    }
+}
+
+impl Text {
+    #[inline]
+    pub(crate) fn shifted(self, by: u32) -> Self {
+        match self {
+            Self::Static(_) => self,
+            Self::Here(place) => Self::Here(place.shifted(by)),
+        }
+    }
+}
+
+impl Value {
+    #[inline]
+    fn shifted(self, by: u32) -> Self {
+        match self {
+            Self::Text(place) => Self::Text(place.shifted(by)),
+            Self::Number(_) => self,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn first(count: u32) -> Range {
+        Range { start: 0, count }
+    }
+
+    #[test]
+    fn keys_that_are_not_static_stand_with_the_texts() {
+        assert_eq!(size_of::<Text>(), size_of::<&str>());
+        let (mut all, mut tags) = (Tags::default(), Tags::default());
+        all.set_text(format!("first{}", 1).into(), "x");
+        tags.set_text(format!("second{}", 2).into(), "y");
+        tags.set_number(format!("third{}", 3).into(), 3.0);
+        let kept = tags.keep(format!("kept{}", 4).into());
+        let (range, shift) = all.append(&mut tags);
+        assert_eq!(all.text_of(kept.shifted(shift)), "kept4");
+        let texts: Vec<_> = all.texts_at(range).collect();
+        let numbers: Vec<_> = all.numbers_at(range).collect();
+        assert_eq!(
+            (texts, numbers),
+            (vec![("second2", "y")], vec![("third3", 3.0)])
+        );
+        assert_eq!(
+            (all.text("first1"), all.number("third3")),
+            (Some("x"), Some(3.0))
+        );
+    }
 
     #[test]
     fn the_last_value_of_a_key_counts_whatever_its_type() {
@@ -223,30 +378,60 @@ mod tests {
         tags.set_text("b".into(), "");
         tags.set_text("a".into(), "two");
         assert_eq!(
-            tags.texts_at((0, 2)).collect::<Vec<_>>(),
+            tags.texts_at(first(2)).collect::<Vec<_>>(),
             [("a", "two"), ("b", "")]
         );
         tags.set_number("a".into(), 3.0);
         assert_eq!((tags.text("a"), tags.number("a")), (None, Some(3.0)));
         tags.set_text("a".into(), "four");
         assert_eq!((tags.text("a"), tags.number("a")), (Some("four"), None));
-        assert!(tags.has("b") && !tags.has("c"));
+        assert_eq!((tags.text("b"), tags.text("c")), (Some(""), None));
         let memory = tags.capacity();
         tags.clear();
         assert_eq!((tags.bytes(), tags.capacity()), (0, memory));
-        assert!(!tags.has("b"));
+        assert_eq!(tags.text("b"), None);
+    }
+
+    #[test]
+    fn many_at_once_are_as_one_by_one() {
+        let given = || {
+            [
+                ("a", TagValue::from("one")),
+                ("b", 2.into()),
+                ("c", true.into()),
+                ("d", f64::INFINITY.into()),
+            ]
+            .into_iter()
+        };
+        let mut tags = Tags::default();
+        for _ in 0..2 {
+            tags.set_all(given());
+            let texts: Vec<_> = tags.texts_at(first(4)).collect();
+            assert_eq!(texts, [("a", "one"), ("c", "true"), ("d", "inf")]);
+            assert_eq!(tags.numbers_at(first(4)).collect::<Vec<_>>(), [("b", 2.0)]);
+            assert_eq!(tags.tags.len(), 4);
+        }
+        tags.set_all([("b", TagValue::from("text"))].into_iter());
+        assert_eq!((tags.text("b"), tags.number("b")), (Some("text"), None));
     }
 
     #[test]
     fn a_tag_that_changes_all_the_time_does_not_grow() {
         let mut tags = Tags::default();
         tags.set_text("fixed".into(), "stays");
+        tags.set_text(format!("owned{}", 1).into(), "stays, too");
         for number in 0..100_000 {
             tags.set_text("progress".into(), &format!("{number} of many"));
+            // By turns a text and a number.
+            let changing = format!("changing{}", number % 2);
+            tags.set_text(changing.clone().into(), "text");
+            tags.set_number(changing.into(), number.into());
         }
         assert!(tags.bytes() < 4 * MOST_DEAD, "{}", tags.bytes());
         assert_eq!(tags.text("progress"), Some("99999 of many"));
         assert_eq!(tags.text("fixed"), Some("stays"));
+        assert_eq!(tags.text("owned1"), Some("stays, too"));
+        assert_eq!(tags.number("changing1"), Some(99_999.0));
     }
 
     #[test]
@@ -258,7 +443,7 @@ mod tests {
             tags.set_number(format!("key{number}").into(), 1.0);
         }
         tags.set_text("ratio".into(), "known");
-        assert_eq!(tags.texts.len() + tags.numbers.len(), MOST_TAGS);
+        assert_eq!(tags.tags.len(), MOST_TAGS);
         assert_eq!(tags.text("ratio"), Some("known"));
     }
 }

@@ -1,6 +1,8 @@
 //! One trace of this process, while spans of it are open.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use datadog_transport::profiled as profiles;
 use parking_lot::Mutex;
@@ -18,6 +20,13 @@ use crate::tracer::Shared;
 /// What was wrong with the headers of a trace (dd-trace-go: `ddtrace/tracer/span.go`).
 const PROPAGATION_ERROR: &str = "_dd.propagation_error";
 
+/// On a span that is still open: how long it has been, in milliseconds. Statistics leave such spans out
+/// (dd-trace-java: `dd-trace-core/src/main/java/datadog/trace/core/DDSpan.java`).
+const PARTIAL_VERSION: &str = "_dd.partial_version";
+
+/// On a finished span that was sent before while it was open.
+const WAS_LONG_RUNNING: &str = "_dd.was_long_running";
+
 /// What the spans of one trace share. Threads collect their spans of the trace in [segments](crate::local) and bring
 /// them here when their last one is finished.
 #[derive(Debug)]
@@ -27,6 +36,8 @@ pub(crate) struct Trace {
     pub(crate) tracer: Arc<Shared>,
     /// What the process that called this one told.
     pub(crate) upstream: Option<Arc<Carried>>,
+    /// After how many finished spans a thread sends its part.
+    flush_spans: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -82,6 +93,7 @@ impl Trace {
             id,
             local_root_id: root.span_id,
             tracer: Arc::clone(tracer),
+            flush_spans: AtomicUsize::new(tracer.flush_spans),
             state: Mutex::new(State {
                 holders: 0,
                 root: Some(root),
@@ -99,6 +111,9 @@ impl Trace {
         });
         if profiles::wants_endpoints() {
             profiled::started(&trace);
+        }
+        if let Some(long_running) = &tracer.long_running {
+            long_running.watch(&trace);
         }
         trace
     }
@@ -197,8 +212,48 @@ impl Trace {
 
     /// Hands spans over before the end of the trace.
     pub(crate) fn flush(&self, spans: Batch) {
+        self.flush_spans
+            .store(self.tracer.flush_spans, Ordering::Relaxed);
         let chunk = self.chunk(&mut self.state.lock(), spans);
         self.tracer.hand_over(chunk);
+    }
+
+    #[inline]
+    pub(crate) fn flush_spans(&self) -> usize {
+        self.flush_spans.load(Ordering::Relaxed)
+    }
+
+    /// Hands over what is finished, and the first span as it is now, `age` after its start. Whether the trace is kept:
+    /// others are not shown.
+    pub(crate) fn report(&self, now: Ticks, age: Duration) -> bool {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        if let Some(root) = &state.root {
+            self.tracer.sampler.decide(&mut state.decision, root);
+        }
+        if state
+            .decision
+            .priority
+            .is_some_and(|priority| priority <= 0)
+        {
+            return false;
+        }
+        self.tracer.parked.give_back(state.finished_bytes);
+        state.finished_bytes = 0;
+        let mut spans = std::mem::take(&mut state.finished);
+        if let Some(root) = &mut state.root {
+            let mut so_far = root.so_far(now);
+            let version = age.as_millis() as f64;
+            so_far.tags.set_number(PARTIAL_VERSION.into(), version);
+            root.tags.set_number(WAS_LONG_RUNNING.into(), 1.0);
+            spans.push(&mut so_far);
+        }
+        // The other finished spans are with their threads, which bring them when they finish the next one.
+        self.flush_spans.store(1, Ordering::Relaxed);
+        let chunk = self.chunk(state, spans);
+        drop(guard);
+        self.tracer.hand_over(chunk);
+        true
     }
 
     /// Whether there is room for spans that wait until others of their trace come.

@@ -4,9 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use datadog_config::DDConfig;
-use datadog_transport::{Queue, SignalKind, Standalone, TransportBuilder, TransportError};
+use datadog_transport::{
+    Outbox, Queue, Room, SignalKind, Standalone, TransportBuilder, TransportError,
+};
 
 use crate::context::Inner;
+use crate::long_running::LongRunning;
 use crate::parked::Parked;
 use crate::pool::Pool;
 use crate::propagate::{Extract, Inject, Propagation};
@@ -17,6 +20,9 @@ use crate::{DetachedSpan, Parent, Span, SpanContext, local, profiled, startup};
 
 /// Without partial flush, a trace is still not allowed to grow without end: it is sent in parts of so many spans.
 const LARGEST_CHUNK: usize = 10_000;
+
+/// The worker is woken when so many bytes wait: well below what a payload takes, so that a burst finds it at work.
+const WAKING_BYTES: usize = 2 << 20;
 
 /// Starts spans. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
@@ -38,9 +44,13 @@ pub(crate) struct Shared {
     pub(crate) http: Arc<crate::http::HttpSettings>,
     pub(crate) parked: Parked,
     pub(crate) pool: Pool,
+    /// `None` if it is off.
+    pub(crate) long_running: Option<LongRunning>,
     queue: Queue<Chunk>,
     #[cfg(target_os = "linux")]
     _discovery: Option<crate::discovery::Discovery>,
+    #[cfg(target_os = "linux")]
+    _process_context: Option<crate::process_context::ProcessContext>,
 }
 
 impl Tracer {
@@ -72,13 +82,18 @@ impl Tracer {
         let agent = transport.agent()?;
         let statistics = transport.further_account(SignalKind::Statistics);
         let shared = transport.add(SignalKind::Traces, |seat| {
-            let bytes = config.tracing_buffer_bytes() / 3;
-            let queue = Queue::new(bytes, Arc::clone(&seat.account), seat.waker);
+            let bytes = config.tracing_buffer_bytes();
+            let room = Room::new(bytes);
+            let outbox =
+                Outbox::within(Arc::clone(&room), bytes / 3 * 2, Arc::clone(&seat.account));
+            let mark = WAKING_BYTES.min(bytes / 6);
+            let queue = Queue::within(room, mark, Arc::clone(&seat.account), seat.waker);
             let shared = Arc::new(Shared::new(&config, queue));
             let sink = TraceSink::new(
                 &config,
                 agent,
                 Arc::clone(&shared),
+                outbox,
                 seat.account,
                 statistics,
             );
@@ -186,9 +201,12 @@ impl Shared {
             http: Arc::new(crate::http::HttpSettings::new(config)),
             parked: Parked::default(),
             pool: Pool::new(),
+            long_running: LongRunning::new(config),
             queue,
             #[cfg(target_os = "linux")]
             _discovery: crate::discovery::Discovery::publish(config),
+            #[cfg(target_os = "linux")]
+            _process_context: crate::process_context::ProcessContext::publish(config),
         }
     }
 

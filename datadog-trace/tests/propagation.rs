@@ -146,6 +146,38 @@ fn what_came_reaches_the_agent() {
 }
 
 #[test]
+fn baggage_becomes_tags_as_it_is_asked_for() {
+    let all = "baggage.User.Id,baggage.account.id,baggage.team,baggage.user.id";
+    for (keys, tags) in [
+        (None, "baggage.account.id,baggage.user.id"),
+        (Some("team,user.id"), "baggage.team,baggage.user.id"),
+        (Some("*"), all),
+        (Some(""), ""),
+    ] {
+        let agent = LocalAgent::start().unwrap();
+        let keys = keys.map(|keys| ("DD_TRACE_BAGGAGE_TAG_KEYS", keys));
+        let tracer = start(config(&agent.url()).environment(keys));
+        // With a trace, and on its own.
+        let baggage = ("baggage", "user.id=u7,account.id=a8,team=t9,User.Id=x");
+        let ids = [("x-datadog-trace-id", "7"), ("x-datadog-parent-id", "8")];
+        for request in [headers([baggage, ids[0], ids[1]]), headers([baggage])] {
+            let context = tracer.extract(&request).unwrap();
+            let _request = tracer.trace_from(&context, "request");
+            tracer.trace("child").finish();
+        }
+        tracer.flush(LIMIT);
+        let spans = agent.spans();
+        assert_eq!(spans.len(), 4);
+        for span in &spans {
+            let found = span.meta.keys().filter(|key| key.starts_with("baggage."));
+            let found: Vec<&str> = found.map(String::as_str).collect();
+            let expected = if span.name == "request" { tags } else { "" };
+            assert_eq!(found.join(","), expected, "{keys:?}");
+        }
+    }
+}
+
+#[test]
 fn conflicts_and_restarts_become_links() {
     let agent = LocalAgent::start().unwrap();
     let request = headers([

@@ -21,18 +21,44 @@ pub struct AgentInfo {
     pub span_events: bool,
     /// Whether spans may have `meta_struct`.
     pub span_meta_structs: bool,
+    /// Whether it takes spans of traces that still run.
+    pub long_running_spans: bool,
     /// Tags that tell the peers of a span apart in statistics.
     pub peer_tags: Vec<String>,
     /// Feature flags.
     pub feature_flags: Vec<String>,
     /// The version of its rules by which it hides what resources tell; 0 where it does not say.
     pub obfuscation_version: u64,
+    /// What it takes out of the tags of spans; `None` where it does not say.
+    pub obfuscation: Option<Obfuscation>,
     /// Traces that it drops by the exact tags of their first span: `key` or `key:value`.
     pub filter_tags: TagFilters,
     /// The same with regular expressions as values.
     pub filter_tags_regex: TagFilters,
     /// Regular expressions; it drops traces whose first span has such a resource.
     pub ignore_resources: Vec<String>,
+}
+
+/// What the agent takes out of the tags of spans.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Obfuscation {
+    /// The query strings of URLs.
+    pub remove_query_string: bool,
+    /// The parts of the paths of URLs that have digits.
+    pub remove_path_digits: bool,
+    /// Numbers that may be those of payment cards; `None` if they are left, or it does not say.
+    pub credit_cards: Option<CreditCards>,
+}
+
+/// Which numbers the agent takes for those of payment cards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CreditCards {
+    /// Whether their check digit has to be right (<https://en.wikipedia.org/wiki/Luhn_algorithm>).
+    pub luhn: bool,
+    /// Tags that are left as they are.
+    pub keep_values: Vec<String>,
 }
 
 /// By which tags the agent drops traces.
@@ -79,12 +105,30 @@ impl AgentInfo {
             client_drop_p0s: flag("client_drop_p0s"),
             span_events: flag("span_events"),
             span_meta_structs: flag("span_meta_structs"),
+            long_running_spans: flag("long_running_spans"),
             peer_tags: list("peer_tags"),
             feature_flags: list("feature_flags"),
             obfuscation_version: json["obfuscation_version"].as_u64().unwrap_or(0),
+            obfuscation: Obfuscation::parse(&json["config"]["obfuscation"]),
             filter_tags: filters("filter_tags"),
             filter_tags_regex: filters("filter_tags_regex"),
             ignore_resources: list("ignore_resources"),
+        })
+    }
+}
+
+impl Obfuscation {
+    fn parse(json: &Value) -> Option<Self> {
+        json.as_object()?;
+        let flag = |json: &Value| json.as_bool().unwrap_or(false);
+        let cards = &json["credit_cards"];
+        Some(Self {
+            remove_query_string: flag(&json["http"]["remove_query_string"]),
+            remove_path_digits: flag(&json["http"]["remove_path_digits"]),
+            credit_cards: flag(&cards["enabled"]).then(|| CreditCards {
+                luhn: flag(&cards["luhn"]),
+                keep_values: texts(&cards["keep_values"]),
+            }),
         })
     }
 }
@@ -154,6 +198,21 @@ mod tests {
         assert_eq!(info.filter_tags.reject, ["a:b"]);
         assert_eq!(info.filter_tags_regex.require, ["c:.*"]);
         assert_eq!(info.ignore_resources, ["^GET /ping$"]);
+        assert_eq!((info.obfuscation, info.long_running_spans), (None, false));
+        let body = br#"{"long_running_spans":true,"config":{"obfuscation":{"http":{"remove_query_string":true},
+            "credit_cards":{"enabled":true,"luhn":true,"keep_values":["id"]}}}}"#;
+        let info = AgentInfo::parse(body).unwrap();
+        assert!(info.long_running_spans);
+        let obfuscation = info.obfuscation.unwrap();
+        assert!(obfuscation.remove_query_string && !obfuscation.remove_path_digits);
+        let cards = obfuscation.credit_cards.unwrap();
+        assert_eq!(
+            (cards.luhn, &*cards.keep_values),
+            (true, &["id".to_owned()][..])
+        );
+        let body = br#"{"config":{"obfuscation":{"credit_cards":{"enabled":false}}}}"#;
+        let off = AgentInfo::parse(body).unwrap().obfuscation;
+        assert_eq!(off, Some(Obfuscation::default()));
         assert_eq!(AgentInfo::parse(b"\xff"), None);
         assert_eq!(AgentInfo::parse(b"[]"), None);
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::diagnostics::Limiter;
 use crate::retry::{Backoff, Verdict, judge};
-use crate::{Account, Answer, DropReason, Occasion, Pass, Payload, SendError};
+use crate::{Account, Answer, DropReason, Occasion, Pass, Payload, Room, SendError};
 
 /// A payload that the receiver fails on for this long makes way for the next.
 const LONGEST_STAY: Duration = Duration::from_secs(60);
@@ -17,6 +17,8 @@ const LONGEST_STAY: Duration = Duration::from_secs(60);
 pub struct Outbox {
     account: Arc<Account>,
     limit: usize,
+    /// What it shares with a queue.
+    room: Arc<Room>,
     bytes: usize,
     waiting: VecDeque<Waiting>,
     backoff: Backoff,
@@ -38,9 +40,16 @@ struct Waiting {
 impl Outbox {
     /// An empty outbox that keeps at most `limit` bytes, and counts into `account`.
     pub fn new(limit: usize, account: Arc<Account>) -> Self {
+        Self::within(Room::new(limit), limit, account)
+    }
+
+    /// The same, with its bytes taken from the `room` of a [`Queue`](crate::Queue) as well: where that is too small for
+    /// both, the oldest payloads are dropped.
+    pub fn within(room: Arc<Room>, limit: usize, account: Arc<Account>) -> Self {
         Self {
             account,
             limit,
+            room,
             bytes: 0,
             waiting: VecDeque::new(),
             backoff: Backoff::default(),
@@ -54,11 +63,13 @@ impl Outbox {
     /// gets its try even if it passes the limit alone.
     pub fn push(&mut self, payload: Payload) {
         self.account.pending(payload.items as i64);
-        self.bytes += payload.memory();
+        let bytes = self.bytes + payload.memory();
         self.waiting
             .push_back(Waiting::new(payload, Instant::now()));
-        while self.bytes > self.limit && self.waiting.len() > 1 {
+        let mut fits = self.set_bytes(bytes);
+        while !fits && self.waiting.len() > 1 {
             self.give_up_first(DropReason::QueueFull);
+            fits = self.set_bytes(self.bytes);
         }
     }
 
@@ -92,11 +103,13 @@ impl Outbox {
             first.tried = true;
             let (memory, items) = (first.payload.memory(), first.payload.items);
             let outcome = send(&mut first.payload, limit);
-            self.bytes = self.bytes - memory + first.payload.memory();
+            let bytes = self.bytes - memory + first.payload.memory();
             debug_assert_eq!(items, first.payload.items, "the same items");
-            if matches!(outcome, Err(SendError::Torn(_))) && !first.resent {
+            let torn = matches!(outcome, Err(SendError::Torn(_))) && !first.resent;
+            first.resent |= torn;
+            self.set_bytes(bytes);
+            if torn {
                 // Most likely the server closed the connection while it was idle.
-                first.resent = true;
                 continue;
             }
             match judge(&outcome) {
@@ -163,11 +176,12 @@ impl Outbox {
         let Some(Waiting { payload, since, .. }) = self.waiting.pop_front() else {
             return false;
         };
-        self.bytes -= payload.memory();
+        let mut bytes = self.bytes - payload.memory();
         for half in halves.into_iter().rev() {
-            self.bytes += half.memory();
+            bytes += half.memory();
             self.waiting.push_front(Waiting::new(half, since));
         }
+        self.set_bytes(bytes);
         true
     }
 
@@ -198,9 +212,15 @@ impl Outbox {
         }
     }
 
+    /// Notes how many bytes wait. Whether that is not too much.
+    fn set_bytes(&mut self, bytes: usize) -> bool {
+        self.bytes = bytes;
+        self.room.set_outbox(bytes) && bytes <= self.limit
+    }
+
     fn take_first(&mut self) -> Option<Payload> {
         let payload = self.waiting.pop_front()?.payload;
-        self.bytes -= payload.memory();
+        self.set_bytes(self.bytes - payload.memory());
         self.account.pending(-(payload.items as i64));
         Some(payload)
     }
@@ -263,6 +283,21 @@ mod tests {
             7,
             "one that is larger than the limit alone still gets its try"
         );
+        assert!(balanced(&account));
+    }
+
+    #[test]
+    fn what_a_queue_has_pushes_out_the_oldest_too() {
+        let account = Arc::new(Account::default());
+        let room = Room::new(120);
+        let mut outbox = Outbox::within(Arc::clone(&room), 100, Arc::clone(&account));
+        outbox.push(payload(&account, 50, 1));
+        assert_eq!(room.queue(71), None);
+        assert!(room.queue(70).is_some());
+        outbox.push(payload(&account, 40, 2));
+        assert_eq!((outbox.bytes, account.snapshot().buffered), (40, 2));
+        outbox.close();
+        assert_eq!(room.queue(50), Some(120));
         assert!(balanced(&account));
     }
 

@@ -3,20 +3,21 @@
 use std::sync::Arc;
 
 use crate::fork::Birthplace;
-use crate::sync::{AtomicBool, AtomicUsize, Ordering, SegQueue, fence};
-use crate::{Account, DropReason, Waker};
+use crate::sync::{AtomicBool, Ordering, SegQueue, fence};
+use crate::{Account, DropReason, Room, Waker};
 
 /// A queue bounded in bytes: many callers push, the worker pops.
 ///
 /// A push never blocks. What does not fit is dropped and counted as [`DropReason::QueueFull`], so what is
 /// already waiting keeps its place; after [`Queue::close`] everything is dropped as [`DropReason::Shutdown`], and
 /// in a forked child as [`DropReason::Forked`].
-/// The worker is woken when the queue is half full.
+/// The worker is woken at a mark: when the queue is half full, or as [`Queue::within`] says.
 #[derive(Debug)]
 pub struct Queue<T> {
     entries: SegQueue<Entry<T>>,
-    bytes: AtomicUsize,
-    limit: usize,
+    room: Arc<Room>,
+    /// At so many bytes the worker is woken.
+    mark: usize,
     closed: AtomicBool,
     account: Arc<Account>,
     waker: Waker,
@@ -33,10 +34,16 @@ struct Entry<T> {
 impl<T> Queue<T> {
     /// An empty queue of at most `limit` bytes, that counts into `account` and wakes by `waker`.
     pub fn new(limit: usize, account: Arc<Account>, waker: Waker) -> Self {
+        Self::within(Room::new(limit), limit / 2, account, waker)
+    }
+
+    /// An empty queue that shares its `room` with an [`Outbox`](crate::Outbox), and wakes the worker when it has `mark`
+    /// bytes.
+    pub fn within(room: Arc<Room>, mark: usize, account: Arc<Account>, waker: Waker) -> Self {
         Self {
             entries: SegQueue::new(),
-            bytes: AtomicUsize::new(0),
-            limit,
+            room,
+            mark,
             closed: AtomicBool::new(false),
             account,
             waker,
@@ -54,11 +61,9 @@ impl<T> Queue<T> {
             return self.account.drop_items(DropReason::Shutdown, items);
         }
         let bytes = Self::bytes_of(bytes);
-        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if before + bytes > self.limit {
-            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let Some(queued) = self.room.queue(bytes) else {
             return self.account.drop_items(DropReason::QueueFull, items);
-        }
+        };
         self.account.queued(items as i64);
         self.entries.push(Entry {
             value,
@@ -71,7 +76,7 @@ impl<T> Queue<T> {
             return self.drain();
         }
         // Not only whoever passes the mark: the worker may have just looked, and missed this entry.
-        if before + bytes >= self.limit / 2 {
+        if queued >= self.mark {
             self.waker.wake();
         }
     }
@@ -84,7 +89,7 @@ impl<T> Queue<T> {
     /// Takes out the oldest value, with the number of items it stands for.
     pub fn pop(&self) -> Option<(T, u64)> {
         let entry = self.entries.pop()?;
-        self.bytes.fetch_sub(entry.bytes, Ordering::Relaxed);
+        self.room.unqueue(entry.bytes);
         self.account.queued(-(entry.items as i64));
         Some((entry.value, entry.items))
     }
@@ -199,7 +204,7 @@ mod tests {
         let known = health.delivered + health.dropped.total();
         assert_eq!((health.accepted, health.buffered), (THREADS * EACH, 0));
         assert_eq!(known, THREADS * EACH, "{health:?}");
-        assert_eq!(queue.bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(queue.room.queued(), 0);
         assert!(health.delivered > 0, "{health:?}");
     }
 }
@@ -280,7 +285,7 @@ mod model {
             assert_eq!((health.accepted, health.buffered), (2, 0));
             assert_eq!(popped, 2 - health.dropped.get(DropReason::QueueFull));
             assert!(popped >= 1);
-            assert_eq!(queue.bytes.load(Ordering::Relaxed), 0);
+            assert_eq!(queue.room.queued(), 0);
         });
     }
 
@@ -293,7 +298,7 @@ mod model {
             // The worker, twice at most: a wake-up, then everything is popped.
             for _ in 0..2 {
                 // Loom knows nothing of the channel, and looks at other orders only here.
-                queue.bytes.load(Ordering::Relaxed);
+                queue.room.queued();
                 if controls.try_recv().is_ok() {
                     queue.waker.arrived();
                     while deliver(&queue) {}

@@ -56,7 +56,7 @@ impl DDClient {
         let mut transport = TransportBuilder::new(&config);
         #[cfg(feature = "metrics")]
         let metrics = datadog_metrics::Metrics::join(&mut transport)?;
-        Ok(Self {
+        let client = Self {
             inner: Arc::new(Inner {
                 #[cfg(feature = "runtime-metrics")]
                 runtime_metrics: crate::signals::runtime_metrics::join(&mut transport, &metrics),
@@ -74,7 +74,9 @@ impl DDClient {
                 transport: start(transport)?,
                 config,
             }),
-        })
+        };
+        crate::abort::flush_before(&client);
+        Ok(client)
     }
 
     /// The config that the client was made with.

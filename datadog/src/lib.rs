@@ -1,5 +1,6 @@
 #![doc = include_str!("../../README.md")]
 
+mod abort;
 mod client;
 mod default_client;
 pub mod integrations;

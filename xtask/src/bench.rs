@@ -35,6 +35,8 @@ pub(crate) fn run(args: &[String]) -> Outcome {
 struct Target {
     package: String,
     name: String,
+    /// The features that it is built with.
+    features: &'static str,
 }
 
 fn bench(name: &str, criterion_args: &[String]) -> Outcome {
@@ -97,18 +99,34 @@ fn targets(name: &str) -> Vec<Target> {
             .filter_map(|file| Some(file.strip_suffix(".rs")?.to_owned()))
             .collect();
         names.sort();
-        targets.extend(names.into_iter().map(|name| Target {
-            package: package.clone(),
-            name,
-        }));
+        for (name, features) in names.iter().flat_map(|name| {
+            builds(&package)
+                .iter()
+                .map(move |features| (name, features))
+        }) {
+            targets.push(Target {
+                package: package.clone(),
+                name: name.clone(),
+                features,
+            });
+        }
     }
     targets
+}
+
+/// The features with which a package is built, one time after the other: peers that exclude each other.
+fn builds(package: &str) -> &'static [&'static str] {
+    match package {
+        "profiling-peers" => &["", "frame-pointer", "framehop"],
+        _ => &[""],
+    }
 }
 
 impl Target {
     fn cargo(&self) -> Command {
         let mut cargo = workspace::cargo();
         cargo.args(["bench", "--package", &self.package, "--bench", &self.name]);
+        cargo.args(["--features", self.features]);
         cargo
     }
 }

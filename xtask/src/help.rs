@@ -23,7 +23,9 @@ Tasks of this workspace: cargo xtask TASK
   verify [TOOL]
                what threads could do to each other, undefined behaviour and data races: loom
                (models of the queue, of flush and of shutdown), miri, tsan (both need the
-               nightly toolchain)
+               nightly toolchain), stress (a minute of a profiler that interrupts the
+               allocator, the loader, panics, forks and threads that begin and end),
+               stacks (profiles of a program built with fat LTO and panics that abort)
   ci           what has to pass before a merge: format, lints, docs, each feature alone,
                the models of loom, and `test`
   help         this list

@@ -15,6 +15,7 @@ mod help;
 mod marks;
 mod options;
 mod python;
+mod stacks;
 mod style;
 mod test;
 mod test_agent;

@@ -17,8 +17,8 @@ use proptest::prelude::*;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A rule: its rate, and patterns for the service, the name, the resource, and the tag `zone`.
-type Rule = (f64, [Option<String>; 4]);
+/// A rule: its rate, patterns for the service, the name, the resource, and the tag `zone`, and where it comes from.
+type Rule = (f64, [Option<String>; 4], Option<&'static str>);
 
 #[derive(Clone, Debug)]
 struct Root {
@@ -39,7 +39,10 @@ fn pattern() -> impl Strategy<Value = Option<String>> {
 
 fn rule() -> impl Strategy<Value = Rule> {
     let rate = prop_oneof![Just(0.0), Just(1.0), 0.0..1.0f64];
-    (rate, [pattern(), pattern(), pattern(), pattern()])
+    let patterns = [pattern(), pattern(), pattern(), pattern()];
+    const NAMES: [&str; 4] = ["customer", "dynamic", "default", "other"];
+    let provenance = proptest::option::of(proptest::sample::select(&NAMES[..]));
+    (rate, patterns, provenance)
 }
 
 fn root() -> impl Strategy<Value = Root> {
@@ -63,7 +66,7 @@ fn ours(rules: &[Rule], roots: &[Root]) -> Vec<Outcome> {
     let agent = LocalAgent::start().unwrap();
     let rules: Vec<_> = rules
         .iter()
-        .map(|(rate, [service, name, resource, zone])| {
+        .map(|(rate, [service, name, resource, zone], provenance)| {
             let mut rule = serde_json::json!({"sample_rate": rate});
             let patterns = [("service", service), ("name", name), ("resource", resource)];
             for (key, pattern) in patterns {
@@ -73,6 +76,9 @@ fn ours(rules: &[Rule], roots: &[Root]) -> Vec<Outcome> {
             }
             if let Some(zone) = zone {
                 rule["tags"] = serde_json::json!({"zone": zone});
+            }
+            if let Some(provenance) = provenance {
+                rule["provenance"] = (*provenance).into();
             }
             rule
         })
@@ -113,7 +119,7 @@ fn ours(rules: &[Rule], roots: &[Root]) -> Vec<Outcome> {
 }
 
 fn theirs(rules: &[Rule], roots: &[Root]) -> Vec<Outcome> {
-    let rule = |(rate, [service, name, resource, zone]): &Rule| {
+    let rule = |(rate, [service, name, resource, zone], provenance): &Rule| {
         let tags = zone
             .clone()
             .map(|zone| HashMap::from([("zone".to_owned(), zone)]));
@@ -123,7 +129,7 @@ fn theirs(rules: &[Rule], roots: &[Root]) -> Vec<Outcome> {
             name.clone(),
             resource.clone(),
             tags,
-            None,
+            provenance.map(str::to_owned),
         )
     };
     let sampler = DatadogSampler::new(rules.iter().map(rule).collect(), -1);

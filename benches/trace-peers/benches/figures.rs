@@ -13,14 +13,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cpu_time::ProcessTime;
-use trace_peers::clients::{self, Client, NAMES};
+use trace_peers::clients::{self, Client, LARGE, NAMES};
 use trace_peers::sink::Sink;
 
 /// Spans of one trace: a root and its children.
 const SPANS: u64 = 10;
 
 const STEADY_SPANS_A_SECOND: u64 = 100_000;
-const STEADY_SECONDS: u64 = 3;
+const STEADY_SECONDS: u64 = 5;
 
 const FLOOD_TRACES: u64 = 100_000;
 
@@ -42,11 +42,14 @@ fn tables() {
     println!(
         "CPU time of the whole process for a span with two tags, at {STEADY_SPANS_A_SECOND} spans a second:\n"
     );
-    println!("| client | CPU a span | received |\n|---|--:|--:|");
+    println!("| client | CPU a span | received | peak memory |\n|---|--:|--:|--:|");
     for name in NAMES {
         let answer = run("steady", name, &sink);
+        let [cpu, peak] = *answer.split(' ').collect::<Vec<_>>() else {
+            panic!("{name}: {answer}");
+        };
         let received = percent(sink.take(), STEADY_SPANS_A_SECOND * STEADY_SECONDS);
-        println!("| {name} | {answer} | {received} |");
+        println!("| {name} | {cpu} ns | {received} | {peak} MiB |");
     }
     println!(
         "\n{} spans as fast as one thread makes them, in {FLOOD_TRACES} traces:\n",
@@ -55,7 +58,8 @@ fn tables() {
     println!(
         "| client | received | not received, but counted | spans a second | peak memory |\n|---|--:|--:|--:|--:|"
     );
-    for name in NAMES {
+    let [ours, peers @ ..] = NAMES;
+    for name in [ours, LARGE].into_iter().chain(peers) {
         let answer = run("flood", name, &sink);
         let [rate, peak, counted] = *answer.split(' ').collect::<Vec<_>>() else {
             panic!("{name}: {answer}");
@@ -64,7 +68,8 @@ fn tables() {
         let lost = (FLOOD_TRACES * SPANS).saturating_sub(received);
         let counted = match counted.parse::<u64>() {
             Ok(_) if lost == 0 => "nothing was lost".to_owned(),
-            Ok(counted) => percent(counted, lost),
+            Ok(counted) if counted == lost => "all of it".to_owned(),
+            Ok(counted) => format!("{counted} of {lost}"),
             Err(_) => "no".to_owned(),
         };
         println!(
@@ -105,7 +110,7 @@ fn steady(client: &dyn Client) {
     // For those that can't flush.
     thread::sleep(Duration::from_secs(2));
     let taken = cpu.elapsed().as_nanos() as f64 / (STEADY_SPANS_A_SECOND * STEADY_SECONDS) as f64;
-    println!("{taken:.0} ns");
+    println!("{taken:.0} {}", peak_mib());
 }
 
 fn flood(client: Box<dyn Client>) {

@@ -10,20 +10,21 @@ use datadog_trace::Tracer;
 use datadog_transport::Standalone;
 use fastrace::collector::Config as FastraceConfig;
 use fastrace::prelude::{LocalSpan, Span as FastraceSpan, SpanContext as FastraceContext};
-use opentelemetry::trace::{Span as _, TraceContextExt, Tracer as _, TracerProvider};
-use opentelemetry::{Context, KeyValue};
-use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::Dispatch;
 use tracing_datadog::DatadogTraceLayer;
 use tracing_subscriber::layer::SubscriberExt;
 
 /// The clients by name; ours is the first.
-pub const NAMES: [&str; 4] = [
-    "datadog-trace",
+pub const NAMES: [&str; 5] = [
+    "datadog",
     "datadog-opentelemetry",
+    "opentelemetry-datadog",
     "fastrace-datadog",
     "tracing-datadog",
 ];
+
+/// Ours with a buffer that holds a longer burst than that of the default.
+pub const LARGE: &str = "datadog, buffer of 256 MiB";
 
 /// What is asked of a client.
 pub trait Client {
@@ -40,8 +41,10 @@ pub trait Client {
 /// A client that sends to `address`.
 pub fn start(name: &str, address: SocketAddr) -> Box<dyn Client> {
     match name {
-        "datadog-trace" => Box::new(Ours(ours(address))),
+        "datadog" => Box::new(Ours(ours(address, None))),
+        LARGE => Box::new(Ours(ours(address, Some(256 << 20)))),
         "datadog-opentelemetry" => Box::new(Otel(otel(address))),
+        "opentelemetry-datadog" => Box::new(OldOtel(old_otel(address))),
         "fastrace-datadog" => {
             let reporter = fastrace_datadog::DatadogReporter::new(address, "bench", "bench", "web");
             fastrace::set_reporter(reporter, FastraceConfig::default());
@@ -60,14 +63,17 @@ fn timed(work: impl FnOnce()) -> Duration {
 
 struct Ours(Standalone<Tracer>);
 
-fn ours(address: SocketAddr) -> Standalone<Tracer> {
-    let config = DDConfig::builder()
+/// With the buffer of the default, or one of so many bytes.
+fn ours(address: SocketAddr, buffer: Option<usize>) -> Standalone<Tracer> {
+    let mut config = DDConfig::builder()
         .environment([("", "")])
         .agent_url(format!("http://{address}"))
         .service("bench")
-        .shutdown_timeout(Duration::from_secs(10))
-        .build();
-    Tracer::start(&config.unwrap()).unwrap()
+        .shutdown_timeout(Duration::from_secs(10));
+    if let Some(bytes) = buffer {
+        config = config.tracing_buffer_bytes(bytes);
+    }
+    Tracer::start(&config.build().unwrap()).unwrap()
 }
 
 impl Client for Ours {
@@ -93,10 +99,48 @@ impl Client for Ours {
     }
 }
 
-/// With the child made current, as it is in the other clients.
-struct Otel(SdkTracerProvider);
+/// A client that is an exporter of OpenTelemetry's, in the version of its API that the client is bound to. The child is made
+/// current, as it is in the other clients.
+macro_rules! of_opentelemetry {
+    ($name:ident, $api:ident, $sdk:ident) => {
+        struct $name($sdk::trace::SdkTracerProvider);
 
-fn otel(address: SocketAddr) -> SdkTracerProvider {
+        impl Client for $name {
+            fn trace(&self, children: u64) -> Duration {
+                use $api::trace::{Span as _, TraceContextExt, Tracer as _, TracerProvider};
+                use $api::{Context, KeyValue};
+
+                let tracer = self.0.tracer("bench");
+                let root =
+                    Context::new().with_span(tracer.start_with_context("root", &Context::new()));
+                let _active = root.attach();
+                timed(|| {
+                    for _ in 0..children {
+                        let mut span = tracer.start("child");
+                        span.set_attribute(KeyValue::new("http.route", "/cart"));
+                        span.set_attribute(KeyValue::new("items", 3));
+                        let _active = black_box(Context::current_with_span(span)).attach();
+                    }
+                })
+            }
+
+            fn flush(&self) {
+                let _ = self.0.force_flush();
+            }
+
+            fn finish(self: Box<Self>) -> Option<[u64; 3]> {
+                let _ = self.0.force_flush();
+                let _ = self.0.shutdown();
+                None
+            }
+        }
+    };
+}
+
+of_opentelemetry!(Otel, opentelemetry, opentelemetry_sdk);
+of_opentelemetry!(OldOtel, opentelemetry_032, opentelemetry_sdk_032);
+
+fn otel(address: SocketAddr) -> opentelemetry_sdk::trace::SdkTracerProvider {
     let mut config = datadog_opentelemetry::configuration::Config::builder();
     config
         .set_service("bench".to_owned())
@@ -107,30 +151,12 @@ fn otel(address: SocketAddr) -> SdkTracerProvider {
     tracing.init_local().0
 }
 
-impl Client for Otel {
-    fn trace(&self, children: u64) -> Duration {
-        let tracer = self.0.tracer("bench");
-        let root = Context::new().with_span(tracer.start_with_context("root", &Context::new()));
-        let _active = root.attach();
-        timed(|| {
-            for _ in 0..children {
-                let mut span = tracer.start("child");
-                span.set_attribute(KeyValue::new("http.route", "/cart"));
-                span.set_attribute(KeyValue::new("items", 3));
-                let _active = black_box(Context::current_with_span(span)).attach();
-            }
-        })
-    }
-
-    fn flush(&self) {
-        let _ = self.0.force_flush();
-    }
-
-    fn finish(self: Box<Self>) -> Option<[u64; 3]> {
-        let _ = self.0.force_flush();
-        let _ = self.0.shutdown();
-        None
-    }
+fn old_otel(address: SocketAddr) -> opentelemetry_sdk_032::trace::SdkTracerProvider {
+    opentelemetry_datadog::new_pipeline()
+        .with_service_name("bench")
+        .with_agent_endpoint(format!("http://{address}"))
+        .install_batch()
+        .unwrap()
 }
 
 struct Fastrace;

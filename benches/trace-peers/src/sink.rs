@@ -1,4 +1,4 @@
-//! A receiver that answers everything at once, and counts the spans of v0.4 payloads.
+//! A receiver that answers everything at once, and counts the spans of v0.4 and v0.5 payloads.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -40,19 +40,25 @@ impl Sink {
 fn serve(stream: TcpStream, spans: &AtomicU64) -> Option<()> {
     let mut reader = BufReader::with_capacity(1 << 16, stream.try_clone().ok()?);
     let mut writer = stream;
+    // Used again: new memory for every request would cost more than to read it.
+    let mut body = Vec::new();
     loop {
         let (path, length) = head(&mut reader)?;
-        let body = match length {
+        match length {
             Some(length) => {
-                let mut body = vec![0; length];
+                body.resize(length, 0);
                 reader.read_exact(&mut body).ok()?;
-                body
             }
-            None => chunked(&mut reader)?,
-        };
-        if path.contains("/v0.4/traces") {
-            spans.fetch_add(count(&body).unwrap_or(0), Ordering::SeqCst);
+            None => chunked(&mut reader, &mut body)?,
         }
+        let counted = if path.contains("/v0.4/traces") {
+            count(&body)
+        } else if path.contains("/v0.5/traces") {
+            count_v05(&body)
+        } else {
+            None
+        };
+        spans.fetch_add(counted.unwrap_or(0), Ordering::SeqCst);
         let answer = if path.contains("/info") {
             r#"{"version":"7.70.0","endpoints":["/v0.4/traces"]}"#
         } else {
@@ -89,8 +95,8 @@ fn line(reader: &mut impl BufRead) -> Option<String> {
     (reader.read_line(&mut line).ok()? > 0).then(|| line.trim_end().to_owned())
 }
 
-fn chunked(reader: &mut impl BufRead) -> Option<Vec<u8>> {
-    let mut body = Vec::new();
+fn chunked(reader: &mut impl BufRead, body: &mut Vec<u8>) -> Option<()> {
+    body.clear();
     loop {
         let length = usize::from_str_radix(&line(reader)?, 16).ok()?;
         let start = body.len();
@@ -98,7 +104,7 @@ fn chunked(reader: &mut impl BufRead) -> Option<Vec<u8>> {
         reader.read_exact(&mut body[start..]).ok()?;
         line(reader)?;
         if length == 0 {
-            return Some(body);
+            return Some(());
         }
     }
 }
@@ -113,6 +119,13 @@ fn count(mut body: &[u8]) -> Option<u64> {
         (0..in_chunk).try_for_each(|_| skip(&mut body))?;
     }
     Some(spans)
+}
+
+/// The same with the texts of all spans before it.
+fn count_v05(mut body: &[u8]) -> Option<u64> {
+    list(&mut body)?;
+    skip(&mut body)?;
+    count(body)
 }
 
 fn list(body: &mut &[u8]) -> Option<u64> {

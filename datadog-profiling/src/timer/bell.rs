@@ -1,4 +1,4 @@
-//! Wakes the watching thread from the signal handler.
+//! Wakes another thread from a signal handler.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -6,20 +6,26 @@ use std::time::Duration;
 use crate::timer::sys;
 
 /// What one thread waits for and any thread may ring, a signal handler too. A ring that nobody waits for is kept, once.
-#[derive(Debug, Default)]
-pub(super) struct Bell {
+#[derive(Debug)]
+pub(crate) struct Bell {
     rung: AtomicU32,
 }
 
 impl Bell {
-    pub(super) fn ring(&self) {
+    pub(crate) const fn new() -> Self {
+        Self {
+            rung: AtomicU32::new(0),
+        }
+    }
+
+    pub(crate) fn ring(&self) {
         if self.rung.swap(1, Ordering::AcqRel) == 0 {
             sys::wake(&self.rung);
         }
     }
 
     /// Waits until it rings, at most `limit`.
-    pub(super) fn wait(&self, limit: Duration) {
+    pub(crate) fn wait(&self, limit: Duration) {
         if self.rung.load(Ordering::Acquire) == 0 {
             sys::wait_while(&self.rung, 0, limit);
         }
@@ -38,7 +44,7 @@ mod tests {
 
     #[test]
     fn a_ring_ends_the_wait_whichever_comes_first() {
-        let bell = Bell::default();
+        let bell = Bell::new();
         let started = Instant::now();
         bell.ring();
         bell.ring();
@@ -52,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_ring_is_heard_once() {
-        let bell = Bell::default();
+        let bell = Bell::new();
         bell.ring();
         bell.wait(LONG);
         let started = Instant::now();

@@ -70,7 +70,7 @@ impl Engine {
                 ring: Ring::new(samples_between_drains(cpus)),
                 unwinders: Unwinders::new((4 * cpus).clamp(8, 64)),
                 counts: Counts::default(),
-                newcomers: Bell::default(),
+                newcomers: Bell::new(),
             }
         })
     }
@@ -136,7 +136,9 @@ impl Engine {
         place.span(span);
         let timed = self.timed.load(Ordering::Relaxed);
         place.time(if timed { sys::now() } else { 0 });
-        let unwound = self.unwinders.unwind(thread, registers, &place);
+        let unwound = self
+            .unwinders
+            .unwind(thread, registers, |calls| place.stack(calls));
         if unwound {
             place.finish(periods);
         } else {

@@ -13,13 +13,15 @@
 //! itself on another thread. It copies the stack by a system call, which fails where an unwind table is wrong and
 //! the stack is not where it says. A thread of its own looks after all the rest.
 
-mod bell;
+pub(crate) mod bell;
 mod engine;
 mod modules;
-mod ring;
+pub(crate) mod ring;
 mod sampler;
-mod sys;
+#[cfg(test)]
+mod stress;
+pub(crate) mod sys;
 mod threads;
-mod unwind;
+pub(crate) mod unwind;
 
 pub(crate) use sampler::TimerSampler;

@@ -7,7 +7,7 @@ use datadog_transport::context::ActiveSpan;
 use crate::sample::{Sample, SpanIds};
 
 /// The most calls of a stack, counted from the innermost. The rest is left out.
-pub(super) const MOST_CALLS: usize = 256;
+pub(crate) const MOST_CALLS: usize = 256;
 
 /// How many places are tried for a free one. All are emptied together, so more would hardly find any.
 const TRIES: usize = 8;

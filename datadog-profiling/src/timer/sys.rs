@@ -94,13 +94,13 @@ pub(super) struct Tick {
 
 /// The registers of the interrupted code from which its callers can be found.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Registers {
-    pub(super) instruction: u64,
-    pub(super) stack: u64,
-    pub(super) frame: u64,
+pub(crate) struct Registers {
+    pub(crate) instruction: u64,
+    pub(crate) stack: u64,
+    pub(crate) frame: u64,
     /// The link register, which x86 doesn't have.
     #[cfg(target_arch = "aarch64")]
-    pub(super) link: u64,
+    pub(crate) link: u64,
 }
 
 /// Who is called for each signal of a timer, in the interrupted thread. It must neither allocate, nor wait, nor panic.
@@ -171,7 +171,7 @@ struct TimerInfo {
 const _: () = assert!(size_of::<TimerInfo>() <= size_of::<siginfo_t>());
 
 #[cfg(target_arch = "x86_64")]
-fn registers(context: &ucontext_t) -> Registers {
+pub(crate) fn registers(context: &ucontext_t) -> Registers {
     let all = &context.uc_mcontext.gregs;
     Registers {
         instruction: all[libc::REG_RIP as usize] as u64,
@@ -181,7 +181,7 @@ fn registers(context: &ucontext_t) -> Registers {
 }
 
 #[cfg(target_arch = "aarch64")]
-fn registers(context: &ucontext_t) -> Registers {
+pub(crate) fn registers(context: &ucontext_t) -> Registers {
     let all = &context.uc_mcontext;
     Registers {
         instruction: all.pc,
@@ -192,7 +192,7 @@ fn registers(context: &ucontext_t) -> Registers {
 }
 
 /// The id of this thread.
-pub(super) fn thread_id() -> u32 {
+pub(crate) fn thread_id() -> u32 {
     // SAFETY: it takes nothing, and can't fail.
     unsafe { libc::syscall(libc::SYS_gettid) as u32 }
 }
@@ -242,7 +242,7 @@ pub(super) fn wake(word: &AtomicU32) {
 }
 
 /// The name of this thread, as bytes up to the first 0. At most 15, as the kernel keeps them.
-pub(super) fn thread_name() -> [u8; 16] {
+pub(crate) fn thread_name() -> [u8; 16] {
     let mut name = [0; 16];
     // SAFETY: the kernel writes 16 bytes at most (torvalds/linux: `TASK_COMM_LEN`).
     unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
@@ -251,7 +251,7 @@ pub(super) fn thread_name() -> [u8; 16] {
 
 /// No other handler than ours runs on this thread from now on. Ours has to: while only this thread runs, the
 /// system would give the signal of the process' timer to one that sleeps.
-pub(super) fn block_other_signals() {
+pub(crate) fn block_other_signals() {
     // SAFETY: zero is a value of the structure's fields; both pointers are to a live one.
     unsafe {
         let mut others: libc::sigset_t = mem::zeroed();
@@ -275,7 +275,7 @@ static MEMORY: OnceLock<File> = OnceLock::new();
 /// # Errors
 ///
 /// Where the system forbids both.
-pub(super) fn allow_reads() -> Result<(), String> {
+pub(crate) fn allow_reads() -> Result<(), String> {
     let mut memory = [0; 2 * PAGE];
     let here = &raw const memory as u64;
     if read_memory(here, &mut memory).1 > 0 {

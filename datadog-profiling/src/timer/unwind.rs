@@ -1,4 +1,4 @@
-//! Finds the callers of interrupted code, within a signal handler.
+//! Finds the callers of interrupted code, within a signal handler or while the thread is stopped.
 
 use std::mem;
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,6 @@ use framehop::{
 };
 
 use crate::timer::modules::{self, Table, Version};
-use crate::timer::ring::Writer;
 use crate::timer::sys::{self, Registers, TwoPages};
 
 type Unwinder = UnwinderNative<Table, MustNotAllocateDuringUnwind>;
@@ -17,7 +16,7 @@ type Cache = CacheNative<MustNotAllocateDuringUnwind>;
 /// Several unwinders, because each works for one thread at a time.
 ///
 /// Handlers only ever try to lock, and so does [`Unwinders::refresh`]: nobody waits, and nobody has to be woken.
-pub(super) struct Unwinders {
+pub(crate) struct Unwinders {
     all: Box<[Mutex<State>]>,
 }
 
@@ -29,7 +28,7 @@ struct State {
 }
 
 impl Unwinders {
-    pub(super) fn new(count: usize) -> Self {
+    pub(crate) fn new(count: usize) -> Self {
         let empty = |_| {
             Mutex::new(State {
                 version: Version::default(),
@@ -44,7 +43,7 @@ impl Unwinders {
     }
 
     /// Takes over libraries that were loaded or unloaded since. An unwinder that is in use gets them the next time.
-    pub(super) fn refresh(&self) {
+    pub(crate) fn refresh(&self) {
         let version = modules::version();
         let mut newest = None;
         for state in &self.all {
@@ -64,15 +63,21 @@ impl Unwinders {
         }
     }
 
-    /// Writes the calls that lead to the interrupted code. False if all unwinders are in use. For the signal handler.
-    pub(super) fn unwind(&self, thread: u32, registers: &Registers, place: &Writer<'_>) -> bool {
+    /// Hands `take` what tells one by one the calls that lead to the interrupted code, the innermost first. False if all
+    /// unwinders are in use. For the signal handler.
+    pub(crate) fn unwind(
+        &self,
+        thread: u32,
+        registers: &Registers,
+        take: impl FnOnce(&mut dyn FnMut() -> Option<usize>),
+    ) -> bool {
         // The same one for the same thread, as its cache knows the thread's calls.
         let (before, from) = self.all.split_at(thread as usize % self.all.len());
         let mut free = from.iter().chain(before).map(Mutex::try_lock);
         let Some(mut state) = free.find_map(Result::ok) else {
             return false;
         };
-        state.write_calls(registers, place);
+        state.calls(registers, take);
         true
     }
 }
@@ -86,7 +91,11 @@ fn load() -> Unwinder {
 }
 
 impl State {
-    fn write_calls(&mut self, registers: &Registers, place: &Writer<'_>) {
+    fn calls(
+        &mut self,
+        registers: &Registers,
+        take: impl FnOnce(&mut dyn FnMut() -> Option<usize>),
+    ) {
         self.window.length = 0;
         let mut read = |address| self.window.word(address).ok_or(());
         let mut calls = self.unwinder.iter_frames(
@@ -95,7 +104,7 @@ impl State {
             &mut self.cache,
             &mut read,
         );
-        place.stack(|| {
+        take(&mut || {
             let call = calls.next().ok()??;
             // What is no return address becomes one, as `Sample` wants it.
             let past = u64::from(!call.is_return_address());

@@ -1,7 +1,7 @@
 //! What statistics and the agent's filters see of a span: the same that is sent.
 
 use super::{Encoder, SERVICE_SOURCE, or_nameless};
-use crate::batch::{Finished, FinishedSpan};
+use crate::batch::FinishedSpan;
 use crate::stats::Facts;
 use crate::ticks::Ticks;
 use std::borrow::Cow;
@@ -12,7 +12,7 @@ impl Encoder {
         self.clock.times(Ticks::now(), Ticks::now()).0
     }
 
-    pub(crate) fn resource_of<'a>(&self, span: &'a Finished) -> &'a str {
+    pub(crate) fn resource_of<'a>(&self, span: FinishedSpan<'a>) -> &'a str {
         or_nameless(span.resource())
     }
 
@@ -29,9 +29,9 @@ impl Encoder {
             service,
             base_service,
             service_source: base_service.map(|_| self.service_source(span)),
-            name: or_nameless(&span.name),
-            resource: self.resource_of(span),
-            span_type: span.span_type.as_deref().unwrap_or_default(),
+            name: or_nameless(tagged.name()),
+            resource: self.resource_of(tagged),
+            span_type: tagged.span_type(),
             origin,
         }
     }

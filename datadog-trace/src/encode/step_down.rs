@@ -275,8 +275,7 @@ impl Span<'_> {
     }
 
     fn write_tags(&self, out: &mut Vec<u8>, first_of: Option<&Head<'_>>) {
-        msgpack::str(out, "meta");
-        let mut meta = Pairs::start(out);
+        let mut meta = Pairs::start(out, v04::META);
         for (key, value) in &self.tags.texts {
             meta.text(key, value);
         }
@@ -302,8 +301,7 @@ impl Span<'_> {
             }
         }
         meta.end();
-        msgpack::str(out, "metrics");
-        let mut metrics = Pairs::start(out);
+        let mut metrics = Pairs::start(out, v04::METRICS);
         for (key, value) in &self.tags.numbers {
             metrics.number(key, *value);
         }

@@ -31,29 +31,24 @@ impl Encoder {
     ) {
         let span = tagged.span;
         let extras = span.extras.as_deref();
+        let span_type = tagged.span_type();
         let fields = 11
-            + usize::from(span.span_type.is_some())
+            + usize::from(!span_type.is_empty())
             + extras.map_or(0, |extras| extras::fields(extras, self.native_events));
         msgpack::map(out, fields);
         let (start, duration) = self.times(span);
         text(out, "service", self.service_of(span));
-        text(out, "name", or_nameless(&span.name));
-        text(out, "resource", or_nameless(span.resource()));
-        number(out, "trace_id", trace_id);
-        number(out, "span_id", span.span_id);
-        number(out, "parent_id", span.parent_id);
-        number(out, "start", start);
-        number(out, "duration", duration);
-        number(out, "error", u64::from(span.error));
-        if let Some(span_type) = &span.span_type {
+        text(out, "name", or_nameless(tagged.name()));
+        text(out, "resource", or_nameless(tagged.resource()));
+        let ids = [trace_id, span.span_id, span.parent_id];
+        out.extend_from_slice(&numbers(ids, [start, duration], span.error));
+        if !span_type.is_empty() {
             text(out, "type", span_type);
         }
-        msgpack::str(out, "meta");
-        let mut meta = Pairs::start(out);
+        let mut meta = Pairs::start(out, META);
         self.meta(&mut meta, tagged, first_of);
         meta.end();
-        msgpack::str(out, "metrics");
-        let mut metrics = Pairs::start(out);
+        let mut metrics = Pairs::start(out, METRICS);
         self.metrics(&mut metrics, tagged, first_of);
         metrics.end();
         if let Some(extras) = extras {
@@ -100,8 +95,24 @@ impl Encoder {
     }
 }
 
+/// The fields of a span that are numbers, as one text of a fixed length: each number is in its longest form.
+fn numbers(ids: [u64; 3], times: [u64; 2], error: bool) -> [u8; 94] {
+    let mut text = *b"\xa8trace_id\xcf--------\xa7span_id\xcf--------\xa9parent_id\xcf--------\
+        \xa5start\xcf--------\xa8duration\xcf--------\xa5error-";
+    let places = [10, 27, 46, 61, 79].into_iter();
+    for (at, number) in places.zip(ids.into_iter().chain(times)) {
+        text[at..at + 8].copy_from_slice(&number.to_be_bytes());
+    }
+    text[93] = error.into();
+    text
+}
+
 /// The tag with the sampling priority of the trace.
 pub(super) const PRIORITY: &str = "_sampling_priority_v1";
+
+/// The fields that are maps: their names, with the head of an empty map in its 3-byte form.
+pub(super) const META: &[u8] = b"\xa4meta\xde\0\0";
+pub(super) const METRICS: &[u8] = b"\xa7metrics\xde\0\0";
 
 /// A map that is being written before its length is known.
 pub(super) struct Pairs<'a> {
@@ -111,9 +122,11 @@ pub(super) struct Pairs<'a> {
 }
 
 impl<'a> Pairs<'a> {
-    pub(super) fn start(out: &'a mut Vec<u8>) -> Self {
-        let head = out.len();
-        msgpack::map16(out, 0);
+    /// `head` is one of [`META`] and [`METRICS`].
+    #[inline]
+    pub(super) fn start(out: &'a mut Vec<u8>, head: &[u8]) -> Self {
+        out.extend_from_slice(head);
+        let head = out.len() - 3;
         Self {
             out,
             head,

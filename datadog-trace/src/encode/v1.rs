@@ -128,8 +128,8 @@ impl Encoder {
         let mut fields = 9;
         for (field, text) in [
             (1, self.service_of(span)),
-            (2, or_nameless(&span.name)),
-            (3, or_nameless(span.resource())),
+            (2, or_nameless(tagged.name())),
+            (3, or_nameless(tagged.resource())),
         ] {
             msgpack::uint(out, field);
             strings.write(out, text);
@@ -147,10 +147,10 @@ impl Encoder {
         msgpack::bool(out, span.error);
         msgpack::uint(out, 9);
         let promoted = self.attributes(Attributes::start(out, strings), tagged, first_of);
-        if let Some(span_type) = &span.span_type {
+        if !tagged.span_type().is_empty() {
             fields += 1;
             msgpack::uint(out, 10);
-            strings.write(out, span_type);
+            strings.write(out, tagged.span_type());
         }
         if let Some(extras) = span.extras.as_deref() {
             fields += links_and_events(out, strings, extras);

@@ -16,14 +16,25 @@ pub trait Extract {
 
     /// The value of a header; `None` if there is none, or several.
     fn value<'a>(&'a self, name: &'a str) -> Option<&'a str> {
-        let mut values = self.values(name);
-        values.next().filter(|_| values.next().is_none())
+        // To the end in one go, which iterators do faster than step by step.
+        let alone = |(_, count): (Option<&'a str>, usize), value| (Some(value), count + 1);
+        let (last, count) = self.values(name).fold((None, 0), alone);
+        last.filter(|_| count == 1)
     }
 }
 
+/// Maps of at most so many headers are looked through, which takes less than to hash a name.
+const FEW: usize = 12;
+
 impl<S: BuildHasher> Inject for HashMap<String, String, S> {
     fn set(&mut self, name: &'static str, value: &str) {
-        match self.get_mut(name) {
+        let known = if self.len() <= FEW {
+            let mut pairs = self.iter_mut();
+            pairs.find_map(|(known, value)| (known == name).then_some(value))
+        } else {
+            self.get_mut(name)
+        };
+        match known {
             Some(known) => value.clone_into(known),
             None => {
                 self.insert(name.to_owned(), value.to_owned());

@@ -3,7 +3,7 @@
 
 use super::lines::HeaderLines;
 use super::split::{split, split_once};
-use super::{Extract, digits};
+use super::{Extract, PropagationError, digits};
 use crate::carried::{Carried, Outgoing, origin, trace_tag};
 use crate::sample::otel;
 
@@ -173,7 +173,7 @@ fn read_ours(carried: &mut Carried, text: &str, with_tags: bool) {
             "s" => carried.priority = value.parse().ok().or(carried.priority),
             "o" => carried.origin = origin(value).map(|origin| origin.replace('~', "=")),
             "t.dm" => maker = Some(value),
-            "t.tid" => {}
+            "t.tid" => carried.error = tid_error(carried.trace_id, value),
             "t.ksr" => carried.tags.push(trace_tag("_dd.p.ksr", value)),
             _ => {
                 if let Some(key) = key.strip_prefix("t.") {
@@ -196,6 +196,16 @@ fn read_ours(carried: &mut Carried, text: &str, with_tags: bool) {
     carried
         .tags
         .extend(maker.map(|maker| trace_tag("_dd.p.dm", maker)));
+}
+
+/// The high half of the trace id stands in the parent too, which counts (dd-trace-java:
+/// `dd-trace-core/src/main/java/datadog/trace/core/propagation/ptags/PTagsFactory.java`).
+fn tid_error(trace_id: u128, tid: &str) -> Option<PropagationError> {
+    match digits::lower_hex(tid, 16) {
+        None => Some(format!("malformed_tid {tid}").into()),
+        Some(high) if high != trace_id >> 64 => Some(format!("inconsistent_tid {tid}").into()),
+        Some(_) => None,
+    }
 }
 
 /// Appends a text with `=` as `~`, and each run of characters that do not fit as one `_`.
@@ -273,6 +283,23 @@ mod tests {
         let several = headers(&[(PARENT, VALID), (STATE, "a=1"), (STATE, "dd=s:-1,b=2")]);
         let found = extract(&several, None).unwrap();
         assert_eq!((&*found.tracestate, found.priority), ("a=1,b=2", Some(1)));
+    }
+
+    #[test]
+    fn the_parents_id_counts_and_another_one_is_noted() {
+        for (tid, error) in [
+            ("0af7651916cd43dd", None),
+            (
+                "0af7651916cd43de",
+                Some("inconsistent_tid 0af7651916cd43de"),
+            ),
+            ("0AF7", Some("malformed_tid 0AF7")),
+        ] {
+            let found = read(VALID, &format!("dd=s:1;t.tid:{tid}")).unwrap();
+            assert_eq!(found.trace_id >> 64, 0x0af7_6519_16cd_43dd);
+            assert_eq!(found.error.as_deref(), error);
+            assert!(found.tags.is_empty());
+        }
     }
 
     #[test]

@@ -30,10 +30,10 @@ impl SingleSpans {
     }
 
     /// Marks the span for the agent if the first rule that fits keeps it.
-    pub(super) fn mark(&self, span: &mut Finished, service: &str) {
+    pub(super) fn mark(&self, span: &mut Finished, name: &str, service: &str) {
         let Some((rule, limiter)) = self.rules.iter().find(|(rule, _)| {
             rule::pattern_fits(rule.service.as_ref(), service)
-                && rule::pattern_fits(rule.name.as_ref(), &span.name)
+                && rule::pattern_fits(rule.name.as_ref(), name)
         }) else {
             return;
         };
@@ -70,9 +70,7 @@ mod tests {
                 name: name.into(),
                 ..SpanData::default()
             });
-            batch
-                .spans_mut()
-                .for_each(|span| single.mark(span, service));
+            batch.for_each_mut(|name, span| single.mark(span, name, service));
             let extras = batch
                 .spans()
                 .next()

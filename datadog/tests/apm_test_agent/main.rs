@@ -8,6 +8,7 @@
 )]
 
 mod checks;
+mod crashes;
 mod logs;
 mod peer;
 mod profiles;

@@ -22,6 +22,8 @@ struct Estimate {
     median: f64,
     low: f64,
     high: f64,
+    /// How many bytes one round makes.
+    bytes: Option<f64>,
 }
 
 /// The results below `folder` that are not older than `since`, as a table in Markdown: each group with the quickest first.
@@ -56,9 +58,12 @@ pub(crate) fn table(folder: &Path, since: SystemTime) -> Outcome<String> {
             &estimate.group
         };
         last = &estimate.group;
+        // A byte in a nanosecond is a GB in a second.
+        let rate = estimate.bytes.map(|bytes| bytes / estimate.median);
+        let rate = rate.map_or_else(String::new, |rate| format!(", {rate:.1} GB/s"));
         let _ = writeln!(
             table,
-            "| {group} | {} | {median} | {low} – {high} | {ratio} |",
+            "| {group} | {} | {median}{rate} | {low} – {high} | {ratio} |",
             estimate.client
         );
     }
@@ -99,6 +104,7 @@ impl Estimate {
             median: number(&median["point_estimate"])?,
             low: number(&bounds["lower_bound"])?,
             high: number(&bounds["upper_bound"])?,
+            bytes: bench["throughput"]["Bytes"].as_f64(),
         })
     }
 }
@@ -118,7 +124,8 @@ mod tests {
     fn result(folder: &Path, client: &str, median: f64) {
         let result = folder.join("a span").join(client).join("new");
         fs::create_dir_all(&result).unwrap();
-        let names = format!(r#"{{"group_id": "a span", "function_id": "{client}"}}"#);
+        let throughput = r#""throughput": {"Bytes": 100}"#;
+        let names = format!(r#"{{"group_id": "a span", "function_id": "{client}", {throughput}}}"#);
         fs::write(result.join("benchmark.json"), names).unwrap();
         let bounds = r#"{"lower_bound": 41.0, "upper_bound": 1500.0}"#;
         let estimates = format!(
@@ -147,8 +154,8 @@ mod tests {
         assert_eq!(
             rows,
             [
-                "| a span | datadog | 42.1 ns | 41.0 ns – 1.50µs |  |",
-                "|  | slow | 84.2 ns | 41.0 ns – 1.50µs | 2.0 × |",
+                "| a span | datadog | 42.1 ns, 2.4 GB/s | 41.0 ns – 1.50µs |  |",
+                "|  | slow | 84.2 ns, 1.2 GB/s | 41.0 ns – 1.50µs | 2.0 × |",
             ]
         );
     }

@@ -1,21 +1,17 @@
-//! What the allocator of profiles adds to an allocation and its freeing: `cargo bench -p datadog-profiling --bench
-//! allocations`. The wrapped allocator does nothing, so that its cost is not measured with it.
-
-#![allow(
-    unsafe_code,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "an allocator is called as the compiler calls it; a bench prints"
-)]
+//! What the allocator of profiles adds to an allocation and its freeing. The wrapped allocator does nothing, so that its
+//! cost is not measured with it.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
 use std::time::Duration;
 
+use datadog_config::DDConfig;
 use datadog_local_agent::LocalAgent;
-use datadog_profiling::{DDConfig, ProfiledAllocator, Profiler, Standalone};
+use datadog_profiling::{ProfiledAllocator, Profiler, Standalone};
 
-/// Some 50 ms: the CPU time of a thread comes in steps of 4 ms.
+use crate::work::thread_seconds;
+
+/// Some 50 ms.
 const PAIRS: usize = 1 << 24;
 const ROUNDS: usize = 9;
 const SIZE: usize = 64;
@@ -57,7 +53,7 @@ fn added() -> f64 {
 
 fn pair(allocator: &impl GlobalAlloc) -> f64 {
     let layout = Layout::from_size_align(SIZE, 16).unwrap();
-    let start = cpu_nanos();
+    let start = thread_seconds();
     for _ in 0..PAIRS {
         // SAFETY: the layout has a size, and each pointer goes back once with its layout.
         unsafe {
@@ -65,13 +61,7 @@ fn pair(allocator: &impl GlobalAlloc) -> f64 {
             allocator.dealloc(pointer, layout);
         }
     }
-    (cpu_nanos() - start) as f64 / PAIRS as f64
-}
-
-/// The CPU time of this thread, which other programs on the machine don't lengthen.
-fn cpu_nanos() -> u64 {
-    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    schedstat.split(' ').next().unwrap().parse().unwrap()
+    (thread_seconds() - start) * 1e9 / PAIRS as f64
 }
 
 fn start(agent: &LocalAgent, heap: bool) -> Standalone<Profiler> {
@@ -96,24 +86,16 @@ fn hold() -> Vec<*mut u8> {
         .collect()
 }
 
-fn main() {
+/// The nanoseconds that a pair takes more while allocations are recorded, and while memory in use is, too, 512 MiB of it.
+pub(crate) fn added_nanos() -> [f64; 2] {
     let agent = LocalAgent::start().unwrap();
-    let row = |what: &str| println!("{what:<44} {:+6.2} ns a pair", added());
-    println!(
-        "{:<44} {:6.2} ns a pair",
-        "an allocator that does nothing",
-        pair(&Nothing)
-    );
-    row("off");
     let profiler = start(&agent, false);
-    row("on, allocations");
+    let on = added();
     drop(profiler);
     let profiler = start(&agent, true);
-    row("on, allocations and memory in use");
     let held = hold();
-    row("the same with 512 MiB in use");
-    drop(profiler);
-    row("off again, 512 MiB still followed");
+    let in_use = added();
     black_box(held);
-    println!("{:?}", datadog_profiling::allocation_figures());
+    drop(profiler);
+    [on, in_use]
 }

@@ -1,0 +1,109 @@
+//! Waits for locks, in the profile.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy takes only functions marked as tests for tests"
+)]
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use datadog_local_agent::LocalAgent;
+use datadog_profiling::{DDConfig, Mutex, Profiler, RwLock};
+
+const SOON: Duration = Duration::from_secs(20);
+
+#[inline(never)]
+fn waits_for_the_till(till: &Mutex<u64>) {
+    *till.lock() += 1;
+}
+
+#[inline(never)]
+fn reads_the_menu(menu: &RwLock<u64>) -> u64 {
+    *menu.read()
+}
+
+/// Holds a lock until another thread had to wait for it.
+fn while_held(hold: impl FnOnce(Box<dyn FnOnce() + '_>), wait: impl FnOnce() + Send) -> Duration {
+    thread::scope(|scope| {
+        let (started, starts) = mpsc::channel();
+        let (held, is_held) = mpsc::channel();
+        let waiter = scope.spawn(move || {
+            is_held.recv().unwrap();
+            started.send(()).unwrap();
+            let start = Instant::now();
+            wait();
+            start.elapsed()
+        });
+        hold(Box::new(move || {
+            held.send(()).unwrap();
+            starts.recv().unwrap();
+            thread::sleep(Duration::from_millis(50));
+        }));
+        waiter.join().unwrap()
+    })
+}
+
+#[test]
+fn the_profile_shows_who_waited_for_how_long() {
+    let agent = LocalAgent::start().unwrap();
+    let config = DDConfig::builder()
+        .environment([("", "")])
+        .agent_url(agent.url())
+        .profiling_enabled(true);
+    let profiler = Profiler::start(&config.build().unwrap()).unwrap();
+    profiler.flush(SOON);
+    assert!(profiler.is_sampling());
+    agent.clear();
+
+    let (till, menu) = (Mutex::new(0), RwLock::new(7));
+    // Nobody waits for these.
+    for _ in 0..1000 {
+        waits_for_the_till(&till);
+        assert_eq!(reads_the_menu(&menu), 7);
+    }
+    let mut waited = Duration::ZERO;
+    for _ in 0..4 {
+        waited += while_held(
+            |wait| {
+                let guard = till.lock();
+                wait();
+                drop(guard);
+            },
+            || waits_for_the_till(&till),
+        );
+    }
+    while_held(
+        |wait| {
+            let guard = menu.write();
+            wait();
+            drop(guard);
+        },
+        || drop(reads_the_menu(&menu)),
+    );
+    profiler.flush(SOON);
+    let profiles = agent.profiles();
+    let profile = profiles[0].pprof().unwrap();
+    let acquires = profile.sample_type("lock-acquire").unwrap();
+    let wait = profile.sample_type("lock-acquire-wait").unwrap();
+    assert_eq!(profile.sample_types[acquires].unit, "count");
+    assert_eq!(profile.sample_types[wait].unit, "nanoseconds");
+    let of = |name: &str| {
+        let own = profile
+            .samples
+            .iter()
+            .filter(|sample| sample.values[acquires] > 0);
+        let own = own.filter(|sample| sample.stack[0].function.ends_with(name));
+        own.fold((0, 0), |(count, nanos), sample| {
+            (count + sample.values[acquires], nanos + sample.values[wait])
+        })
+    };
+    // Waits of 50 ms are noted always.
+    let (count, nanos) = of("waits_for_the_till");
+    assert_eq!(count, 4);
+    let (nanos, truth) = (nanos as f64, waited.as_nanos() as f64);
+    assert!((nanos / truth - 1.0).abs() < 0.1, "{nanos} of {truth}");
+    assert_eq!(of("reads_the_menu").0, 1);
+    assert_eq!(profile.sum("lock-acquire"), Some(5));
+}
