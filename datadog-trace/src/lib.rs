@@ -69,8 +69,11 @@ mod obfuscate;
 mod panics;
 mod parked;
 mod pool;
+#[cfg(target_os = "linux")]
+mod process_context;
 mod profiled;
 mod propagate;
+mod protobuf;
 mod sample;
 mod sink;
 mod span;

@@ -50,7 +50,7 @@ pub(crate) struct Shared {
     #[cfg(target_os = "linux")]
     _discovery: Option<crate::discovery::Discovery>,
     #[cfg(target_os = "linux")]
-    _process_context: Option<datadog_transport::ProcessContext>,
+    _process_context: Option<crate::process_context::ProcessContext>,
 }
 
 impl Tracer {
@@ -75,9 +75,6 @@ impl Tracer {
         }
         datadog_transport::context::name_with(local::active_name);
         datadog_transport::profiled::ask_open_roots_with(profiled::open_root);
-        if config.otel_context_enabled() {
-            datadog_transport::context::publish();
-        }
         startup::log(&config);
         let agent = transport.agent()?;
         let statistics = transport.further_account(SignalKind::Statistics);
@@ -206,7 +203,7 @@ impl Shared {
             #[cfg(target_os = "linux")]
             _discovery: crate::discovery::Discovery::publish(config),
             #[cfg(target_os = "linux")]
-            _process_context: datadog_transport::ProcessContext::publish(config),
+            _process_context: crate::process_context::ProcessContext::publish(config),
         }
     }
 

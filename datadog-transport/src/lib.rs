@@ -26,15 +26,8 @@ mod http;
 mod info;
 mod intake;
 mod look_up;
-#[cfg(datadog_otel_context)]
-mod otel;
-#[cfg(not(datadog_otel_context))]
-#[path = "otel/off.rs"]
-mod otel;
 mod outbox;
 mod payload;
-#[cfg(target_os = "linux")]
-mod process_context;
 pub mod profiled;
 mod queue;
 mod resolve;
@@ -43,6 +36,11 @@ mod room;
 mod standalone;
 mod statsd;
 mod sync;
+#[cfg(datadog_otel_context)]
+mod thread_context;
+#[cfg(not(datadog_otel_context))]
+#[path = "thread_context/off.rs"]
+mod thread_context;
 mod transport;
 mod unix;
 mod worker;
@@ -60,8 +58,6 @@ pub use intake::IntakeClient;
 pub use look_up::LookUp;
 pub use outbox::Outbox;
 pub use payload::{Frame, Part, Payload};
-#[cfg(target_os = "linux")]
-pub use process_context::ProcessContext;
 pub use queue::Queue;
 pub use room::Room;
 pub use standalone::Standalone;

@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use crate::protobuf::{double, head, message, uint};
+
 /// How much wider each bin is than the one before it: (1 + a) / (1 - a) for the relative accuracy a = 0.01, as the
 /// agent's own statistics have it (datadog-agent: `pkg/trace/stats/statsraw.go`).
 const GAMMA: f64 = 1.01 / 0.99;
@@ -55,50 +57,18 @@ impl Sketch {
                 *sum += *count as f64;
             }
         }
-        tag(out, 2, LENGTH_DELIMITED);
-        varint(out, counts.len() as u64 * 8);
+        head(out, 2, counts.len() * 8);
         counts
             .iter()
             .for_each(|count| out.extend_from_slice(&count.to_le_bytes()));
         if lowest != 0 {
-            tag(out, 3, VARINT);
-            varint(out, u64::from(zigzag(lowest)));
+            uint(out, 3, zigzag(lowest).into());
         }
     }
 }
 
-// The wire types of Protocol Buffers (<https://protobuf.dev/programming-guides/encoding/>).
-const VARINT: u8 = 0;
-const FIXED_64: u8 = 1;
-const LENGTH_DELIMITED: u8 = 2;
-
-fn tag(out: &mut Vec<u8>, field: u8, wire_type: u8) {
-    out.push(field << 3 | wire_type);
-}
-
-fn varint(out: &mut Vec<u8>, mut number: u64) {
-    while number > 0x7f {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
 fn zigzag(number: i32) -> u32 {
     (number << 1 ^ number >> 31) as u32
-}
-
-fn double(out: &mut Vec<u8>, field: u8, number: f64) {
-    tag(out, field, FIXED_64);
-    out.extend_from_slice(&number.to_le_bytes());
-}
-
-fn message(out: &mut Vec<u8>, field: u8, write: impl FnOnce(&mut Vec<u8>)) {
-    let mut content = Vec::new();
-    write(&mut content);
-    tag(out, field, LENGTH_DELIMITED);
-    varint(out, content.len() as u64);
-    out.append(&mut content);
 }
 
 #[cfg(test)]

@@ -1,24 +1,25 @@
 //! OpenTelemetry's process context: a named mapping in memory, by which profilers on the host find out whose process
-//! this is (open-telemetry/opentelemetry-specification: `oteps/profiles/4719-process-ctx.md`, a draft). It stands beside the
-//! file for Datadog's own process discovery, as `libdd-library-config` publishes both.
+//! this is. Beside the file of [`discovery`](crate::discovery), as `libdd-library-config` publishes both
+//! (opentelemetry-specification: `oteps/profiles/4719-process-ctx.md`).
 
 mod mapping;
 
-use std::io;
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use datadog_config::DDConfig;
+use datadog_transport::context;
 use parking_lot::Mutex;
+use rustix::io;
 
 use self::mapping::Mapping;
-use crate::otel;
+use crate::protobuf::{message, text};
 
 /// How long to wait for another thread that publishes. Not for ever: in a forked child it may not be there any more.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// A process has one context: that of the client that started last, of those that run.
+/// A process has one context: that of the tracer that started last, of those that run.
 static PUBLISHED: Mutex<Option<Published>> = Mutex::new(None);
 
 static LAST_ID: AtomicU64 = AtomicU64::new(0);
@@ -27,20 +28,19 @@ struct Published {
     mapping: Mapping,
     /// Children of this process don't have the mapping.
     process: u32,
-    /// By client, the one that is shown last. Their bytes must not move.
+    /// By tracer, the one that is shown last. Their bytes must not move.
     payloads: Vec<(u64, Box<[u8]>)>,
 }
 
-/// Keeps the context of one client published.
+/// Keeps the context of a tracer published.
 #[derive(Debug)]
-pub struct ProcessContext {
+pub(crate) struct ProcessContext {
     id: u64,
 }
 
 impl ProcessContext {
-    /// Publishes what the configuration says of the process, and how its threads show their spans, if they do. `None`
-    /// where the kernel gives no such memory: nobody depends on it.
-    pub fn publish(config: &DDConfig) -> Option<Self> {
+    /// `None` where the kernel gives no such memory: nobody depends on it.
+    pub(crate) fn publish(config: &DDConfig) -> Option<Self> {
         let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
         let mut published = PUBLISHED.try_lock_for(PATIENCE)?;
         forget_parents(&mut published);
@@ -95,72 +95,53 @@ fn forget_parents(published: &mut Option<Published>) {
     }
 }
 
-/// The message `ProcessContext`, with attributes by the names of OpenTelemetry's conventions (open-telemetry/
-/// opentelemetry-proto: `opentelemetry/proto/common/v1/common.proto`, `opentelemetry/proto/resource/v1/resource.proto`;
-/// libdatadog: `libdd-library-config/src/tracer_metadata.rs`).
+/// The context in Protocol Buffers (opentelemetry-proto: `opentelemetry/proto/common/v1/process_context.proto`), with the
+/// attributes of `libdd-library-config` (`src/tracer_metadata.rs`).
 fn payload(config: &DDConfig) -> Vec<u8> {
-    let mut resource = Vec::new();
-    for (key, value) in [
+    let resource = [
         ("service.name", Some(config.service())),
-        ("service.version", config.version()),
         ("service.instance.id", Some(config.runtime_id())),
+        ("service.version", config.version()),
         ("deployment.environment.name", config.env()),
-        ("host.name", config.hostname()),
-        ("container.id", config.container_id()),
-        ("telemetry.sdk.name", Some("datadog")),
         ("telemetry.sdk.language", Some("rust")),
         ("telemetry.sdk.version", Some(env!("CARGO_PKG_VERSION"))),
-    ] {
-        if let Some(value) = value {
-            field(&mut resource, 1, &attribute(key, &text(value)));
-        }
+        ("telemetry.sdk.name", Some(env!("CARGO_PKG_NAME"))),
+        ("host.name", config.hostname()),
+        ("container.id", config.container_id()),
+    ];
+    let extra = [("datadog.process_tags", config.process_tags())];
+    let mut out = Vec::with_capacity(512);
+    message(&mut out, 1, |out| attributes(out, 1, &resource));
+    attributes(&mut out, 2, &extra);
+    let threads = config.otel_context_enabled().then(context::publish);
+    if let Some(threads) = threads.flatten() {
+        attributes(
+            &mut out,
+            2,
+            &[("threadlocal.schema_version", Some(threads.schema))],
+        );
+        message(&mut out, 2, |out| {
+            text(out, 1, "threadlocal.attribute_key_map");
+            message(out, 2, |out| {
+                message(out, 5, |out| {
+                    for key in threads.attributes {
+                        message(out, 1, |out| text(out, 1, key));
+                    }
+                });
+            });
+        });
     }
-    let mut context = Vec::new();
-    field(&mut context, 1, &resource);
-    let mut extra = |key: &str, value: &[u8]| field(&mut context, 2, &attribute(key, value));
-    if let Some(tags) = config.process_tags() {
-        extra("datadog.process_tags", &text(tags));
-    }
-    if config.otel_context_enabled()
-        && let Some((schema, names)) = otel::records()
-    {
-        let mut all = Vec::new();
-        for name in names {
-            field(&mut all, 1, &text(name));
-        }
-        let mut list = Vec::new();
-        field(&mut list, 5, &all);
-        extra("threadlocal.schema_version", &text(schema));
-        extra("threadlocal.attribute_key_map", &list);
-    }
-    context
-}
-
-/// The message `KeyValue`.
-fn attribute(key: &str, value: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    field(&mut out, 1, key.as_bytes());
-    field(&mut out, 2, value);
     out
 }
 
-/// The message `AnyValue` with a text.
-fn text(text: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    field(&mut out, 1, text.as_bytes());
-    out
-}
-
-/// Appends a field of Protocol Buffers that has a length.
-fn field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
-    out.push(number << 3 | 2);
-    let mut length = bytes.len();
-    while length >= 0x80 {
-        out.push(length as u8 | 0x80);
-        length >>= 7;
+fn attributes(out: &mut Vec<u8>, field: u8, attributes: &[(&str, Option<&str>)]) {
+    for (key, value) in attributes {
+        let Some(value) = value else { continue };
+        message(out, field, |out| {
+            text(out, 1, key);
+            message(out, 2, |out| text(out, 1, value));
+        });
     }
-    out.push(length as u8);
-    out.extend_from_slice(bytes);
 }
 
 #[cfg(test)]
@@ -207,6 +188,7 @@ mod tests {
             let builder = DDConfig::builder().environment([("", "")]);
             builder.service(service).env("prod").build().unwrap()
         };
+        // Other tests of this process start tracers too.
         let (shop, bank) = (config("shop"), config("a bank"));
         let has = |service: &str| {
             let payload = found().unwrap();

@@ -5,12 +5,18 @@
     reason = "memory of one's own, outside of the heap, can't be had without it"
 )]
 
-use std::ffi::{CStr, c_int, c_uint, c_ulong};
-use std::io;
+use std::ffi::CStr;
 use std::mem;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::ptr::{self, NonNull};
+use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::io;
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
+use rustix::process::set_virtual_memory_region_name;
+use rustix::time::{ClockId, clock_gettime};
 
 /// Both the name and how the content begins.
 const NAME: &CStr = c"OTEL_CTX";
@@ -26,8 +32,6 @@ const VERSION_AND_LENGTH: usize = 1;
 const PUBLISHED_AT: usize = 2;
 const PAYLOAD: usize = 3;
 
-const BYTES: usize = size_of::<Header>();
-
 /// The time of publication while there is nothing to be read.
 const NOTHING: u64 = 0;
 
@@ -40,24 +44,23 @@ pub(super) struct Mapping {
 unsafe impl Send for Mapping {}
 
 impl Mapping {
-    /// A mapping that shows nothing yet: of a file of the name, or else without a file. Forked children will not have
-    /// it.
+    /// A mapping that shows nothing yet. Forked children will not have it.
     pub(super) fn new() -> io::Result<Self> {
-        let file = file().ok();
-        let (flags, descriptor) = match &file {
-            Some(file) => (libc::MAP_PRIVATE, file.as_raw_fd()),
-            None => (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1),
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        let (any, size) = (ptr::null_mut(), size_of::<Header>());
+        let of_file = || {
+            let file = file()?;
+            // SAFETY: the kernel chooses an address at which nothing is, so no memory of anything else changes.
+            unsafe { mmap(any, size, protection, MapFlags::PRIVATE, file, 0) }
         };
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: the kernel chooses an address at which nothing is, so no memory of anything else changes.
-        let start = unsafe { libc::mmap(ptr::null_mut(), BYTES, access, flags, descriptor, 0) };
-        if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let header = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let start = of_file().or_else(|_| {
+            // SAFETY: as above.
+            unsafe { mmap_anonymous(any, size, protection, MapFlags::PRIVATE) }
+        })?;
+        let header = NonNull::new(start.cast()).ok_or(io::Errno::NOMEM)?;
         let mapping = Self { header };
-        // SAFETY: this is the memory that was just mapped; a child that does not have it forgets it.
-        ok(unsafe { libc::madvise(start, BYTES, libc::MADV_DONTFORK) })?;
+        // SAFETY: the mapping is there until this value is dropped; a child that does not have it forgets it.
+        unsafe { madvise(start, size, Advice::LinuxDontFork) }?;
         let name = u64::from_ne_bytes(NAME.to_bytes().try_into().unwrap_or_default());
         mapping.header()[SIGNATURE].store(name, Ordering::Relaxed);
         Ok(mapping)
@@ -77,19 +80,13 @@ impl Mapping {
         let place = payload.as_ptr().expose_provenance();
         header[PAYLOAD].store(place as u64, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        let now = since_boot().max(before + 1);
+        let now = boot_nanos().max(before + 1);
         header[PUBLISHED_AT].store(now, Ordering::Relaxed);
         // Profilers watch for this. The kernel may have no names for memory, and then those of files do.
-        // SAFETY: the memory is ours, only its address is looked at, and the name lives for ever.
-        unsafe {
-            libc::prctl(
-                libc::PR_SET_VMA,
-                libc::PR_SET_VMA_ANON_NAME as c_ulong,
-                self.header.as_ptr().expose_provenance() as c_ulong,
-                BYTES as c_ulong,
-                NAME.as_ptr(),
-            )
-        };
+        let bytes = self.header.cast::<u8>().as_ptr();
+        // SAFETY: the mapping has these bytes, all of them written or zero. Only their address is looked at.
+        let bytes = unsafe { slice::from_raw_parts(bytes, size_of::<Header>()) };
+        let _ = set_virtual_memory_region_name(bytes, Some(NAME));
     }
 
     /// Leaves it as it is: it is not mapped in this process.
@@ -109,42 +106,23 @@ impl Drop for Mapping {
         self.header()[PUBLISHED_AT].store(NOTHING, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         // SAFETY: `new` mapped it with this size, and nobody has a reference to it any more.
-        unsafe { libc::munmap(self.header.as_ptr().cast(), BYTES) };
+        let _ = unsafe { munmap(self.header.as_ptr().cast(), size_of::<Header>()) };
     }
 }
 
 /// A file in memory whose name is found among the mappings of the process.
 fn file() -> io::Result<OwnedFd> {
-    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // Kernels before 6.3 don't know that nobody wants to run it.
-    let file = open(flags | libc::MFD_NOEXEC_SEAL).or_else(|_| open(flags))?;
-    // SAFETY: the file is open.
-    ok(unsafe { libc::ftruncate(file.as_raw_fd(), BYTES as libc::off_t) })?;
+    let file = memfd_create(NAME, flags | MemfdFlags::NOEXEC_SEAL)
+        .or_else(|_| memfd_create(NAME, flags))?;
+    ftruncate(&file, size_of::<Header>() as u64)?;
     Ok(file)
 }
 
-fn open(flags: c_uint) -> io::Result<OwnedFd> {
-    // SAFETY: the name ends with a 0.
-    let file = unsafe { libc::memfd_create(NAME.as_ptr(), flags) };
-    ok(file)?;
-    // SAFETY: it was opened here, and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(file) })
-}
-
 /// Nanoseconds since the system started.
-fn since_boot() -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: the pointer is to a live value of its type.
-    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-fn ok(result: c_int) -> io::Result<()> {
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+fn boot_nanos() -> u64 {
+    let time = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
