@@ -166,8 +166,9 @@ impl CrashReports {
             let next = outbox.deliver(pass, self.agent.limit(), |payload, limit| {
                 let answer = self.agent.post(PATH, payload, limit)?;
                 // What is refused once is refused always.
-                if answer.status() < 500 && answer.status() != 429 {
-                    file.take().map(ReportFile::remove);
+                let is_taken = answer.status() < 500 && answer.status() != 429;
+                if is_taken && let Some(file) = file.take() {
+                    file.remove();
                 }
                 Ok(answer)
             });

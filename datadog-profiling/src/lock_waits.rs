@@ -32,8 +32,15 @@ thread_local! {
 
 #[derive(Default)]
 struct Waits {
-    places: HashMap<(Box<[usize]>, Box<str>), (f64, f64)>,
+    places: HashMap<(Box<[usize]>, Box<str>), Sums>,
     dropped: u64,
+}
+
+/// Fractions, because a noted wait stands for several.
+#[derive(Default)]
+struct Sums {
+    count: f64,
+    nanos: f64,
 }
 
 /// Waits are recorded while this exists.
@@ -50,13 +57,14 @@ impl Recording {
     pub(crate) fn drain(&self, found: &mut Vec<Counted>) -> u64 {
         let waits = mem::take(&mut *waits()).unwrap_or_default();
         let places = waits.places.into_iter();
-        found.extend(places.map(|((stack, thread), (count, nanos))| Counted {
+        found.extend(places.map(|((stack, thread), sums)| Counted {
             stack,
             thread,
             exception: "",
+            span: None,
             values: Values {
-                lock_acquires: count.round() as u64,
-                lock_wait_nanos: nanos.round() as u64,
+                lock_acquires: sums.count.round() as u64,
+                lock_wait_nanos: sums.nanos.round() as u64,
                 ..Values::default()
             },
         }));
@@ -112,8 +120,8 @@ fn record(count: f64, nanos: f64) {
     let waits = waits.get_or_insert_default();
     if waits.places.len() < MOST_PLACES || waits.places.contains_key(&place) {
         let sums = waits.places.entry(place).or_default();
-        sums.0 += count;
-        sums.1 += nanos;
+        sums.count += count;
+        sums.nanos += nanos;
     } else {
         waits.dropped += 1;
     }

@@ -10,6 +10,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{env, fs, thread};
 
@@ -122,6 +123,12 @@ fn next_start(directory: &Path, agent: &LocalAgent) -> DDConfigBuilder {
         .crashtracking_directory(directory.display().to_string())
 }
 
+/// Crashes are one client's of a process.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What the next start sends, and how it is told of.
 fn sent(directory: &Path, agent: &LocalAgent) -> Vec<ErrorReport> {
     let config = next_start(directory, agent).build().unwrap();
@@ -148,6 +155,7 @@ fn has(report: &ErrorReport, function: &str) -> bool {
 
 #[test]
 fn a_crash_is_reported_by_the_next_start() {
+    let _turn = turn();
     let directory = tempfile::tempdir().unwrap();
     let agent = LocalAgent::start().unwrap();
     for (how, signal, kind, function) in [
@@ -217,6 +225,7 @@ fn a_crash_is_reported_by_the_next_start() {
 
 #[test]
 fn a_signal_that_was_sent_ends_the_program_too() {
+    let _turn = turn();
     let directory = tempfile::tempdir().unwrap();
     let agent = LocalAgent::start().unwrap();
     // The standard library's handler of this signal lets the first one go, as it does without ours.
@@ -229,6 +238,7 @@ fn a_signal_that_was_sent_ends_the_program_too() {
 
 #[test]
 fn a_report_waits_for_an_agent() {
+    let _turn = turn();
     let directory = tempfile::tempdir().unwrap();
     crash("null", directory.path());
     crash("abort", directory.path());

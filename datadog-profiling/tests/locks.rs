@@ -1,10 +1,13 @@
 //! Waits for locks, in the profile.
 
+#![cfg(target_os = "linux")]
 #![allow(
     clippy::unwrap_used,
     reason = "clippy takes only functions marked as tests for tests"
 )]
 
+use std::fs;
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,23 +27,31 @@ fn reads_the_menu(menu: &RwLock<u64>) -> u64 {
     *menu.read()
 }
 
-/// Holds a lock until another thread had to wait for it.
-fn while_held(hold: impl FnOnce(Box<dyn FnOnce() + '_>), wait: impl FnOnce() + Send) -> Duration {
+const HELD: Duration = Duration::from_millis(50);
+
+/// Holds a lock for a while after another thread waits for it.
+fn while_held(hold: impl FnOnce(&dyn Fn()), wait: impl FnOnce() + Send) -> Duration {
     thread::scope(|scope| {
-        let (started, starts) = mpsc::channel();
+        let (told, place) = mpsc::channel();
         let (held, is_held) = mpsc::channel();
         let waiter = scope.spawn(move || {
             is_held.recv().unwrap();
-            started.send(()).unwrap();
+            told.send(fs::read_link("/proc/thread-self").unwrap())
+                .unwrap();
             let start = Instant::now();
             wait();
             start.elapsed()
         });
-        hold(Box::new(move || {
+        hold(&|| {
             held.send(()).unwrap();
-            starts.recv().unwrap();
-            thread::sleep(Duration::from_millis(50));
-        }));
+            let status = Path::new("/proc")
+                .join(place.recv().unwrap())
+                .join("status");
+            while !fs::read_to_string(&status).unwrap().contains("(sleeping)") {
+                thread::yield_now();
+            }
+            thread::sleep(HELD);
+        });
         waiter.join().unwrap()
     })
 }
@@ -80,7 +91,7 @@ fn the_profile_shows_who_waited_for_how_long() {
             wait();
             drop(guard);
         },
-        || drop(reads_the_menu(&menu)),
+        || assert_eq!(reads_the_menu(&menu), 7),
     );
     profiler.flush(SOON);
     let profiles = agent.profiles();
@@ -102,8 +113,11 @@ fn the_profile_shows_who_waited_for_how_long() {
     // Waits of 50 ms are noted always.
     let (count, nanos) = of("waits_for_the_till");
     assert_eq!(count, 4);
-    let (nanos, truth) = (nanos as f64, waited.as_nanos() as f64);
-    assert!((nanos / truth - 1.0).abs() < 0.1, "{nanos} of {truth}");
+    let nanos = Duration::from_nanos(nanos as u64);
+    assert!(
+        nanos > HELD * 4 * 9 / 10 && nanos <= waited,
+        "{nanos:?} of {waited:?}"
+    );
     assert_eq!(of("reads_the_menu").0, 1);
     assert_eq!(profile.sum("lock-acquire"), Some(5));
 }

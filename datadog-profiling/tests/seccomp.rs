@@ -40,9 +40,13 @@ fn forbid(call: c_long) {
         filter: filter.as_mut_ptr(),
     };
     // SAFETY: the program is a live one, with as many steps as it says; the kernel copies it.
+    let (zero, one): (libc::c_ulong, libc::c_ulong) = (0, 1);
     unsafe {
-        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        let mode = libc::SECCOMP_MODE_FILTER;
+        assert_eq!(
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, one, zero, zero, zero),
+            0
+        );
+        let mode = libc::c_ulong::from(libc::SECCOMP_MODE_FILTER);
         let set = libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program);
         assert_eq!(set, 0);
     }

@@ -35,8 +35,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
 struct Target {
     package: String,
     name: String,
-    /// The features that it is built with.
-    features: &'static str,
+    build: Build,
 }
 
 fn bench(name: &str, criterion_args: &[String]) -> Outcome {
@@ -63,7 +62,7 @@ fn bench(name: &str, criterion_args: &[String]) -> Outcome {
     section.push_str(&table);
     for target in figures {
         eprintln!("{}", style::step(&format!("whole programs: {target}")));
-        let output = target.cargo().stderr(Stdio::inherit()).output()?;
+        let output = target.figures().stderr(Stdio::inherit()).output()?;
         if !output.status.success() {
             return Err(format!("{target}: {}", output.status).into());
         }
@@ -99,26 +98,40 @@ fn targets(name: &str) -> Vec<Target> {
             .filter_map(|file| Some(file.strip_suffix(".rs")?.to_owned()))
             .collect();
         names.sort();
-        for (name, features) in names.iter().flat_map(|name| {
-            builds(&package)
-                .iter()
-                .map(move |features| (name, features))
-        }) {
-            targets.push(Target {
+        for name in names {
+            targets.extend(builds(&package).iter().map(|build| Target {
                 package: package.clone(),
                 name: name.clone(),
-                features,
-            });
+                build: *build,
+            }));
         }
     }
     targets
 }
 
-/// The features with which a package is built, one time after the other: peers that exclude each other.
-fn builds(package: &str) -> &'static [&'static str] {
+/// One of several builds of a bench that prints tables.
+#[derive(Clone, Copy)]
+struct Build {
+    /// Features of dependencies.
+    features: &'static str,
+    /// How it calls itself, given as its argument.
+    name: &'static str,
+}
+
+/// The builds of a package, one after the other: of peers whose features exclude each other.
+fn builds(package: &str) -> &'static [Build] {
+    const fn build(features: &'static str, name: &'static str) -> Build {
+        Build { features, name }
+    }
+    const ONE: &[Build] = &[build("", "")];
+    const OF_PPROF: &[Build] = &[
+        build("", ""),
+        build("pprof/frame-pointer", "pprof, frame pointers"),
+        build("pprof/framehop-unwinder", "pprof, framehop"),
+    ];
     match package {
-        "profiling-peers" => &["", "frame-pointer", "framehop"],
-        _ => &[""],
+        "profiling-peers" => OF_PPROF,
+        _ => ONE,
     }
 }
 
@@ -126,7 +139,18 @@ impl Target {
     fn cargo(&self) -> Command {
         let mut cargo = workspace::cargo();
         cargo.args(["bench", "--package", &self.package, "--bench", &self.name]);
-        cargo.args(["--features", self.features]);
+        if !self.build.features.is_empty() {
+            cargo.args(["--features", self.build.features]);
+        }
+        cargo
+    }
+
+    /// For a bench that prints tables.
+    fn figures(&self) -> Command {
+        let mut cargo = self.cargo();
+        if !self.build.name.is_empty() {
+            cargo.args(["--", self.build.name]);
+        }
         cargo
     }
 }

@@ -149,7 +149,7 @@ impl Report {
         }
         let named = here.map_or(&[][..], |address| symbols.at(address as usize + 1));
         if named.is_empty() {
-            return vec![frame.into()];
+            return vec![Value::Object(frame)];
         }
         let with_name = |symbol: &crate::symbol::Symbol| {
             let mut frame = frame.clone();
@@ -158,7 +158,7 @@ impl Report {
                 frame.insert("file".to_owned(), symbol.file.clone().into());
                 frame.insert("line".to_owned(), symbol.line.into());
             }
-            frame.into()
+            Value::Object(frame)
         };
         named.iter().map(with_name).collect()
     }
@@ -265,7 +265,10 @@ mod tests {
         assert_eq!(find(module(0x7000, "/opt/shop", "ff")), None);
         assert_eq!(find(module(0x7000, "/opt/other", "ab12")), None);
         let unknown = module(0x2000, "/opt/shop", "");
-        assert_eq!(address_here(0x2344, &unknown, &[unknown.clone()]), None);
+        assert_eq!(
+            address_here(0x2344, &unknown, std::slice::from_ref(&unknown)),
+            None
+        );
     }
 
     #[test]

@@ -148,7 +148,6 @@ mod tests {
     use std::collections::HashMap;
     use std::fs;
     use std::hint::black_box;
-    use std::time::Instant;
 
     use datadog_transport::context::{self, ActiveSpan};
 

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use std::{panic, thread};
 
+use datadog_config::DDConfig;
+
 use crate::sample::Sampler;
 use crate::sampler::tests::turn;
 use crate::timer::TimerSampler;
@@ -83,7 +85,8 @@ fn nothing_stalls_or_is_unaccounted_for() {
         .map(|count| count.load(Ordering::Acquire))
     };
     let before = counts();
-    let mut sampler = TimerSampler::default();
+    let config = DDConfig::builder().environment([("", "")]);
+    let mut sampler = TimerSampler::new(&config.build().unwrap());
     sampler.period = PERIOD;
     sampler.start().unwrap();
     let hook = panic::take_hook();

@@ -17,14 +17,8 @@ pub(crate) const SAMPLES_PER_SECOND: i32 = 99;
 pub(crate) const OURS: &str = "datadog-profiling";
 pub(crate) const NONE: &str = "none";
 
-/// The one that was built in. It finds callers in one of three ways.
-pub(crate) const PPROF: &str = if cfg!(feature = "frame-pointer") {
-    "pprof, frame pointers"
-} else if cfg!(feature = "framehop") {
-    "pprof, framehop"
-} else {
-    "pprof"
-};
+/// How the names of pprof's three ways to find callers begin. The one that was built in is used.
+pub(crate) const PPROF: &str = "pprof";
 
 /// One of them, at work.
 pub(crate) enum Sampler {
@@ -53,7 +47,9 @@ impl Sampler {
                 }
                 Self::Ours(profiler, agent)
             }
-            PPROF => Self::Pprof(ProfilerGuard::new(SAMPLES_PER_SECOND).unwrap()),
+            name if name.starts_with(PPROF) => {
+                Self::Pprof(ProfilerGuard::new(SAMPLES_PER_SECOND).unwrap())
+            }
             _ => Self::None,
         }
     }
@@ -70,7 +66,7 @@ impl Sampler {
                 let by_thread = samples.sum_by_label("cpu-samples", "thread name").unwrap();
                 for (label, count) in by_thread {
                     if let Label::Text(name) = label {
-                        threads.insert(name, count as u64);
+                        threads.insert(name.to_string(), count as u64);
                     }
                 }
             }
