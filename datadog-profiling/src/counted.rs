@@ -1,5 +1,6 @@
 //! What a profile has beside CPU time: allocations, waits for locks and panics.
 
+use crate::sample::SpanIds;
 use crate::symbol::{Symbol, Symbols};
 
 /// A stack and what was counted there.
@@ -11,6 +12,8 @@ pub(crate) struct Counted {
     pub(crate) thread: Box<str>,
     /// The kind of an exception; empty where it is none.
     pub(crate) exception: &'static str,
+    /// The span that was active; allocations are summed up over all of them.
+    pub(crate) span: Option<SpanIds>,
     pub(crate) values: Values,
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::counted::{Counted, Values};
 use crate::modules::Module;
 use crate::protobuf::Message;
-use crate::sample::{Profile, SAMPLE_NANOS, Sample};
+use crate::sample::{Profile, SAMPLE_NANOS, Sample, SpanIds};
 use crate::symbol::{Symbol, Symbols};
 
 /// Fields of `Profile`.
@@ -111,7 +111,7 @@ pub(crate) fn encode(profile: &Profile, symbols: &mut Symbols, modules: &[Module
         message.message(profile::SAMPLE, &tables.sample(sample, profile, &present));
     }
     for counted in &profile.counted {
-        message.message(profile::SAMPLE, &tables.counted(counted, &present));
+        message.message(profile::SAMPLE, &tables.counted(counted, profile, &present));
     }
     let lasted = profile
         .end
@@ -194,28 +194,32 @@ impl<'a> Tables<'a> {
         if sample.thread_id != 0 {
             self.label(&mut message, THREAD_ID, &sample.thread_id.to_string());
         }
-        if let Some(span) = sample.span {
-            if span.id != 0 {
-                self.number_label(&mut message, SPAN_ID, span.id);
-                self.number_label(&mut message, LOCAL_ROOT_SPAN_ID, span.local_root);
-            }
-            if let Some(endpoint) = profile.endpoints.by_root.get(&span.local_root) {
-                self.label(&mut message, TRACE_ENDPOINT, endpoint);
-            }
-        }
+        self.span_labels(&mut message, sample.span, profile);
         if sample.time != 0 {
             self.number_label(&mut message, END_TIMESTAMP, sample.time);
         }
         message
     }
 
-    fn counted(&mut self, counted: &Counted, present: &Values) -> Message {
+    fn counted(&mut self, counted: &Counted, profile: &Profile, present: &Values) -> Message {
         let mut message = self.stack(&counted.stack);
         let values = present.of(&counted.values);
         message.numbers(sample::VALUE, [0, 0].into_iter().chain(values));
         self.label(&mut message, THREAD_NAME, &counted.thread);
         self.label(&mut message, EXCEPTION_TYPE, counted.exception);
+        self.span_labels(&mut message, counted.span, profile);
         message
+    }
+
+    fn span_labels(&mut self, sample: &mut Message, span: Option<SpanIds>, profile: &Profile) {
+        let Some(span) = span else { return };
+        if span.id != 0 {
+            self.number_label(sample, SPAN_ID, span.id);
+            self.number_label(sample, LOCAL_ROOT_SPAN_ID, span.local_root);
+        }
+        if let Some(endpoint) = profile.endpoints.by_root.get(&span.local_root) {
+            self.label(sample, TRACE_ENDPOINT, endpoint);
+        }
     }
 
     /// A sample that has its stack so far.
@@ -336,7 +340,7 @@ mod tests {
     use datadog_transport::profiled::Endpoints;
 
     use super::*;
-    use crate::sample::{Samples, SpanIds};
+    use crate::sample::Samples;
 
     fn decoded(samples: &[Sample<'_>]) -> read::Profile {
         decoded_with(samples, Vec::new())
@@ -443,6 +447,7 @@ mod tests {
             stack: [32].into(),
             thread: "main".into(),
             exception,
+            span: None,
             values,
         };
         let held = Values {

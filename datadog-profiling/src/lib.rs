@@ -49,7 +49,7 @@
 //! The ids are right in futures too, whatever runs them: a span is active while its future is polled. The endpoint is
 //! what the resource is in the end; of a request that is not at its end, what it is when the profile is made. With
 //! `DD_PROFILING_ENDPOINT_COUNT_ENABLED` an upload tells how often each was served. Local roots that end while the program
-//! is sampled carry the tag `_dd.profiling.enabled`. Panics and allocations carry no span.
+//! is sampled carry the tag `_dd.profiling.enabled`. Allocations carry no span.
 //!
 //! # How it works
 //!

@@ -5,13 +5,14 @@ use std::panic::{self, PanicHookInfo};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::{mem, thread};
 
-use datadog_transport::on_worker;
+use datadog_transport::{context, on_worker, profiled};
 
 use crate::callers::Callers;
 use crate::counted::{Counted, Values};
 use crate::owner::Owner;
+use crate::sample::SpanIds;
 
-/// The most places, by stack and thread name, of one upload: 1 MB with 128 calls each.
+/// The most places, by stack, thread name and span, of one upload: 1 MB with 128 calls each.
 const MOST_PLACES: usize = 1024;
 
 /// The label of each of them. Rust has no classes of panics, and messages are too many.
@@ -22,8 +23,15 @@ static PANICS: Mutex<Option<Panics>> = Mutex::new(None);
 
 #[derive(Default)]
 struct Panics {
-    places: HashMap<(Box<[usize]>, Box<str>), u64>,
+    places: HashMap<Place, u64>,
     dropped: u64,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Place {
+    stack: Box<[usize]>,
+    thread: Box<str>,
+    span: Option<SpanIds>,
 }
 
 /// Panics are recorded while this exists.
@@ -42,15 +50,16 @@ impl Recording {
     /// Takes out what was found since the last time, and returns how many panics are not among it.
     pub(crate) fn drain(&self, found: &mut Vec<Counted>) -> u64 {
         let panics = mem::take(&mut *panics()).unwrap_or_default();
-        found.extend(panics.places.into_iter().map(|((stack, thread), count)| {
+        found.extend(panics.places.into_iter().map(|(place, count)| {
             let values = Values {
                 exceptions: count,
                 ..Values::default()
             };
             Counted {
-                stack,
-                thread,
+                stack: place.stack,
+                thread: place.thread,
                 exception: EXCEPTION,
+                span: place.span,
                 values,
             }
         }));
@@ -79,10 +88,15 @@ fn install() {
 fn record() {
     let callers = Callers::here();
     let current = thread::current();
-    let place = (
-        callers.as_slice().into(),
-        current.name().unwrap_or_default().into(),
-    );
+    let span = context::active();
+    if let Some(span) = span {
+        profiled::saw(span.local_root_id);
+    }
+    let place = Place {
+        stack: callers.as_slice().into(),
+        thread: current.name().unwrap_or_default().into(),
+        span: span.map(SpanIds::from),
+    };
     let mut panics = panics();
     let panics = panics.get_or_insert_default();
     if panics.places.len() < MOST_PLACES || panics.places.contains_key(&place) {

@@ -65,6 +65,7 @@ impl Recordings {
                 stack,
                 thread: "".into(),
                 exception: "",
+                span: None,
                 values: Values {
                     allocated_objects: sums.allocated_objects,
                     allocated_bytes: sums.allocated_bytes,

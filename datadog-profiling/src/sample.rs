@@ -1,8 +1,9 @@
 //! What a sampler finds, and the sum of it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::SystemTime;
 
+use datadog_transport::context::ActiveSpan;
 use datadog_transport::profiled::Endpoints;
 
 use crate::counted::Counted;
@@ -51,6 +52,15 @@ pub(crate) struct SpanIds {
     pub(crate) id: u64,
     /// The id of the first span of the trace in this process.
     pub(crate) local_root: u64,
+}
+
+impl From<ActiveSpan> for SpanIds {
+    fn from(span: ActiveSpan) -> Self {
+        Self {
+            id: span.span_id,
+            local_root: span.local_root_id,
+        }
+    }
 }
 
 impl SpanIds {
@@ -104,10 +114,9 @@ impl Samples {
         *self.counts.entry(key).or_default() += sample.count;
     }
 
-    /// The span ids of the local roots that samples were taken of.
-    pub(crate) fn local_roots(&self) -> HashSet<u64> {
-        let spans = self.counts.keys().filter_map(|key| key.span);
-        spans.map(|span| span.local_root).collect()
+    /// The spans that samples were taken in.
+    pub(crate) fn spans(&self) -> impl Iterator<Item = SpanIds> {
+        self.counts.keys().filter_map(|key| key.span)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -1,5 +1,6 @@
 //! The worker's half: starts and stops the sampler, and uploads what it found.
 
+use std::collections::HashSet;
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -16,7 +17,7 @@ use crate::output::Output;
 use crate::profiler::Switch;
 use crate::receiver::Receiver;
 use crate::recordings::Recordings;
-use crate::sample::{Profile, Sample, Sampler, Samples};
+use crate::sample::{Profile, Sample, Sampler, Samples, SpanIds};
 use crate::symbol::Symbols;
 use crate::upload::Uploads;
 
@@ -127,6 +128,10 @@ impl ProfileSink {
     /// Takes over what the sampler and the recordings found.
     fn collect(&mut self) {
         self.recordings.drain(&mut self.counted);
+        for counted in &mut self.counted {
+            let kept = |span: SpanIds| span.kept(self.hotspots, self.wishes.endpoints);
+            counted.span = counted.span.and_then(kept);
+        }
         let (samples, hotspots, endpoints) =
             (&mut self.samples, self.hotspots, self.wishes.endpoints);
         let mut take = |mut sample: Sample<'_>| {
@@ -155,7 +160,9 @@ impl ProfileSink {
         let start = self.open_period();
         let end = self.period_start.max(start);
         if !samples.is_empty() || !counted.is_empty() {
-            let endpoints = profiled::take_endpoints(samples.local_roots());
+            let others = counted.iter().filter_map(|counted| counted.span);
+            let roots = samples.spans().chain(others).map(|span| span.local_root);
+            let endpoints = profiled::take_endpoints(roots.collect::<HashSet<_>>());
             if endpoints.left_out > 0 {
                 log::warn!(target: "datadog", "profiling: the endpoints of {} requests are not in the profile, there were too many", endpoints.left_out);
             }

@@ -15,10 +15,10 @@ use datadog_trace::{Extract, Inject, SpanContext, Tracer};
 use datadog_transport::Standalone;
 
 /// Spans of one trace.
-const SPANS: u64 = 100;
+const SPANS: u64 = 250;
 
 /// Traces between two flushes, which are not measured: so many fit into the queue.
-const TRACES: u64 = 48;
+const TRACES: u64 = 20;
 
 const THREADS: u64 = 4;
 
@@ -161,7 +161,7 @@ fn spans(criterion: &mut Criterion) {
     });
     row(
         criterion,
-        "a hundredth of a trace of 100 spans, with its root",
+        "a span of a trace of 250, with the root",
         |bencher| {
             bencher.iter_custom(|rounds| {
                 bench.paced(rounds, || {
@@ -279,7 +279,7 @@ fn clocks(criterion: &mut Criterion) {
     });
     row(
         criterion,
-        "a hundredth of reading the thread's CPU time",
+        "a 250th of reading the thread's CPU time",
         |bencher| {
             bencher.iter_custom(|rounds| {
                 let reads = rounds.div_ceil(SPANS);

@@ -45,18 +45,17 @@ impl Batch {
     /// Takes everything out of `span`, which may then be used again.
     #[inline(always)]
     pub(crate) fn push(&mut self, span: &mut SpanData) {
-        let (tags, _) = self.tags.append(&mut span.tags);
-        let name = self.tags.keep(std::mem::take(&mut span.name));
+        let tags = self.tags.append(&mut span.tags);
+        let name = self.tags.keep(std::mem::take(&mut span.name), tags);
         let resource = match span.resource.take() {
-            Some(resource) => self.tags.keep(resource),
+            Some(resource) => self.tags.keep(resource, tags),
             None => name,
         };
         let span_type = match span.span_type.take() {
-            Some(span_type) => self.tags.keep(span_type),
+            Some(span_type) => self.tags.keep(span_type, tags),
             None => Text::Static(""),
         };
-        let extras = span.extras.take();
-        if let Some(extras) = &extras {
+        if let Some(extras) = &span.extras {
             self.heap += extras.bytes();
         }
         self.spans.push(Finished {
@@ -68,7 +67,7 @@ impl Batch {
             resource,
             span_type,
             service: span.service.take(),
-            extras,
+            extras: span.extras.take(),
             tags,
             is_local_root: span.is_local_root,
             top_level: std::mem::take(&mut span.top_level),
@@ -78,14 +77,11 @@ impl Batch {
 
     /// Takes all spans of another batch.
     pub(crate) fn append(&mut self, other: &mut Self) {
-        let (before, shift) = self.tags.append(&mut other.tags);
-        for mut span in other.spans.drain(..) {
-            span.tags.start += before.start;
-            for text in [&mut span.name, &mut span.resource, &mut span.span_type] {
-                *text = text.shifted(shift);
-            }
-            self.spans.push(span);
-        }
+        let batch = self.tags.append(&mut other.tags);
+        self.spans.extend(other.spans.drain(..).map(|mut span| {
+            span.tags.behind(batch);
+            span
+        }));
         self.heap += std::mem::take(&mut other.heap);
     }
 
@@ -107,7 +103,7 @@ impl Batch {
     /// Shows each span by its name, to be changed.
     pub(crate) fn for_each_mut(&mut self, mut change: impl FnMut(&str, &mut Finished)) {
         for span in &mut self.spans {
-            change(self.tags.text_of(span.name), span);
+            change(self.tags.text_at(span.tags, span.name), span);
         }
     }
 
@@ -118,7 +114,7 @@ impl Batch {
     ) {
         for span in &self.spans {
             self.tags.change_at(span.tags, |tags, key, text| {
-                change(tags.text_of(span.span_type), key, text)
+                change(tags.text_at(span.tags, span.span_type), key, text)
             });
         }
     }
@@ -156,16 +152,16 @@ impl Batch {
 
 impl<'a> FinishedSpan<'a> {
     pub(crate) fn name(self) -> &'a str {
-        self.tags.text_of(self.span.name)
+        self.tags.text_at(self.span.tags, self.span.name)
     }
 
     pub(crate) fn resource(self) -> &'a str {
-        self.tags.text_of(self.span.resource)
+        self.tags.text_at(self.span.tags, self.span.resource)
     }
 
     /// Empty for none.
     pub(crate) fn span_type(self) -> &'a str {
-        self.tags.text_of(self.span.span_type)
+        self.tags.text_at(self.span.tags, self.span.span_type)
     }
 
     pub(crate) fn texts(self) -> impl Iterator<Item = (&'a str, &'a str)> {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use datadog_config::DDConfig;
+use datadog_transport::context;
 use parking_lot::Mutex;
 use rustix::io;
 
@@ -112,6 +113,24 @@ fn payload(config: &DDConfig) -> Vec<u8> {
     let mut out = Vec::with_capacity(512);
     message(&mut out, 1, |out| attributes(out, 1, &resource));
     attributes(&mut out, 2, &extra);
+    let threads = config.otel_context_enabled().then(context::publish);
+    if let Some(threads) = threads.flatten() {
+        attributes(
+            &mut out,
+            2,
+            &[("threadlocal.schema_version", Some(threads.schema))],
+        );
+        message(&mut out, 2, |out| {
+            text(out, 1, "threadlocal.attribute_key_map");
+            message(out, 2, |out| {
+                message(out, 5, |out| {
+                    for key in threads.attributes {
+                        message(out, 1, |out| text(out, 1, key));
+                    }
+                });
+            });
+        });
+    }
     out
 }
 

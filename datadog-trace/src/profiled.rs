@@ -27,7 +27,10 @@ const SAFE_TYPES: [&str; 8] = [
 
 /// Local roots that are open, as far as there is room. Most of them end before anybody asks; those that last keep their
 /// places.
-static OPEN: [Mutex<Option<(u64, Weak<Trace>)>>; 1024] = [const { Mutex::new(None) }; 1024];
+static OPEN: [Place; 1024] = [const { Mutex::new(None) }; 1024];
+
+/// A local root's id, and its trace.
+type Place = Mutex<Option<(u64, Weak<Trace>)>>;
 
 /// Notes that a trace starts, for those who ask for its endpoint before it ends.
 #[cold]

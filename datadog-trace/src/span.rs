@@ -474,11 +474,11 @@ impl Span {
     }
 
     fn put_text(&mut self, key: &'static str, text: &str) {
-        self.edit(|data| data.tags.set_text(Cow::Borrowed(key), text));
+        self.edit(|data| data.tags.set_static_text(key, text));
     }
 
     fn put_number(&mut self, key: &'static str, number: f64) {
-        self.edit(|data| data.tags.set_number(Cow::Borrowed(key), number));
+        self.edit(|data| data.tags.set_static_number(key, number));
     }
 
     /// Obeys the keys that are more than tags (dd-trace-go: `ddtrace/tracer/span.go`).

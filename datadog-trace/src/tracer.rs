@@ -75,9 +75,6 @@ impl Tracer {
         }
         datadog_transport::context::name_with(local::active_name);
         datadog_transport::profiled::ask_open_roots_with(profiled::open_root);
-        if config.otel_context_enabled() {
-            datadog_transport::context::publish(&config);
-        }
         startup::log(&config);
         let agent = transport.agent()?;
         let statistics = transport.further_account(SignalKind::Statistics);

@@ -3,9 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
-use datadog_config::DDConfig;
-
-use crate::otel;
+use crate::thread_context;
 
 /// The ids of the span that is active on a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +42,12 @@ pub fn active() -> Option<ActiveSpan> {
 pub fn set(span: Option<ActiveSpan>) {
     // A thread that is being torn down shows none.
     let _ = SLOT.try_with(|slot| slot.set(span));
-    otel::show(span);
+    thread_context::show(span);
 }
 
 /// Makes `span` the active one of this thread and returns the one that was.
 pub fn replace(span: Option<ActiveSpan>) -> Option<ActiveSpan> {
-    otel::show(span);
+    thread_context::show(span);
     SLOT.try_with(|slot| {
         let previous = slot.get();
         slot.set(span);
@@ -59,10 +57,20 @@ pub fn replace(span: Option<ActiveSpan>) -> Option<ActiveSpan> {
     .flatten()
 }
 
-/// Publishes the active span of each thread from now on, and who the process is, for profilers outside of the process:
-/// see [`DDConfig::otel_context_enabled`]. Logs why, where that is impossible.
-pub fn publish(config: &DDConfig) {
-    otel::publish(config);
+/// What readers of the published spans have to know: attributes of OpenTelemetry's process context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ThreadContext {
+    /// `threadlocal.schema_version`.
+    pub schema: &'static str,
+    /// `threadlocal.attribute_key_map`.
+    pub attributes: &'static [&'static str],
+}
+
+/// Publishes the active span of each thread from now on, for profilers outside of the process: see
+/// [`DDConfig::otel_context_enabled`](datadog_config::DDConfig::otel_context_enabled). `None` where that is impossible; the log says why.
+pub fn publish() -> Option<ThreadContext> {
+    thread_context::publish()
 }
 
 /// Tells the name of the span that is active on the calling thread.

@@ -26,11 +26,6 @@ mod http;
 mod info;
 mod intake;
 mod look_up;
-#[cfg(datadog_otel_context)]
-mod otel;
-#[cfg(not(datadog_otel_context))]
-#[path = "otel/off.rs"]
-mod otel;
 mod outbox;
 mod payload;
 pub mod profiled;
@@ -41,6 +36,11 @@ mod room;
 mod standalone;
 mod statsd;
 mod sync;
+#[cfg(datadog_otel_context)]
+mod thread_context;
+#[cfg(not(datadog_otel_context))]
+#[path = "thread_context/off.rs"]
+mod thread_context;
 mod transport;
 mod unix;
 mod worker;

@@ -20,6 +20,7 @@ use crate::DDClient;
 use modules::{MODULES, Way};
 use resolve::{Named, resolve};
 
+#[allow(unused_imports, reason = "what asks for one has a feature of its own")]
 pub(crate) use modules::ModuleId;
 #[cfg(feature = "tracing-subscriber")]
 pub(crate) use reach::{Probe, report_once};

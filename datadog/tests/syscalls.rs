@@ -41,14 +41,22 @@ fn deliver(signal: &str, rounds: u32, agent: &str, dogstatsd: &str) {
         .agent_url(agent)
         .dogstatsd_url(dogstatsd)
         .service("shop");
+    let config = match signal {
+        "logs" => config
+            .logs_direct_submission_url(agent)
+            .api_key("0123456789abcdef0123456789abcdef"),
+        _ => config,
+    };
     let client = DDClient::new(config.build().unwrap()).unwrap();
     for _ in 0..rounds {
         match signal {
             "traces" => drop(client.trace("request")),
+            "logs" => drop(client.info("request")),
             _ => client.count("requests", 1, [("route", "/")]),
         }
         let report = match signal {
             "traces" => client.flush_traces(),
+            "logs" => client.flush_logs(),
             _ => client.flush_metrics(),
         };
         assert_eq!(report.delivered, 1, "{report:?}");
@@ -78,6 +86,10 @@ fn count_all() {
         assert_eq!(calls.get("sendto"), Some(&2.0), "{calls:?}");
         assert!(calls.values().sum::<f64>() <= 13.0, "{calls:?}");
     }
+    let calls = calls_of_a_batch("logs", &http, &statsd);
+    println!("a batch of logs to {http}: {calls:?}");
+    assert_eq!(calls.get("sendto"), Some(&2.0), "{calls:?}");
+    assert!(calls.values().sum::<f64>() <= 13.0, "{calls:?}");
     // One datagram, and one look at whether the socket is still the server's.
     for (statsd, send) in [(&statsd, "sendto"), (&statsd_unix, "write")] {
         let calls = calls_of_a_batch("metrics", &http, statsd);

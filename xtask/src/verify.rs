@@ -17,17 +17,16 @@ const MIRI: [(&str, &[&str]); 5] = [
         "trace",
         &[
             "a_payload_knows_nothing",
-            "what_was_cut_short",
             "batch::",
-            "tags::",
-            "pool::",
-            "parked::",
+            "the_last_value_of_a_key",
+            "changes_all_the_time",
         ],
     ),
     (
         "logs",
         &[
-            "whatever_is_written",
+            "is_escaped_as_it_has_to_be",
+            "are_escaped_at_every_place",
             "a_later_attribute",
             "numbers_read_back",
             "reserved_names",

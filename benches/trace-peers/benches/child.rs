@@ -9,10 +9,10 @@ use trace_peers::clients::{self, Client, NAMES};
 use trace_peers::sink::Sink;
 
 /// Children of one trace.
-const CHILDREN: u64 = 100;
+const CHILDREN: u64 = 250;
 
 /// Traces between two flushes, which are not measured: so many fit into every queue.
-const TRACES: u64 = 20;
+const TRACES: u64 = 8;
 
 fn taken(client: &dyn Client, rounds: u64) -> Duration {
     let traces = rounds.div_ceil(CHILDREN);

@@ -33,17 +33,24 @@ fn main() {
         [_, kind, name, address] if kind == "flood" => {
             flood(clients::start(name, address.parse().unwrap()));
         }
-        _ => tables(),
+        [_, wanted @ ..] => {
+            let wanted: Vec<&str> = wanted.iter().map(|arg| &**arg).collect();
+            let is_name = |arg: &&str| !arg.starts_with('-');
+            tables(&wanted.into_iter().filter(is_name).collect::<Vec<_>>());
+        }
+        [] => {}
     }
 }
 
-fn tables() {
+/// Of all clients, or of those that are wanted.
+fn tables(wanted: &[&str]) {
+    let is_wanted = |name: &&str| wanted.is_empty() || wanted.contains(name);
     let sink = Sink::start();
     println!(
         "CPU time of the whole process for a span with two tags, at {STEADY_SPANS_A_SECOND} spans a second:\n"
     );
     println!("| client | CPU a span | received | peak memory |\n|---|--:|--:|--:|");
-    for name in NAMES {
+    for name in NAMES.into_iter().filter(is_wanted) {
         let answer = run("steady", name, &sink);
         let [cpu, peak] = *answer.split(' ').collect::<Vec<_>>() else {
             panic!("{name}: {answer}");
@@ -59,7 +66,8 @@ fn tables() {
         "| client | received | not received, but counted | spans a second | peak memory |\n|---|--:|--:|--:|--:|"
     );
     let [ours, peers @ ..] = NAMES;
-    for name in [ours, LARGE].into_iter().chain(peers) {
+    let all = [ours, LARGE].into_iter().chain(peers);
+    for name in all.filter(is_wanted) {
         let answer = run("flood", name, &sink);
         let [rate, peak, counted] = *answer.split(' ').collect::<Vec<_>>() else {
             panic!("{name}: {answer}");

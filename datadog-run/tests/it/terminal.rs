@@ -107,6 +107,51 @@ fn ctrl_c_ends_the_program_and_leaves_the_report() {
 }
 
 #[test]
+fn a_crash_and_a_deadly_signal_leave_the_report() {
+    let killed = format!("{} 0; kill -9 $$", all_signals());
+    for (arguments, ended, code, signal) in [
+        (
+            &[&*all_signals(), "panic"][..],
+            "ended: exit status: 101",
+            Some(101),
+            None,
+        ),
+        (
+            &[&*all_signals(), "abort"],
+            "ended: signal: 6 (SIGABRT)",
+            None,
+            Some(6),
+        ),
+        (
+            &["sh", "-c", &killed],
+            "ended: signal: 9 (SIGKILL)",
+            None,
+            Some(9),
+        ),
+    ] {
+        let terminal = Terminal::start(&[&["--local"], arguments].concat());
+        let (seen, status) = terminal.end();
+        assert_has(&seen, "all is sent");
+        assert_has(&seen, "shop.order");
+        assert_has(&seen, "nothing was refused");
+        assert_has(&seen, ended);
+        assert_eq!((status.code(), status.signal()), (code, signal));
+    }
+}
+
+#[test]
+fn without_local_the_program_s_end_is_seen() {
+    for (end, code, signal) in [
+        ("exit 101", Some(101), None),
+        ("kill -6 $$", None, Some(6)),
+        ("kill -9 $$", None, Some(9)),
+    ] {
+        let (_, status) = Terminal::start(&["sh", "-c", end]).end();
+        assert_eq!((status.code(), status.signal()), (code, signal), "{end}");
+    }
+}
+
+#[test]
 fn ctrl_c_without_local_is_the_program_s() {
     let mut terminal = Terminal::start(&[
         "sh",

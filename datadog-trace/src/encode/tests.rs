@@ -283,6 +283,8 @@ fn a_payload_knows_nothing_of_the_one_before() {
             };
             span.extras().start_ns = Some(1);
             span.extras().end_ns = Some(2);
+            span.tags.set_text("http.url".into(), "/cart");
+            span.tags.set_number("items".into(), 3.5);
             spans.push(&mut span);
             spans
         },
@@ -294,5 +296,6 @@ fn a_payload_knows_nothing_of_the_one_before() {
         let first = payload(&mut encoder, protocol, &mut [chunk()]);
         let second = payload(&mut encoder, protocol, &mut [chunk()]);
         assert_eq!(first.body(), second.body());
+        assert_eq!(to_v04(&first).is_some(), is_v1(&first));
     }
 }

@@ -63,17 +63,20 @@ fn push_tags(text: &mut String, outgoing: &Outgoing<'_>) {
 }
 
 pub(super) fn extract(carrier: &impl Extract, tags_limit: usize) -> Option<Carried> {
-    let low_id: u64 = number(carrier, TRACE_ID)?;
+    let id = |name| digits::decimal(carrier.value(name)?.trim_ascii());
+    let low_id = id(TRACE_ID)?;
     let origin = carrier.value(ORIGIN).and_then(origin);
     // Synthetic tests start traces without a span.
-    let span_id = number(carrier, PARENT_ID).unwrap_or(0);
+    let span_id = id(PARENT_ID).unwrap_or(0);
     if low_id == 0 || (span_id == 0 && origin.is_none()) {
         return None;
     }
     let mut carried = Carried {
         trace_id: low_id.into(),
         span_id,
-        priority: number(carrier, PRIORITY),
+        priority: carrier
+            .value(PRIORITY)
+            .and_then(|text| text.trim_ascii().parse().ok()),
         origin: origin.map(str::to_owned),
         ..Carried::default()
     };
@@ -132,10 +135,6 @@ fn is_decision_maker(value: &str) -> bool {
 
 fn is_value(text: &str) -> bool {
     text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
-}
-
-fn number<T: std::str::FromStr>(carrier: &impl Extract, name: &str) -> Option<T> {
-    carrier.value(name)?.trim_ascii().parse().ok()
 }
 
 #[cfg(test)]

@@ -39,6 +39,22 @@ pub(super) fn hex(text: &str, most: usize) -> Option<u128> {
     u128::from_str_radix(text, 16).ok()
 }
 
+/// Reads decimal digits alone, of a number of 64 bits.
+pub(super) fn decimal(text: &str) -> Option<u64> {
+    // One digit less than the largest number has, which can't be too much.
+    if text.is_empty() || text.len() > 19 {
+        return text.parse().ok();
+    }
+    let (mut number, mut all) = (0u64, true);
+    for byte in text.bytes() {
+        let digit = byte.wrapping_sub(b'0');
+        all &= digit < 10;
+        number = number.wrapping_mul(10).wrapping_add(digit.into());
+    }
+    // What is left may have a sign.
+    if all { Some(number) } else { text.parse().ok() }
+}
+
 /// Appends the lowest `len` hexadecimal digits of a number, at most 32, in lower case.
 pub(crate) fn push_hex(out: &mut String, number: u128, len: usize) {
     let mut text = [0; 32];
@@ -62,6 +78,9 @@ fn eight_digits(number: u32) -> [u8; 8] {
 
 /// Appends a decimal number.
 pub(super) fn push_decimal(out: &mut String, mut number: u64) {
+    if number < 10 {
+        return out.push(char::from(b'0' + number as u8));
+    }
     let mut text = [b'0'; 20];
     let mut start = text.len();
     for pair in text.chunks_exact_mut(2).rev() {
@@ -113,6 +132,29 @@ mod tests {
         }
         for number in [0, -1, 2, i32::MIN, i32::MAX] {
             assert_eq!(text(|out| push_signed(out, number)), number.to_string());
+        }
+    }
+
+    #[test]
+    fn decimal_numbers_are_those_of_the_standard_library() {
+        let most = u64::MAX.to_string();
+        for text in [
+            "",
+            "0",
+            "7",
+            "007",
+            "+7",
+            "-7",
+            "1x",
+            "/",
+            ":",
+            "9999999999999999999",
+            &most,
+            "18446744073709551616",
+            "99999999999999999999",
+            "000000000000000000000001",
+        ] {
+            assert_eq!(decimal(text), text.parse().ok(), "{text}");
         }
     }
 

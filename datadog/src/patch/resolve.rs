@@ -68,8 +68,10 @@ mod tests {
         let Named::Group(ids, note) = resolve("psycopg2") else {
             panic!("a group")
         };
-        use ModuleId::*;
-        assert_eq!(ids, [TokioPostgres, Sqlx, Diesel]);
+        assert_eq!(
+            ids,
+            [ModuleId::TokioPostgres, ModuleId::Sqlx, ModuleId::Diesel]
+        );
         assert!(note.contains("PostgreSQL"));
     }
 

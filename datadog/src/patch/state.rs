@@ -40,6 +40,7 @@ impl Modules {
     }
 
     /// Whether spans of the module are wanted.
+    #[allow(dead_code, reason = "what asks has a feature of its own")]
     #[inline]
     pub(crate) fn is_on(&self, id: ModuleId) -> bool {
         self.off.load(Ordering::Relaxed) & id.bit() == 0
@@ -51,6 +52,7 @@ impl Modules {
 
     /// Notes that the program has the module's line: to be called where its type is made. Whether the module is on
     /// is to be asked for each span, as it may change.
+    #[allow(dead_code, reason = "what calls it has a feature of its own")]
     pub(crate) fn set_used(&self, id: ModuleId) {
         self.used.fetch_or(id.bit(), Ordering::Relaxed);
     }

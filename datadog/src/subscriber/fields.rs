@@ -192,10 +192,27 @@ impl Fields {
         }
     }
 
-    /// Takes a text out of the buffer, so that a field that changes all the time does not make it grow.
-    fn remove_text(&mut self, key: &'static str) {
-        let known = self.list.iter_mut().find(|(known, _)| *known == key);
-        let Some((_, stored @ Stored::Text(..))) = known else {
+    /// Sets a text. That of a field that is there already is taken out of the buffer, so that a field that changes all the
+    /// time does not make it grow.
+    fn set_text(&mut self, key: &'static str, write: impl FnOnce(&mut String)) {
+        let known = self.list.iter().position(|(known, _)| *known == key);
+        if let Some(at) = known {
+            self.remove_text(at);
+        }
+        let start = self.buffer.len();
+        write(&mut self.buffer);
+        let text = Stored::Text(start, self.buffer.len());
+        match known {
+            None if self.error.is_none() && self.list.len() < MOST_FIELDS => {
+                self.list.push((key, text));
+            }
+            _ => self.set(key, text),
+        }
+    }
+
+    #[cold]
+    fn remove_text(&mut self, at: usize) {
+        let Some((_, stored @ Stored::Text(..))) = self.list.get_mut(at) else {
             return;
         };
         let Stored::Text(start, end) = std::mem::replace(stored, Stored::Text(0, 0)) else {
@@ -211,13 +228,6 @@ impl Fields {
             }
         }
     }
-
-    fn set_text(&mut self, key: &'static str, write: impl FnOnce(&mut String)) {
-        self.remove_text(key);
-        let start = self.buffer.len();
-        write(&mut self.buffer);
-        self.set(key, Stored::Text(start, self.buffer.len()));
-    }
 }
 
 /// Whether such a field says that its span or event failed.
@@ -231,7 +241,7 @@ pub(super) fn has_meaning(key: &str) -> bool {
     // Told by their first letters, most keys are not looked at any further.
     if !matches!(
         key.as_bytes().first(),
-        Some(b'd'..=b'h' | b'm' | b'o' | b'r' | b's' | b'u')
+        Some(b'_' | b'd'..=b'h' | b'm' | b'o' | b'r' | b's' | b'u')
     ) {
         return false;
     }
@@ -255,6 +265,10 @@ pub(super) fn has_meaning(key: &str) -> bool {
             | "span"
             | "service"
             | "resource"
+            // What `Span::set_tag` obeys.
+            | "manual"
+            | "sampling"
+            | "_sampling_priority_v1"
     )
 }
 
@@ -354,8 +368,8 @@ mod tests {
         ] {
             assert!(has_meaning(key), "{key}");
         }
-        for key in ["route", "https", "db", "cart.items", "", "errors"] {
-            assert_eq!(has_meaning(key), key == "db", "{key}");
+        for key in ["route", "https", "cart.items", "", "errors"] {
+            assert!(!has_meaning(key), "{key}");
         }
     }
 

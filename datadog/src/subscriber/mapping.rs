@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use datadog_trace::{Span, SpanKind};
+use datadog_trace::{Span, SpanKind, TagValue};
 
 use super::fields::{FieldValue, Fields, is_error_key};
 use super::rules::Rule;
@@ -33,22 +33,16 @@ pub(super) fn apply(span: &mut Span, name: &'static str, rule: Option<&Rule>, fi
     meaning.write_failure(span);
 }
 
-/// Writes the fields of a span none of whose fields has a meaning.
-pub(super) fn apply_plain(span: &mut Span, fields: &Fields) {
-    for (key, value) in fields.iter() {
-        tag(span, key, value);
-    }
-}
-
-/// Sets a tag of the field's type.
-fn tag(span: &mut Span, key: &'static str, value: FieldValue<'_>) {
+/// A field as a tag of its type.
+#[inline]
+pub(super) fn tag_value(value: FieldValue<'_>) -> TagValue<'_> {
     match value {
-        FieldValue::Text(text) => span.set_tag(key, text),
-        FieldValue::Int(number) => span.set_tag(key, number),
-        FieldValue::UInt(number) => span.set_tag(key, number),
-        FieldValue::Float(number) => span.set_tag(key, number),
-        FieldValue::Bool(truth) => span.set_tag(key, truth),
-    };
+        FieldValue::Text(text) => text.into(),
+        FieldValue::Int(number) => number.into(),
+        FieldValue::UInt(number) => number.into(),
+        FieldValue::Float(number) => number.into(),
+        FieldValue::Bool(truth) => truth.into(),
+    }
 }
 
 /// The fields of a span, with what decides how they are read.
@@ -114,7 +108,7 @@ impl<'a> Meaning<'a> {
                         span.set_tag("http.status_code", status.to_string());
                     }
                 }
-                key => tag(span, tag_name(key), value),
+                key => _ = span.set_tag(tag_name(key), tag_value(value)),
             }
         }
         if let Some(kind) = self.kind {

@@ -44,13 +44,13 @@ impl OpenSpan {
         if fields.is_empty() && callsite.rule.is_none() {
             return;
         }
-        self.span.edit(|span| {
-            if callsite.is_plain {
-                mapping::apply_plain(span, fields);
-            } else {
-                mapping::apply(span, name, callsite.rule, fields);
-            }
-        });
+        if callsite.is_plain {
+            let tags = fields.iter();
+            let tags = tags.map(|(key, value)| (key, mapping::tag_value(value)));
+            return self.span.set_tags(tags);
+        }
+        self.span
+            .edit(|span| mapping::apply(span, name, callsite.rule, fields));
     }
 
     pub(super) fn link_to(&mut self, other: &SpanLink) {

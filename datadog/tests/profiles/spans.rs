@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 
 use datadog::{DDClient, FutureExt};
@@ -128,6 +129,36 @@ fn labels_are_those_of_the_spans_on_tokio() {
 fn labels_are_those_of_the_spans_on_an_executor_of_ones_own() {
     let _turn = support::turn();
     labels_are_those_of_the_spans(|tasks| executor::run(3, tasks));
+}
+
+fn fail() {
+    panic!("on purpose");
+}
+
+#[test]
+fn panics_carry_the_span_that_they_happened_in() {
+    let _turn = support::turn();
+    let agent = LocalAgent::start().unwrap();
+    let client = support::profiled(&agent, |config| config);
+    let work = || client.traced("request", |_| client.traced("broken", |_| fail()));
+    let caught = std::panic::catch_unwind(AssertUnwindSafe(work));
+    assert!(caught.is_err());
+    client.profiling_stop();
+    assert!(client.flush(LIMIT).complete);
+    let spans = support::spans(&agent);
+    let samples = support::samples(&agent);
+    let mut panics = samples
+        .iter()
+        .filter(|sample| sample.text("exception type").is_some());
+    let panic = panics.next().unwrap();
+    let id = panic.number("span id").unwrap();
+    assert_eq!(spans[&id].name, "broken");
+    assert_eq!(
+        panic.number("local root span id"),
+        Some(root_of(&spans, id))
+    );
+    assert_eq!(panic.text("trace endpoint"), Some("request"));
+    assert!(panics.next().is_none());
 }
 
 #[test]

@@ -1,14 +1,13 @@
 //! Nothing: the feature `otel-context` is off, or the platform has no such form.
 
-use datadog_config::DDConfig;
+use crate::context::{ActiveSpan, ThreadContext};
 
-use crate::context::ActiveSpan;
-
-pub(crate) fn publish(_: &DDConfig) {
+pub(crate) fn publish() -> Option<ThreadContext> {
     log::warn!(
         target: "datadog",
         "profilers outside of the process can't read its spans: that needs the feature `otel-context`, and Linux on x86-64 or aarch64"
     );
+    None
 }
 
 #[inline]

@@ -1,4 +1,9 @@
-//! The span of each thread, in a record that the thread-local variable `otel_thread_ctx_v1` points to.
+//! The active span of each thread, published in memory for profilers outside of the process: the thread-local variable
+//! `otel_thread_ctx_v1` points to a record (open-telemetry/opentelemetry-specification: `oteps/profiles/4947-thread-ctx.md`,
+//! a draft).
+//!
+//! Such a profiler finds the variable by its name among the dynamic symbols of the program, where a linker puts those of
+//! an executable only on request: `-Wl,--export-dynamic-symbol=otel_thread_ctx_v1`.
 #![expect(
     unsafe_code,
     reason = "the compiler can't make thread-local variables with a name and a model of access of their own"
@@ -13,14 +18,17 @@ use std::sync::atomic::{
 };
 
 use crate::alone::Alone;
-use crate::context::ActiveSpan;
+use crate::context::{ActiveSpan, ThreadContext};
 
 /// The name that readers look for.
-pub(super) const SYMBOL: &CStr = c"otel_thread_ctx_v1";
+const SYMBOL: &CStr = c"otel_thread_ctx_v1";
 
 /// The names of the attributes in a record, by their indexes there (dd-trace-js:
 /// `packages/dd-trace/src/otel-thread-context.js`).
-pub(super) const ATTRIBUTES: [&str; 1] = ["datadog.local_root_span_id"];
+const ATTRIBUTES: &[&str] = &["datadog.local_root_span_id"];
+
+/// The form of the records.
+const SCHEMA: &str = "tlsdesc_v1_dev";
 
 /// An attribute's index and length, and the id in hexadecimal.
 const ATTRIBUTE_BYTES: usize = 2 + 16;
@@ -60,9 +68,21 @@ const _: () = {
     assert!(offset_of!(Record, attributes) == 28);
 };
 
-/// Publishes the spans that become active from now on.
-pub(super) fn publish() {
+/// Publishes the spans that become active from now on, for as long as the process runs: who reads them can't be told to
+/// stop.
+pub(crate) fn publish() -> Option<ThreadContext> {
+    if !is_exported() {
+        log::warn!(
+            target: "datadog",
+            "profilers outside of the process can't find its spans: link the program with -Wl,--export-dynamic-symbol={}",
+            SYMBOL.to_string_lossy()
+        );
+    }
     ON.0.store(true, Ordering::Relaxed);
+    Some(ThreadContext {
+        schema: SCHEMA,
+        attributes: ATTRIBUTES,
+    })
 }
 
 /// Shows the span that is active on this thread.
@@ -75,7 +95,7 @@ pub(crate) fn show(span: Option<ActiveSpan>) {
 }
 
 /// Whether readers can find the variable.
-pub(super) fn is_exported() -> bool {
+fn is_exported() -> bool {
     // SAFETY: the name ends with a 0; nothing is done with the address.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, SYMBOL.as_ptr()) };
     !found.is_null()
