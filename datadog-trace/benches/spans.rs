@@ -223,9 +223,9 @@ fn headers(criterion: &mut Criterion) {
                     for name in written {
                         Inject::set(&mut headers, name, "0123456789abcdef0123456789abcdef");
                     }
-                    for name in written.into_iter().chain(["x-datadog-origin"]) {
-                        black_box(Extract::value(&headers, name));
-                    }
+                    headers.find(&written, |at, value| {
+                        black_box((at, value));
+                    });
                 })
             });
         },

@@ -5,6 +5,8 @@ mod baggage;
 mod carrier;
 mod datadog;
 pub(crate) mod digits;
+mod found;
+mod header;
 #[cfg(feature = "http")]
 mod header_map;
 mod lines;
@@ -16,6 +18,8 @@ use std::borrow::Cow;
 use datadog_config::{DDConfig, ExtractBehavior, PropagationStyle};
 
 pub use carrier::{Extract, Inject};
+use found::Found;
+use header::Header;
 pub(crate) use lines::HeaderLines;
 
 use crate::carried::{Carried, Outgoing};
@@ -75,12 +79,18 @@ impl Propagation {
         if self.behavior == ExtractBehavior::Ignore {
             return None;
         }
+        let b3 = [PropagationStyle::B3, PropagationStyle::B3Multi];
+        let with_b3 = self.extract.iter().any(|style| b3.contains(style));
+        self.extract_found(&Found::of(carrier, Header::names(with_b3)))
+    }
+
+    fn extract_found(&self, headers: &Found<'_>) -> Option<Carried> {
         let baggage = if self.extract.contains(&PropagationStyle::Baggage) {
-            baggage::extract(carrier)
+            baggage::extract(headers)
         } else {
             Vec::new()
         };
-        let found = self.extract_trace(carrier);
+        let found = self.extract_trace(headers);
         if found.is_none() && baggage.is_empty() {
             return None;
         }
@@ -98,11 +108,11 @@ impl Propagation {
 
     /// The trace of the first format that brings one. Others add what they know of it, or links if they tell of
     /// another trace (dd-trace-go: `ddtrace/tracer/textmap.go`).
-    fn extract_trace(&self, carrier: &impl Extract) -> Option<(Carried, PropagationStyle)> {
+    fn extract_trace(&self, headers: &Found<'_>) -> Option<(Carried, PropagationStyle)> {
         let mut first: Option<(Carried, PropagationStyle)> = None;
         for style in &self.extract {
             let known = first.as_ref().map(|(first, _)| first.trace_id);
-            let Some(found) = self.extract_style(*style, carrier, known) else {
+            let Some(found) = self.extract_style(*style, headers, known) else {
                 continue;
             };
             match &mut first {
@@ -126,14 +136,14 @@ impl Propagation {
     fn extract_style(
         &self,
         style: PropagationStyle,
-        carrier: &impl Extract,
+        headers: &Found<'_>,
         known: Option<u128>,
     ) -> Option<Carried> {
         match style {
-            PropagationStyle::Datadog => datadog::extract(carrier, self.tags_limit),
-            PropagationStyle::TraceContext => tracecontext::extract(carrier, known),
-            PropagationStyle::B3 => b3::extract_single(carrier),
-            PropagationStyle::B3Multi => b3::extract_multi(carrier),
+            PropagationStyle::Datadog => datadog::extract(headers, self.tags_limit),
+            PropagationStyle::TraceContext => tracecontext::extract(headers, known),
+            PropagationStyle::B3 => b3::extract_single(headers),
+            PropagationStyle::B3Multi => b3::extract_multi(headers),
             _ => None,
         }
     }
@@ -180,6 +190,10 @@ mod tests {
     pub(super) fn headers(pairs: &[(&str, &str)]) -> Headers {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         pairs.iter().map(owned).collect()
+    }
+
+    pub(super) fn looked_up(headers: &Headers) -> Found<'_> {
+        Found::of(headers, &Header::NAMES)
     }
 
     pub(super) fn tags(pairs: &[(&str, &str)]) -> Vec<TraceTag> {

@@ -1,14 +1,14 @@
 //! B3, in one header and in several (<https://github.com/openzipkin/b3-propagation>).
 
 use super::lines::HeaderLines;
-use super::{Extract, digits};
+use super::{Found, Header, digits};
 use crate::carried::{Carried, Outgoing};
 
-const SINGLE: &str = "b3";
-const TRACE_ID: &str = "x-b3-traceid";
-const SPAN_ID: &str = "x-b3-spanid";
-const SAMPLED: &str = "x-b3-sampled";
-const FLAGS: &str = "x-b3-flags";
+const SINGLE: Header = Header::B3;
+const TRACE_ID: Header = Header::B3TraceId;
+const SPAN_ID: Header = Header::B3SpanId;
+const SAMPLED: Header = Header::B3Sampled;
+const FLAGS: Header = Header::B3Flags;
 
 pub(super) fn inject_single(outgoing: &Outgoing<'_>, lines: &mut HeaderLines) {
     let text = lines.begin(SINGLE);
@@ -29,8 +29,8 @@ pub(super) fn inject_multi(outgoing: &Outgoing<'_>, lines: &mut HeaderLines) {
     }
 }
 
-pub(super) fn extract_single(carrier: &impl Extract) -> Option<Carried> {
-    let mut parts = carrier.value(SINGLE)?.trim().split('-');
+pub(super) fn extract_single(headers: &Found<'_>) -> Option<Carried> {
+    let mut parts = headers.value(SINGLE)?.trim().split('-');
     let (trace_id, span_id) = (parts.next()?, parts.next()?);
     let priority = match parts.next() {
         None | Some("") => None,
@@ -41,17 +41,17 @@ pub(super) fn extract_single(carrier: &impl Extract) -> Option<Carried> {
     carried(trace_id, span_id, priority)
 }
 
-pub(super) fn extract_multi(carrier: &impl Extract) -> Option<Carried> {
-    let debug = carrier.value(FLAGS).map(str::trim) == Some("1");
-    let priority = match carrier.value(SAMPLED).map(str::trim) {
+pub(super) fn extract_multi(headers: &Found<'_>) -> Option<Carried> {
+    let debug = headers.value(FLAGS).map(str::trim) == Some("1");
+    let priority = match headers.value(SAMPLED).map(str::trim) {
         _ if debug => Some(1),
         Some("1" | "true") => Some(1),
         Some("0" | "false") => Some(0),
         _ => None,
     };
     carried(
-        carrier.value(TRACE_ID)?.trim(),
-        carrier.value(SPAN_ID)?.trim(),
+        headers.value(TRACE_ID)?.trim(),
+        headers.value(SPAN_ID)?.trim(),
         priority,
     )
 }
@@ -74,7 +74,7 @@ fn push_trace_id(text: &mut String, id: u128) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Headers, headers, value};
+    use super::super::tests::{Headers, headers, looked_up, value};
     use super::*;
 
     fn write(
@@ -106,15 +106,15 @@ mod tests {
             };
             let mut request = Headers::new();
             write(inject_single, &carried, &mut request);
-            assert_eq!(value(&request, SINGLE), Some(text));
+            assert_eq!(value(&request, SINGLE.name()), Some(text));
             let expected = priority.map(|priority| i32::from(priority > 0));
-            let found = extract_single(&request).unwrap();
+            let found = extract_single(&looked_up(&request)).unwrap();
             assert_eq!(
                 (found.trace_id, found.span_id, found.priority),
                 (trace_id, 9, expected)
             );
             write(inject_multi, &carried, &mut request);
-            assert_eq!(extract_multi(&request), Some(found));
+            assert_eq!(extract_multi(&looked_up(&request)), Some(found));
         }
     }
 
@@ -132,21 +132,28 @@ mod tests {
             "g-1-1",
             "1-12345678901234567-1",
         ] {
-            assert_eq!(extract_single(&headers(&[(SINGLE, bad)])), None, "{bad}");
+            assert_eq!(
+                extract_single(&looked_up(&headers(&[(SINGLE.name(), bad)]))),
+                None,
+                "{bad}"
+            );
         }
         assert_eq!(
-            extract_single(&headers(&[(SINGLE, "A-b-d-parent")]))
+            extract_single(&looked_up(&headers(&[(SINGLE.name(), "A-b-d-parent")])))
                 .unwrap()
                 .priority,
             Some(1)
         );
         let debug = headers(&[
-            (TRACE_ID, "1"),
-            (SPAN_ID, "2"),
-            (SAMPLED, "0"),
-            (FLAGS, "1"),
+            (TRACE_ID.name(), "1"),
+            (SPAN_ID.name(), "2"),
+            (SAMPLED.name(), "0"),
+            (FLAGS.name(), "1"),
         ]);
-        assert_eq!(extract_multi(&debug).unwrap().priority, Some(1));
-        assert_eq!(extract_multi(&headers(&[(TRACE_ID, "1")])), None);
+        assert_eq!(extract_multi(&looked_up(&debug)).unwrap().priority, Some(1));
+        assert_eq!(
+            extract_multi(&looked_up(&headers(&[(TRACE_ID.name(), "1")]))),
+            None
+        );
     }
 }

@@ -3,11 +3,11 @@
 
 use std::borrow::Cow;
 
-use super::Extract;
 use super::lines::HeaderLines;
 use super::split::{split, split_once};
+use super::{Found, Header};
 
-const BAGGAGE: &str = "baggage";
+const BAGGAGE: Header = Header::Baggage;
 const MOST_ITEMS: usize = 64;
 const MOST_BYTES: usize = 8192;
 
@@ -56,10 +56,10 @@ pub(super) fn inject(items: &[(String, String)], lines: &mut HeaderLines) {
 }
 
 /// Reads the items up to the limits; none at all of a header with a mistake. Properties of items are left out.
-pub(super) fn extract(carrier: &impl Extract) -> Vec<(String, String)> {
+pub(super) fn extract(headers: &Found<'_>) -> Vec<(String, String)> {
     let mut items: Vec<(String, String)> = Vec::new();
     let mut bytes = 0;
-    for item in carrier.values(BAGGAGE).flat_map(|text| split(text, b',')) {
+    for item in headers.values(BAGGAGE).flat_map(|text| split(text, b',')) {
         bytes += item.len() + 1;
         if items.len() == MOST_ITEMS || bytes > MOST_BYTES + 1 {
             break;
@@ -126,7 +126,7 @@ fn decode(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Headers, headers, value};
+    use super::super::tests::{Headers, headers, looked_up, value};
     use super::*;
 
     fn write(items: &[(String, String)], request: &mut Headers) {
@@ -136,7 +136,7 @@ mod tests {
     }
 
     fn read(text: &str) -> Vec<(String, String)> {
-        extract(&headers(&[(BAGGAGE, text)]))
+        extract(&looked_up(&headers(&[(BAGGAGE.name(), text)])))
     }
 
     #[test]
@@ -145,10 +145,10 @@ mod tests {
         let items = headers(&[("user id,;=%", " Amélie (1/2) \"x\\y\" ")]);
         write(&items, &mut request);
         assert_eq!(
-            value(&request, BAGGAGE),
+            value(&request, BAGGAGE.name()),
             Some("user%20id%2C%3B%3D%25=Am%C3%A9lie%20(1/2)%20%22x%5Cy%22")
         );
-        assert_eq!(extract(&request)[0].1, items[0].1.trim());
+        assert_eq!(extract(&looked_up(&request))[0].1, items[0].1.trim());
         write(&[], &mut request);
         assert_eq!(request.len(), 1);
     }
@@ -173,15 +173,15 @@ mod tests {
             .collect();
         let mut request = Headers::new();
         write(&many, &mut request);
-        assert_eq!(extract(&request).len(), MOST_ITEMS);
+        assert_eq!(extract(&looked_up(&request)).len(), MOST_ITEMS);
         let all: Vec<String> = (0..70).map(|at| format!("k{at}=v")).collect();
         assert_eq!(read(&all.join(",")).len(), MOST_ITEMS);
         let large: Vec<_> = (0..3)
             .map(|at| (format!("k{at}"), "v".repeat(4000)))
             .collect();
         write(&large, &mut request);
-        assert!(value(&request, BAGGAGE).unwrap().len() <= MOST_BYTES);
-        assert_eq!(extract(&request).len(), 2);
+        assert!(value(&request, BAGGAGE.name()).unwrap().len() <= MOST_BYTES);
+        assert_eq!(extract(&looked_up(&request)).len(), 2);
         let all: Vec<String> = large
             .iter()
             .map(|(key, value)| format!("{key}={value}"))

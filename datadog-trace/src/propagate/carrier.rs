@@ -14,12 +14,12 @@ pub trait Extract {
     /// All values of a header, in order. Upper and lower case of names are the same.
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str>;
 
-    /// The value of a header; `None` if there is none, or several.
-    fn value<'a>(&'a self, name: &'a str) -> Option<&'a str> {
-        // To the end in one go, which iterators do faster than step by step.
-        let alone = |(_, count): (Option<&'a str>, usize), value| (Some(value), count + 1);
-        let (last, count) = self.values(name).fold((None, 0), alone);
-        last.filter(|_| count == 1)
+    /// Calls `found` with every value of the headers `names`, and with which of them it is. The values of one header
+    /// come in order. To look for all of them in one go takes less where headers have to be looked through.
+    fn find<'a>(&'a self, names: &[&'static str], mut found: impl FnMut(usize, &'a str)) {
+        for (at, name) in names.iter().enumerate() {
+            self.values(name).for_each(|value| found(at, value));
+        }
     }
 }
 
@@ -65,11 +65,19 @@ impl<K: AsRef<str>, V: AsRef<str>, S> Extract for HashMap<K, V, S> {
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         named(self.iter(), name)
     }
+
+    fn find<'a>(&'a self, names: &[&'static str], found: impl FnMut(usize, &'a str)) {
+        find(self.iter(), names, found);
+    }
 }
 
 impl<K: AsRef<str>, V: AsRef<str>> Extract for BTreeMap<K, V> {
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         named(self.iter(), name)
+    }
+
+    fn find<'a>(&'a self, names: &[&'static str], found: impl FnMut(usize, &'a str)) {
+        find(self.iter(), names, found);
     }
 }
 
@@ -77,11 +85,19 @@ impl<K: AsRef<str>, V: AsRef<str>> Extract for [(K, V)] {
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         named(self.iter().map(|(key, value)| (key, value)), name)
     }
+
+    fn find<'a>(&'a self, names: &[&'static str], found: impl FnMut(usize, &'a str)) {
+        find(self.iter().map(|(key, value)| (key, value)), names, found);
+    }
 }
 
 impl<K: AsRef<str>, V: AsRef<str>> Extract for Vec<(K, V)> {
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.as_slice().values(name)
+    }
+
+    fn find<'a>(&'a self, names: &[&'static str], found: impl FnMut(usize, &'a str)) {
+        self.as_slice().find(names, found);
     }
 }
 
@@ -94,6 +110,19 @@ fn named<'a, K: AsRef<str> + 'a, V: AsRef<str> + 'a>(
         .map(|(_, value)| value.as_ref())
 }
 
+fn find<'a, K: AsRef<str> + 'a, V: AsRef<str> + 'a>(
+    pairs: impl Iterator<Item = (&'a K, &'a V)>,
+    names: &[&'static str],
+    mut found: impl FnMut(usize, &'a str),
+) {
+    pairs.for_each(|(key, value)| {
+        let key = key.as_ref();
+        if let Some(at) = names.iter().position(|name| is_name(key, name)) {
+            found(at, value.as_ref());
+        }
+    });
+}
+
 /// Most names are in the same case, and differ in length from all others.
 #[inline]
 fn is_name(key: &str, name: &str) -> bool {
@@ -104,21 +133,31 @@ fn is_name(key: &str, name: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// Which must be the same alone and with others.
+    fn values<'a>(carrier: &'a impl Extract, name: &'static str) -> Vec<&'a str> {
+        let alone: Vec<_> = carrier.values(name).collect();
+        let mut found = Vec::new();
+        carrier.find(&["none", name], |at, value| found.push((at, value)));
+        let expected: Vec<_> = alone.iter().map(|value| (1, *value)).collect();
+        assert!(name == "none" || found == expected);
+        alone
+    }
+
     #[test]
     fn names_match_in_any_case_and_values_are_replaced() {
         let mut pairs = vec![("X-Name".to_owned(), "1".to_owned())];
-        assert_eq!(pairs.value("x-name"), Some("1"));
+        assert_eq!(values(&pairs, "x-name"), ["1"]);
         pairs.set("x-name", "2");
         assert_eq!(pairs, [("x-name".to_owned(), "2".to_owned())]);
         pairs.push(("X-NAME".to_owned(), "3".to_owned()));
-        assert_eq!(pairs.value("x-name"), None);
-        assert_eq!(pairs.values("x-name").collect::<Vec<_>>(), ["2", "3"]);
+        assert_eq!(values(&pairs, "x-name"), ["2", "3"]);
         let mut map = HashMap::from([("B3".to_owned(), "0".to_owned())]);
-        assert_eq!(map.value("b3"), Some("0"));
+        assert_eq!(values(&map, "b3"), ["0"]);
         map.set("other", "1");
         assert_eq!(map.len(), 2);
         let mut tree: BTreeMap<String, String> = map.into_iter().collect();
         tree.set("other", "2");
-        assert_eq!((tree.value("OTHER"), tree.value("none")), (Some("2"), None));
+        assert_eq!(values(&tree, "OTHER"), ["2"]);
+        assert!(values(&tree, "none").is_empty());
     }
 }

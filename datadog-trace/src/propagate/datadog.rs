@@ -2,14 +2,14 @@
 
 use super::lines::HeaderLines;
 use super::split::{split, split_once};
-use super::{Extract, PropagationError, digits};
+use super::{Found, Header, PropagationError, digits};
 use crate::carried::{Carried, Outgoing, origin, trace_tag};
 
-const TRACE_ID: &str = "x-datadog-trace-id";
-const PARENT_ID: &str = "x-datadog-parent-id";
-const PRIORITY: &str = "x-datadog-sampling-priority";
-const ORIGIN: &str = "x-datadog-origin";
-const TAGS: &str = "x-datadog-tags";
+const TRACE_ID: Header = Header::TraceId;
+const PARENT_ID: Header = Header::ParentId;
+const PRIORITY: Header = Header::Priority;
+const ORIGIN: Header = Header::Origin;
+const TAGS: Header = Header::Tags;
 
 /// The tag with the high half of the trace id.
 const HIGH_ID: &str = "_dd.p.tid";
@@ -62,10 +62,10 @@ fn push_tags(text: &mut String, outgoing: &Outgoing<'_>) {
     }
 }
 
-pub(super) fn extract(carrier: &impl Extract, tags_limit: usize) -> Option<Carried> {
-    let id = |name| digits::decimal(carrier.value(name)?.trim_ascii());
+pub(super) fn extract(headers: &Found<'_>, tags_limit: usize) -> Option<Carried> {
+    let id = |name| digits::decimal(headers.value(name)?.trim_ascii());
     let low_id = id(TRACE_ID)?;
-    let origin = carrier.value(ORIGIN).and_then(origin);
+    let origin = headers.value(ORIGIN).and_then(origin);
     // Synthetic tests start traces without a span.
     let span_id = id(PARENT_ID).unwrap_or(0);
     if low_id == 0 || (span_id == 0 && origin.is_none()) {
@@ -74,13 +74,13 @@ pub(super) fn extract(carrier: &impl Extract, tags_limit: usize) -> Option<Carri
     let mut carried = Carried {
         trace_id: low_id.into(),
         span_id,
-        priority: carrier
+        priority: headers
             .value(PRIORITY)
             .and_then(|text| text.trim_ascii().parse().ok()),
         origin: origin.map(str::to_owned),
         ..Carried::default()
     };
-    if let Some(tags) = carrier.value(TAGS) {
+    if let Some(tags) = headers.value(TAGS) {
         carried.error = read_tags(&mut carried, tags.trim_ascii(), tags_limit).err();
     }
     Some(carried)
@@ -139,7 +139,7 @@ fn is_value(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Headers, headers, tags, value};
+    use super::super::tests::{Headers, headers, looked_up, tags, value};
     use super::*;
 
     fn write(carried: &Carried, limit: usize, request: &mut Headers) -> Option<PropagationError> {
@@ -150,8 +150,12 @@ mod tests {
     }
 
     fn with_tags(tags: &str) -> Carried {
-        let request = headers(&[(TRACE_ID, "10"), (PARENT_ID, "11"), (TAGS, tags)]);
-        extract(&request, 512).unwrap()
+        let request = headers(&[
+            (TRACE_ID.name(), "10"),
+            (PARENT_ID.name(), "11"),
+            (TAGS.name(), tags),
+        ]);
+        extract(&looked_up(&request), 512).unwrap()
     }
 
     #[test]
@@ -173,14 +177,14 @@ mod tests {
         assert_eq!(
             request,
             headers(&[
-                (TRACE_ID, "6"),
-                (PARENT_ID, "7"),
-                (PRIORITY, "-1"),
-                (ORIGIN, "rum"),
-                (TAGS, "_dd.p.usr.id=YQ==,_dd.p.tid=0000000000000005"),
+                (TRACE_ID.name(), "6"),
+                (PARENT_ID.name(), "7"),
+                (PRIORITY.name(), "-1"),
+                (ORIGIN.name(), "rum"),
+                (TAGS.name(), "_dd.p.usr.id=YQ==,_dd.p.tid=0000000000000005"),
             ])
         );
-        let found = extract(&request, 512).unwrap();
+        let found = extract(&looked_up(&request), 512).unwrap();
         assert_eq!(found.tags, tags(&[("_dd.p.usr.id", "YQ==")]));
         assert_eq!(
             (found.trace_id, found.priority),
@@ -198,9 +202,9 @@ mod tests {
         };
         let mut request = Headers::new();
         assert_eq!(write(&carried, 100, &mut request), None);
-        assert!(value(&request, TAGS).is_some());
-        assert_eq!(extract(&request, 100).unwrap().tags.len(), 1);
-        let found = extract(&request, 99).unwrap();
+        assert!(value(&request, TAGS.name()).is_some());
+        assert_eq!(extract(&looked_up(&request), 100).unwrap().tags.len(), 1);
+        let found = extract(&looked_up(&request), 99).unwrap();
         assert_eq!(
             (found.tags.len(), found.error.as_deref()),
             (0, Some("extract_max_size"))
@@ -208,7 +212,7 @@ mod tests {
         for (limit, error) in [(99, "inject_max_size"), (0, "disabled")] {
             let mut request = Headers::new();
             assert_eq!(write(&carried, limit, &mut request).as_deref(), Some(error));
-            assert_eq!(value(&request, TAGS), None);
+            assert_eq!(value(&request, TAGS.name()), None);
         }
     }
 
@@ -247,10 +251,18 @@ mod tests {
             ("a", "1"),
             ("18446744073709551616", "1"),
         ] {
-            let request = headers(&[(TRACE_ID, trace_id), (PARENT_ID, parent_id)]);
-            assert_eq!(extract(&request, 512), None, "{trace_id} {parent_id}");
+            let request = headers(&[(TRACE_ID.name(), trace_id), (PARENT_ID.name(), parent_id)]);
+            assert_eq!(
+                extract(&looked_up(&request), 512),
+                None,
+                "{trace_id} {parent_id}"
+            );
         }
-        let synthetic = headers(&[(TRACE_ID, "1"), (PARENT_ID, "0"), (ORIGIN, "synthetics")]);
-        assert_eq!(extract(&synthetic, 512).unwrap().span_id, 0);
+        let synthetic = headers(&[
+            (TRACE_ID.name(), "1"),
+            (PARENT_ID.name(), "0"),
+            (ORIGIN.name(), "synthetics"),
+        ]);
+        assert_eq!(extract(&looked_up(&synthetic), 512).unwrap().span_id, 0);
     }
 }

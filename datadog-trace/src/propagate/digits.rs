@@ -1,34 +1,44 @@
 //! Ids in digits, hexadecimal and decimal.
 
-/// The value of each byte as a lower-case hexadecimal digit; 0xff for what is none.
-const LOWER: [u8; 256] = {
-    let mut values = [0xff; 256];
-    let mut digit = 0;
-    while digit < 16 {
-        values[HEX[digit] as usize] = digit as u8;
-        digit += 1;
-    }
-    values
-};
+/// A byte in each of eight places.
+const ONES: u64 = 0x0101_0101_0101_0101;
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
+/// What one more block of eight decimal digits is worth.
+const BLOCK: u64 = 100_000_000;
 
 /// Reads lower-case hexadecimal digits, exactly `len` of them.
+#[inline]
 pub(super) fn lower_hex(text: &str, len: usize) -> Option<u128> {
-    let read = |digits: &[u8]| {
-        let (mut number, mut all) = (0u64, 0u8);
-        for byte in digits {
-            let digit = LOWER[usize::from(*byte)];
-            all |= digit;
-            number = number << 4 | u64::from(digit & 0xf);
-        }
-        (all < 16).then_some(number)
-    };
-    if text.len() != len {
+    if text.len() != len || len > 32 {
         return None;
     }
-    let (high, low) = text.as_bytes().split_at(len.saturating_sub(16));
-    Some(u128::from(read(high)?) << 64 | u128::from(read(low)?))
+    let mut number = 0;
+    for (at, block) in text.as_bytes().rchunks(8).enumerate() {
+        number |= u128::from(read_hex(block_of(block))?) << (32 * at);
+    }
+    Some(number)
+}
+
+/// Digits with zeros in front of them.
+#[inline]
+fn block_of<const LEN: usize>(digits: &[u8]) -> [u8; LEN] {
+    digits.try_into().unwrap_or_else(|_| {
+        let mut block = [b'0'; LEN];
+        block[LEN - digits.len()..].copy_from_slice(digits);
+        block
+    })
+}
+
+/// Reads eight lower-case hexadecimal digits at a time. What is none is not what the number would be written as.
+#[inline]
+fn read_hex(text: [u8; 8]) -> Option<u32> {
+    let bytes = u64::from_be_bytes(text);
+    let letters = (bytes >> 6) & ONES;
+    let mut digits = (bytes & (0x0f * ONES)) + letters * 9;
+    digits = (digits | digits >> 4) & 0x00ff_00ff_00ff_00ff;
+    digits = (digits | digits >> 8) & 0x0000_ffff_0000_ffff;
+    let number = (digits | digits >> 16) as u32;
+    (hex_block(number) == text).then_some(number)
 }
 
 /// Reads hexadecimal digits of either case, 1 to `most` of them, which is at most 32.
@@ -41,32 +51,52 @@ pub(super) fn hex(text: &str, most: usize) -> Option<u128> {
 
 /// Reads decimal digits alone, of a number of 64 bits.
 pub(super) fn decimal(text: &str) -> Option<u64> {
-    // One digit less than the largest number has, which can't be too much.
-    if text.is_empty() || text.len() > 19 {
+    if text.is_empty() || text.len() > 24 {
         return text.parse().ok();
     }
-    let (mut number, mut all) = (0u64, true);
-    for byte in text.bytes() {
-        let digit = byte.wrapping_sub(b'0');
-        all &= digit < 10;
-        number = number.wrapping_mul(10).wrapping_add(digit.into());
+    let digits: [u8; 24] = block_of(text.as_bytes());
+    let block = |at: usize| read_decimal(block_of(&digits[at..at + 8]));
+    match (block(0), block(8), block(16)) {
+        (Some(high), Some(middle), Some(low)) => {
+            let high = high.checked_mul(BLOCK * BLOCK)?;
+            high.checked_add(middle * BLOCK + low)
+        }
+        // It may have a sign.
+        _ => text.parse().ok(),
     }
-    // What is left may have a sign.
-    if all { Some(number) } else { text.parse().ok() }
+}
+
+/// Reads eight decimal digits: neighbours make numbers of two, four, and then eight digits.
+#[inline]
+fn read_decimal(text: [u8; 8]) -> Option<u64> {
+    const HIGH: u64 = 0xf0 * ONES;
+    const EVERY_FOURTH: u64 = 0x0000_00ff_0000_00ff;
+    let bytes = u64::from_le_bytes(text);
+    let above = bytes.wrapping_add(0x06 * ONES);
+    if bytes & HIGH != 0x30 * ONES || above & HIGH != 0x30 * ONES {
+        return None;
+    }
+    let digits = bytes - 0x30 * ONES;
+    let pairs = digits * 10 + (digits >> 8);
+    let first = (pairs & EVERY_FOURTH).wrapping_mul(100 + (1_000_000 << 32));
+    let second = ((pairs >> 16) & EVERY_FOURTH).wrapping_mul(1 + (10_000 << 32));
+    Some(first.wrapping_add(second) >> 32)
 }
 
 /// Appends the lowest `len` hexadecimal digits of a number, at most 32, in lower case.
+#[inline]
 pub(crate) fn push_hex(out: &mut String, number: u128, len: usize) {
     let mut text = [0; 32];
-    for (at, digits) in text.chunks_exact_mut(8).enumerate() {
-        digits.copy_from_slice(&eight_digits((number >> (96 - 32 * at)) as u32));
+    let blocks = len.div_ceil(8).min(4);
+    for (at, block) in text.rchunks_exact_mut(8).take(blocks).enumerate() {
+        block.copy_from_slice(&hex_block((number >> (32 * at)) as u32));
     }
     push_ascii(out, &text[32 - len.min(32)..]);
 }
 
-/// All digits at a time: each half byte moves into a byte of its own, and from there to its character.
-fn eight_digits(number: u32) -> [u8; 8] {
-    const ONES: u64 = 0x0101_0101_0101_0101;
+/// Eight hexadecimal digits at a time: each half byte moves into a byte of its own, and from there to its character.
+#[inline]
+fn hex_block(number: u32) -> [u8; 8] {
     let mut digits = u64::from(number);
     digits = (digits | digits << 16) & 0x0000_ffff_0000_ffff;
     digits = (digits | digits << 8) & 0x00ff_00ff_00ff_00ff;
@@ -77,23 +107,32 @@ fn eight_digits(number: u32) -> [u8; 8] {
 }
 
 /// Appends a decimal number.
-pub(super) fn push_decimal(out: &mut String, mut number: u64) {
+pub(super) fn push_decimal(out: &mut String, number: u64) {
     if number < 10 {
         return out.push(char::from(b'0' + number as u8));
     }
-    let mut text = [b'0'; 20];
-    let mut start = text.len();
-    for pair in text.chunks_exact_mut(2).rev() {
-        let two = (number % 100) as u8;
-        pair.copy_from_slice(&[b'0' + two / 10, b'0' + two % 10]);
-        number /= 100;
-        start -= 2;
-        if number == 0 {
-            start += usize::from(two < 10);
-            break;
-        }
+    let mut text = [0; 24];
+    let (high, low) = (number / BLOCK, number % BLOCK);
+    for (block, digits) in text
+        .chunks_exact_mut(8)
+        .zip([high / BLOCK, high % BLOCK, low])
+    {
+        block.copy_from_slice(&decimal_block(digits));
     }
-    push_ascii(out, &text[start..]);
+    let len = number.ilog10() as usize + 1;
+    push_ascii(out, &text[24 - len..]);
+}
+
+/// Eight decimal digits at a time: halves, quarters, and then single digits get bits of their own. They are divided by
+/// multiplying, which is exact for numbers as small.
+#[inline]
+fn decimal_block(number: u64) -> [u8; 8] {
+    let halves = number / 10_000 | (number % 10_000) << 32;
+    let hundreds = ((halves * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let pairs = hundreds | (halves - hundreds * 100) << 16;
+    let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
+    let digits = tens | (pairs - tens * 10) << 8;
+    (digits + u64::from(b'0') * ONES).to_le_bytes()
 }
 
 /// Appends a decimal number with its sign.
@@ -104,8 +143,16 @@ pub(super) fn push_signed(out: &mut String, number: i32) {
     push_decimal(out, number.unsigned_abs().into());
 }
 
+/// `digits` are ASCII.
+#[inline]
 fn push_ascii(out: &mut String, digits: &[u8]) {
-    out.push_str(std::str::from_utf8(digits).unwrap_or_default());
+    debug_assert!(digits.is_ascii());
+    #[expect(
+        unsafe_code,
+        reason = "to look at the digits again is a good part of the cost of a header"
+    )]
+    // SAFETY: the callers, all in this file, pass what `hex_block` and `decimal_block` made, which is ASCII.
+    out.push_str(unsafe { std::str::from_utf8_unchecked(digits) });
 }
 
 #[cfg(test)]

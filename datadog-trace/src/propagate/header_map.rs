@@ -17,6 +17,16 @@ impl Extract for HeaderMap {
         let values = self.get_all(name).into_iter();
         values.filter_map(|value| value.to_str().ok())
     }
+
+    fn find<'a>(&'a self, names: &[&'static str], mut found: impl FnMut(usize, &'a str)) {
+        // Names are lower-case here.
+        for (name, value) in self {
+            let at = names.iter().position(|known| name == known);
+            if let Some((at, value)) = at.zip(value.to_str().ok()) {
+                found(at, value);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -29,9 +39,15 @@ mod tests {
         headers.set("traceparent", "a");
         headers.set("traceparent", "b");
         headers.set("baggage", "not a\nvalue");
-        assert_eq!(headers.value("TraceParent"), Some("b"));
+        assert!(Extract::values(&headers, "TraceParent").eq(["b"]));
         assert_eq!(headers.len(), 1);
         headers.append("traceparent", HeaderValue::from_static("c"));
-        assert_eq!(headers.value("traceparent"), None);
+        assert!(Extract::values(&headers, "traceparent").eq(["b", "c"]));
+        headers.append("tracestate", HeaderValue::from_bytes(b"\xff").unwrap());
+        let mut found = Vec::new();
+        headers.find(&["tracestate", "traceparent"], |at, value| {
+            found.push((at, value));
+        });
+        assert_eq!(found, [(1, "b"), (1, "c")]);
     }
 }

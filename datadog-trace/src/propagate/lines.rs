@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::Inject;
+use super::{Header, Inject};
 
 thread_local! {
     static KEPT: Cell<Option<HeaderLines>> = const { Cell::new(None) };
@@ -16,8 +16,8 @@ const MOST_KEPT: usize = 16 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct HeaderLines {
     text: String,
-    /// Where the value of each name begins; it ends where the next one begins.
-    lines: Vec<(&'static str, usize)>,
+    /// Where the value of each header begins; it ends where the next one begins.
+    lines: Vec<(Header, usize)>,
 }
 
 impl HeaderLines {
@@ -34,8 +34,8 @@ impl HeaderLines {
     }
 
     /// Begins a header. Its value is what is appended from here on.
-    pub(super) fn begin(&mut self, name: &'static str) -> &mut String {
-        self.lines.push((name, self.text.len()));
+    pub(super) fn begin(&mut self, header: Header) -> &mut String {
+        self.lines.push((header, self.text.len()));
         &mut self.text
     }
 
@@ -56,8 +56,11 @@ impl HeaderLines {
     pub(crate) fn set(&self, carrier: &mut impl Inject) {
         let ends = self.lines.iter().skip(1).map(|(_, start)| *start);
         let ends = ends.chain([self.text.len()]);
-        for ((name, start), end) in self.lines.iter().zip(ends) {
-            carrier.set(name, self.text.get(*start..end).unwrap_or_default());
+        for ((header, start), end) in self.lines.iter().zip(ends) {
+            carrier.set(
+                header.name(),
+                self.text.get(*start..end).unwrap_or_default(),
+            );
         }
     }
 }

@@ -3,12 +3,12 @@
 
 use super::lines::HeaderLines;
 use super::split::{split, split_once};
-use super::{Extract, PropagationError, digits};
+use super::{Found, Header, PropagationError, digits};
 use crate::carried::{Carried, Outgoing, origin, trace_tag};
 use crate::sample::otel;
 
-const PARENT: &str = "traceparent";
-const STATE: &str = "tracestate";
+const PARENT: Header = Header::TraceParent;
+const STATE: Header = Header::TraceState;
 
 /// The longest Datadog member of `tracestate`.
 const DATADOG_BYTES: usize = 256;
@@ -90,8 +90,8 @@ fn push_others(state: &mut String, start: usize, outgoing: &Outgoing<'_>) {
 }
 
 /// Reads the context. Of the trace that is `known` already, only what is new: the parent, and the state of others.
-pub(super) fn extract(carrier: &impl Extract, known: Option<u128>) -> Option<Carried> {
-    let (trace_id, span_id, kept) = read_parent(carrier.value(PARENT)?.trim_ascii())?;
+pub(super) fn extract(headers: &Found<'_>, known: Option<u128>) -> Option<Carried> {
+    let (trace_id, span_id, kept) = read_parent(headers.value(PARENT)?.trim_ascii())?;
     let mut carried = Carried {
         trace_id,
         span_id,
@@ -99,9 +99,9 @@ pub(super) fn extract(carrier: &impl Extract, known: Option<u128>) -> Option<Car
         ..Carried::default()
     };
     // Several headers count as one (W3C trace context, section 3.3.1).
-    let bytes: usize = carrier.values(STATE).map(|text| text.len() + 1).sum();
+    let bytes: usize = headers.values(STATE).map(|text| text.len() + 1).sum();
     if bytes <= STATE_BYTES + 1 {
-        for text in carrier.values(STATE) {
+        for text in headers.values(STATE) {
             read_state(&mut carried, text, known != Some(trace_id));
         }
     }
@@ -228,13 +228,16 @@ fn push_clean(out: &mut String, text: &str, fits: impl Fn(u8) -> bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Headers, headers, tags, value};
+    use super::super::tests::{Headers, headers, looked_up, tags, value};
     use super::*;
 
     const VALID: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     fn read(parent: &str, state: &str) -> Option<Carried> {
-        extract(&headers(&[(PARENT, parent), (STATE, state)]), None)
+        extract(
+            &looked_up(&headers(&[(PARENT.name(), parent), (STATE.name(), state)])),
+            None,
+        )
     }
 
     #[test]
@@ -259,8 +262,8 @@ mod tests {
         ] {
             assert_eq!(read(bad, ""), None, "{bad}");
         }
-        let twice = headers(&[(PARENT, VALID), (PARENT, VALID)]);
-        assert_eq!(extract(&twice, None), None);
+        let twice = headers(&[(PARENT.name(), VALID), (PARENT.name(), VALID)]);
+        assert_eq!(extract(&looked_up(&twice), None), None);
     }
 
     #[test]
@@ -280,8 +283,12 @@ mod tests {
             tags(&[("_dd.p.usr.id", "baz64=="), ("_dd.p.dm", "-4")])
         );
         assert_eq!(found.tracestate, "a=1,b=2");
-        let several = headers(&[(PARENT, VALID), (STATE, "a=1"), (STATE, "dd=s:-1,b=2")]);
-        let found = extract(&several, None).unwrap();
+        let several = headers(&[
+            (PARENT.name(), VALID),
+            (STATE.name(), "a=1"),
+            (STATE.name(), "dd=s:-1,b=2"),
+        ]);
+        let found = extract(&looked_up(&several), None).unwrap();
         assert_eq!((&*found.tracestate, found.priority), ("a=1,b=2", Some(1)));
     }
 
@@ -345,10 +352,10 @@ mod tests {
         inject(&carried.outgoing(), &mut lines);
         lines.set(&mut request);
         assert_eq!(
-            value(&request, PARENT),
+            value(&request, PARENT.name()),
             Some("00-00000000000000000000000000000001-0000000000000002-01")
         );
-        let state = value(&request, STATE).unwrap();
+        let state = value(&request, STATE.name()).unwrap();
         let ours = "dd=s:2;o:a_b_c_d~e_f;p:0000000000000002;t.k_y~:v_~w;t.z:1,one=1,two=2";
         assert!(state.starts_with(ours), "{state}");
         assert_eq!(state.split(',').count(), 32);
