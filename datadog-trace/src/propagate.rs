@@ -111,8 +111,15 @@ impl Propagation {
     fn extract_trace(&self, headers: &Found<'_>) -> Option<(Carried, PropagationStyle)> {
         let mut first: Option<(Carried, PropagationStyle)> = None;
         for style in &self.extract {
-            let known = first.as_ref().map(|(first, _)| first.trace_id);
-            let Some(found) = self.extract_style(*style, headers, known) else {
+            if *style == PropagationStyle::TraceContext
+                && let Some((first, _)) = &mut first
+                && let Some(parent) = tracecontext::parent(headers)
+                && parent.trace_id == first.trace_id
+            {
+                tracecontext::learn(first, headers, parent);
+                continue;
+            }
+            let Some(found) = self.extract_style(*style, headers) else {
                 continue;
             };
             match &mut first {
@@ -122,42 +129,21 @@ impl Propagation {
                         break;
                     }
                 }
-                Some((first, _)) if first.trace_id == found.trace_id => {
-                    if *style == PropagationStyle::TraceContext {
-                        first.learn_w3c(found);
-                    }
-                }
+                Some((first, _)) if first.trace_id == found.trace_id => {}
                 Some((first, _)) => first.links.push(link(&found, *style, "terminated_context")),
             }
         }
         first
     }
 
-    fn extract_style(
-        &self,
-        style: PropagationStyle,
-        headers: &Found<'_>,
-        known: Option<u128>,
-    ) -> Option<Carried> {
+    fn extract_style(&self, style: PropagationStyle, headers: &Found<'_>) -> Option<Carried> {
         match style {
             PropagationStyle::Datadog => datadog::extract(headers, self.tags_limit),
-            PropagationStyle::TraceContext => tracecontext::extract(headers, known),
+            PropagationStyle::TraceContext => tracecontext::extract(headers),
             PropagationStyle::B3 => b3::extract_single(headers),
             PropagationStyle::B3Multi => b3::extract_multi(headers),
             _ => None,
         }
-    }
-}
-
-impl Carried {
-    /// Adds what the W3C headers of the same trace say: other vendors' state, and the parent, which a proxy without
-    /// Datadog may have changed.
-    fn learn_w3c(&mut self, w3c: Self) {
-        if w3c.span_id != self.span_id {
-            self.last_datadog_span = w3c.last_datadog_span.or(Some(self.span_id));
-            self.span_id = w3c.span_id;
-        }
-        self.tracestate = w3c.tracestate;
     }
 }
 

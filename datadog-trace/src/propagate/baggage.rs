@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::lines::HeaderLines;
-use super::split::{split, split_once};
+use super::split::{split, split_once, trim};
 use super::{Found, Header};
 
 const BAGGAGE: Header = Header::Baggage;
@@ -42,9 +42,9 @@ pub(super) fn inject(items: &[(String, String)], lines: &mut HeaderLines) {
         if before > start {
             text.push(',');
         }
-        encode(text, key.trim(), &IN_KEYS);
+        encode(text, trim(key), &IN_KEYS);
         text.push('=');
-        encode(text, value.trim(), &IN_VALUES);
+        encode(text, trim(value), &IN_VALUES);
         if text.len() - start > MOST_BYTES {
             text.truncate(before);
             break;
@@ -65,7 +65,7 @@ pub(super) fn extract(headers: &Found<'_>) -> Vec<(String, String)> {
             break;
         }
         let item = split_once(item, b';').map_or(item, |(item, _)| item);
-        let pair = split_once(item, b'=').map(|(key, value)| (key.trim(), value.trim()));
+        let pair = split_once(item, b'=').map(|(key, value)| (trim(key), trim(value)));
         let Some((key, value)) = pair.filter(|(key, value)| !key.is_empty() && !value.is_empty())
         else {
             return Vec::new();

@@ -1,7 +1,7 @@
 //! Datadog's own headers (dd-trace-go: `ddtrace/tracer/textmap.go`).
 
 use super::lines::HeaderLines;
-use super::split::{split, split_once};
+use super::split::{is_printable, split, split_once};
 use super::{Found, Header, PropagationError, digits};
 use crate::carried::{Carried, Outgoing, origin, trace_tag};
 
@@ -26,7 +26,7 @@ pub(super) fn inject(
         digits::push_signed(lines.begin(PRIORITY), priority);
     }
     if let Some(origin) = outgoing.origin
-        && is_value(origin)
+        && is_printable(origin)
     {
         lines.begin(ORIGIN).push_str(origin);
     }
@@ -118,23 +118,24 @@ fn read_tags(carried: &mut Carried, text: &str, limit: usize) -> Result<(), Prop
 
 /// Whether a tag may be in the header.
 fn is_tag(key: &str, value: &str) -> bool {
-    let fits = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b',';
-    key.starts_with("_dd.p.")
-        && key
-            .bytes()
-            .all(|byte| fits(byte) && byte != b'=' && byte != b' ')
+    is_key(key)
         && !value.is_empty()
-        && value.bytes().all(fits)
+        && is_printable(value)
+        && !value.bytes().any(|byte| byte == b',')
+}
+
+fn is_key(key: &str) -> bool {
+    // Those of almost all traces.
+    matches!(key, "_dd.p.dm" | "_dd.p.ksr")
+        || (key.starts_with("_dd.p.")
+            && is_printable(key)
+            && !key.bytes().any(|byte| matches!(byte, b',' | b'=' | b' ')))
 }
 
 /// `-` and a number.
 fn is_decision_maker(value: &str) -> bool {
     let digits = value.strip_prefix('-');
     digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
-}
-
-fn is_value(text: &str) -> bool {
-    text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
 #[cfg(test)]

@@ -1,4 +1,11 @@
-//! Texts in parts. The standard library looks for any character, which takes longer in texts as short as headers are.
+//! Texts in parts, and what they consist of. The standard library looks for any character, which takes longer in texts as
+//! short as headers are.
+
+/// A byte in each of eight places.
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// The highest bit of each.
+const HIGH: u64 = ONES << 7;
 
 /// The parts of a text between the ASCII characters `mark`, like [`str::split`].
 #[inline]
@@ -26,17 +33,41 @@ pub(super) fn split_once(text: &str, mark: u8) -> Option<(&str, &str)> {
 /// borrows from it further on, the highest bit is set by taking one away.
 #[inline]
 fn position(text: &[u8], mark: u8) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
     let (blocks, rest) = text.as_chunks::<8>();
     for (at, block) in blocks.iter().enumerate() {
         let bytes = u64::from_le_bytes(*block) ^ (ONES * u64::from(mark));
-        let zeros = bytes.wrapping_sub(ONES) & !bytes & (ONES << 7);
+        let zeros = bytes.wrapping_sub(ONES) & !bytes & HIGH;
         if zeros != 0 {
             return Some(at * 8 + zeros.trailing_zeros() as usize / 8);
         }
     }
     let at = rest.iter().position(|byte| *byte == mark)?;
     Some(blocks.len() * 8 + at)
+}
+
+/// Whether a text is of printable ASCII characters and blanks.
+#[inline]
+pub(super) fn is_printable(text: &str) -> bool {
+    let (blocks, rest) = text.as_bytes().as_chunks::<8>();
+    let mut bad = 0;
+    for block in blocks {
+        let bytes = u64::from_ne_bytes(*block);
+        // Above, or the last of ASCII, or so low that the bit does not outlive the first printable one.
+        bad |= bytes | bytes.wrapping_add(ONES) | !(bytes | HIGH).wrapping_sub(ONES * 0x20);
+    }
+    bad & HIGH == 0 && rest.iter().all(|byte| (b' '..=b'~').contains(byte))
+}
+
+/// The text without blanks around it, like [`str::trim`]: few have any.
+#[inline]
+pub(super) fn trim(text: &str) -> &str {
+    let is_plain = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
+    let bytes = text.as_bytes();
+    if is_plain(bytes.first()) && is_plain(bytes.last()) {
+        text
+    } else {
+        text.trim()
+    }
 }
 
 #[cfg(test)]
@@ -61,5 +92,24 @@ mod tests {
             assert_eq!(parts, text.split(',').collect::<Vec<_>>());
             assert_eq!(split_once(text, b','), text.split_once(','));
         }
+    }
+
+    #[test]
+    fn printable_are_the_same_alone_and_in_blocks() {
+        for code in 0..=0x100 {
+            let Some(character) = char::from_u32(code) else {
+                continue;
+            };
+            let expected = (' '..='~').contains(&character);
+            for at in 0..20 {
+                let text: String = (0..20)
+                    .map(|place| if place == at { character } else { 'a' })
+                    .collect();
+                assert_eq!(is_printable(&text), expected, "{text:?}");
+            }
+            let text = format!("{character}a{character}");
+            assert_eq!(trim(&text), text.trim());
+        }
+        assert!(is_printable("") && trim("").is_empty());
     }
 }

@@ -2,7 +2,7 @@
 //! (dd-trace-go: `ddtrace/tracer/textmap.go`).
 
 use super::lines::HeaderLines;
-use super::split::{split, split_once};
+use super::split::{is_printable, split, split_once};
 use super::{Found, Header, PropagationError, digits};
 use crate::carried::{Carried, Outgoing, origin, trace_tag};
 use crate::sample::otel;
@@ -89,27 +89,52 @@ fn push_others(state: &mut String, start: usize, outgoing: &Outgoing<'_>) {
     }
 }
 
-/// Reads the context. Of the trace that is `known` already, only what is new: the parent, and the state of others.
-pub(super) fn extract(headers: &Found<'_>, known: Option<u128>) -> Option<Carried> {
-    let (trace_id, span_id, kept) = read_parent(headers.value(PARENT)?.trim_ascii())?;
+/// What `traceparent` says.
+#[derive(Clone, Copy)]
+pub(super) struct Parent {
+    pub(super) trace_id: u128,
+    span_id: u64,
+    is_kept: bool,
+}
+
+pub(super) fn parent(headers: &Found<'_>) -> Option<Parent> {
+    read_parent(headers.value(PARENT)?.trim_ascii())
+}
+
+/// Reads the context.
+pub(super) fn extract(headers: &Found<'_>) -> Option<Carried> {
+    let Parent {
+        trace_id,
+        span_id,
+        is_kept,
+    } = parent(headers)?;
     let mut carried = Carried {
         trace_id,
         span_id,
-        priority: Some(i32::from(kept)),
+        priority: Some(i32::from(is_kept)),
         ..Carried::default()
     };
-    // Several headers count as one (W3C trace context, section 3.3.1).
-    let bytes: usize = headers.values(STATE).map(|text| text.len() + 1).sum();
-    if bytes <= STATE_BYTES + 1 {
-        for text in headers.values(STATE) {
-            read_state(&mut carried, text, known != Some(trace_id));
-        }
-    }
+    let tracestate = read_state(headers, |ours| read_ours(&mut carried, ours));
+    carried.tracestate = tracestate;
     Some(carried)
 }
 
+/// Adds to a context of the same trace what it does not know: other vendors' state, and the parent, which a proxy
+/// without Datadog may have changed.
+pub(super) fn learn(carried: &mut Carried, headers: &Found<'_>, parent: Parent) {
+    let known = carried.span_id;
+    if parent.span_id == known {
+        carried.tracestate = read_state(headers, |_| ());
+        return;
+    }
+    let mut last = None;
+    carried.tracestate = read_state(headers, |ours| last = last_span(ours).unwrap_or(last));
+    carried.last_datadog_span = last.or(Some(known));
+    carried.span_id = parent.span_id;
+}
+
 /// `version-traceid-spanid-flags`, with more behind it in versions after 00.
-fn read_parent(text: &str) -> Option<(u128, u64, bool)> {
+fn read_parent(text: &str) -> Option<Parent> {
     let version = digits::lower_hex(text.get(..2)?, 2)?;
     let trace_id = digits::lower_hex(text.get(3..35)?, 32)?;
     let span_id = digits::lower_hex(text.get(36..52)?, 16)? as u64;
@@ -124,22 +149,35 @@ fn read_parent(text: &str) -> Option<(u128, u64, bool)> {
         return None;
     }
     let valid = version != 0xff && !(version == 0 && more) && trace_id != 0 && span_id != 0;
-    valid.then_some((trace_id, span_id, flags & 1 == 1))
+    valid.then_some(Parent {
+        trace_id,
+        span_id,
+        is_kept: flags & 1 == 1,
+    })
 }
 
-fn read_state(carried: &mut Carried, text: &str, with_tags: bool) {
-    for member in split(text, b',').map(trimmed) {
+/// Gives Datadog's members to `read_ours`. The others, as they came.
+fn read_state(headers: &Found<'_>, mut read_ours: impl FnMut(&str)) -> String {
+    let mut others = String::new();
+    // Several headers count as one (W3C trace context, section 3.3.1).
+    let bytes: usize = headers.values(STATE).map(|text| text.len() + 1).sum();
+    if bytes > STATE_BYTES + 1 {
+        return others;
+    }
+    for member in headers.values(STATE).flat_map(|text| split(text, b',')) {
+        let member = trimmed(member);
         if let Some(ours) = member.strip_prefix("dd=") {
             if member.len() <= DATADOG_BYTES {
-                read_ours(carried, ours, with_tags);
+                read_ours(ours);
             }
         } else if is_member(member) {
-            if !carried.tracestate.is_empty() {
-                carried.tracestate.push(',');
+            if !others.is_empty() {
+                others.push(',');
             }
-            carried.tracestate.push_str(member);
+            others.push_str(member);
         }
     }
+    others
 }
 
 /// The members that are not Datadog's.
@@ -149,9 +187,7 @@ fn members(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn is_member(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= MEMBER_BYTES
-        && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+    !text.is_empty() && text.len() <= MEMBER_BYTES && is_printable(text)
 }
 
 fn trimmed(text: &str) -> &str {
@@ -163,13 +199,22 @@ fn trimmed(text: &str) -> &str {
     text
 }
 
-fn read_ours(carried: &mut Carried, text: &str, with_tags: bool) {
+/// The last span of Datadog's, if a member tells of it.
+fn last_span(ours: &str) -> Option<Option<u64>> {
+    let spans = split(ours, b';').filter_map(|pair| pair.strip_prefix("p:"));
+    spans.last().map(span_id)
+}
+
+fn span_id(text: &str) -> Option<u64> {
+    digits::lower_hex(text, 16).map(|id| id as u64)
+}
+
+fn read_ours(carried: &mut Carried, text: &str) {
     let kept_by_flag = carried.priority.is_some_and(|priority| priority > 0);
     let mut maker = None;
     for (key, value) in split(text, b';').filter_map(|pair| split_once(pair, b':')) {
         match key {
-            "p" => carried.last_datadog_span = digits::lower_hex(value, 16).map(|id| id as u64),
-            _ if !with_tags => {}
+            "p" => carried.last_datadog_span = span_id(value),
             "s" => carried.priority = value.parse().ok().or(carried.priority),
             "o" => carried.origin = origin(value).map(|origin| origin.replace('~', "=")),
             "t.dm" => maker = Some(value),
@@ -192,7 +237,6 @@ fn read_ours(carried: &mut Carried, text: &str, with_tags: bool) {
         carried.priority = Some(i32::from(kept_by_flag));
         maker = kept_by_flag.then_some("-0");
     }
-    let maker = maker.filter(|_| with_tags);
     carried
         .tags
         .extend(maker.map(|maker| trace_tag("_dd.p.dm", maker)));
@@ -234,10 +278,8 @@ mod tests {
     const VALID: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     fn read(parent: &str, state: &str) -> Option<Carried> {
-        extract(
-            &looked_up(&headers(&[(PARENT.name(), parent), (STATE.name(), state)])),
-            None,
-        )
+        let request = headers(&[(PARENT.name(), parent), (STATE.name(), state)]);
+        extract(&looked_up(&request))
     }
 
     #[test]
@@ -263,7 +305,7 @@ mod tests {
             assert_eq!(read(bad, ""), None, "{bad}");
         }
         let twice = headers(&[(PARENT.name(), VALID), (PARENT.name(), VALID)]);
-        assert_eq!(extract(&looked_up(&twice), None), None);
+        assert_eq!(extract(&looked_up(&twice)), None);
     }
 
     #[test]
@@ -288,7 +330,7 @@ mod tests {
             (STATE.name(), "a=1"),
             (STATE.name(), "dd=s:-1,b=2"),
         ]);
-        let found = extract(&looked_up(&several), None).unwrap();
+        let found = extract(&looked_up(&several)).unwrap();
         assert_eq!((&*found.tracestate, found.priority), ("a=1,b=2", Some(1)));
     }
 
