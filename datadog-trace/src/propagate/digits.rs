@@ -21,10 +21,10 @@ pub(super) fn lower_hex(text: &str, len: usize) -> Option<u128> {
 
 /// Digits with zeros in front of them.
 #[inline]
-fn block_of<const LEN: usize>(digits: &[u8]) -> [u8; LEN] {
+fn block_of(digits: &[u8]) -> [u8; 8] {
     digits.try_into().unwrap_or_else(|_| {
-        let mut block = [b'0'; LEN];
-        block[LEN - digits.len()..].copy_from_slice(digits);
+        let mut block = [b'0'; 8];
+        block[8 - digits.len()..].copy_from_slice(digits);
         block
     })
 }
@@ -51,19 +51,25 @@ pub(super) fn hex(text: &str, most: usize) -> Option<u128> {
 
 /// Reads decimal digits alone, of a number of 64 bits.
 pub(super) fn decimal(text: &str) -> Option<u64> {
-    if text.is_empty() || text.len() > 24 {
-        return text.parse().ok();
+    // What is left may have a sign, or not even eight digits.
+    decimal_blocks(text.as_bytes()).or_else(|| text.parse().ok())
+}
+
+fn decimal_blocks(text: &[u8]) -> Option<u64> {
+    let (head, blocks) = text.as_rchunks::<8>();
+    // Shifted so that the rest of the block falls out, and zeros come in front.
+    let first = u64::from_le_bytes(*text.first_chunk()?);
+    let bits = head.len() * 8;
+    let mut number = match bits {
+        0 => 0,
+        _ => read_decimal((first << (64 - bits) | (0x30 * ONES) >> bits).to_le_bytes())?,
+    };
+    for block in blocks {
+        number = number
+            .checked_mul(BLOCK)?
+            .checked_add(read_decimal(*block)?)?;
     }
-    let digits: [u8; 24] = block_of(text.as_bytes());
-    let block = |at: usize| read_decimal(block_of(&digits[at..at + 8]));
-    match (block(0), block(8), block(16)) {
-        (Some(high), Some(middle), Some(low)) => {
-            let high = high.checked_mul(BLOCK * BLOCK)?;
-            high.checked_add(middle * BLOCK + low)
-        }
-        // It may have a sign.
-        _ => text.parse().ok(),
-    }
+    Some(number)
 }
 
 /// Reads eight decimal digits: neighbours make numbers of two, four, and then eight digits.
@@ -86,12 +92,14 @@ fn read_decimal(text: [u8; 8]) -> Option<u64> {
 /// Appends the lowest `len` hexadecimal digits of a number, at most 32, in lower case.
 #[inline]
 pub(crate) fn push_hex(out: &mut String, number: u128, len: usize) {
-    let mut text = [0; 32];
-    let blocks = len.div_ceil(8).min(4);
-    for (at, block) in text.rchunks_exact_mut(8).take(blocks).enumerate() {
-        block.copy_from_slice(&hex_block((number >> (32 * at)) as u32));
+    let (blocks, more) = (len.min(32) / 8, len.min(32) % 8);
+    let block = |at: usize| hex_block((number >> (32 * at)) as u32);
+    if more > 0 {
+        push_ascii(out, &block(blocks)[8 - more..]);
     }
-    push_ascii(out, &text[32 - len.min(32)..]);
+    for at in (0..blocks).rev() {
+        push_ascii(out, &block(at));
+    }
 }
 
 /// Eight hexadecimal digits at a time: each half byte moves into a byte of its own, and from there to its character.
@@ -109,18 +117,18 @@ fn hex_block(number: u32) -> [u8; 8] {
 /// Appends a decimal number.
 pub(super) fn push_decimal(out: &mut String, number: u64) {
     if number < 10 {
-        return out.push(char::from(b'0' + number as u8));
-    }
-    let mut text = [0; 24];
-    let (high, low) = (number / BLOCK, number % BLOCK);
-    for (block, digits) in text
-        .chunks_exact_mut(8)
-        .zip([high / BLOCK, high % BLOCK, low])
-    {
-        block.copy_from_slice(&decimal_block(digits));
+        return push_ascii(out, &[b'0' + number as u8]);
     }
     let len = number.ilog10() as usize + 1;
-    push_ascii(out, &text[24 - len..]);
+    let (high, low) = (number / BLOCK, number % BLOCK);
+    let digits = [high / BLOCK, high % BLOCK, low];
+    let mut skipped = 24 - len;
+    for digits in digits {
+        if skipped < 8 {
+            push_ascii(out, &decimal_block(digits)[skipped..]);
+        }
+        skipped = skipped.saturating_sub(8);
+    }
 }
 
 /// Eight decimal digits at a time: halves, quarters, and then single digits get bits of their own. They are divided by
@@ -176,6 +184,29 @@ mod tests {
             assert_eq!(text(|out| push_hex(out, number, 16)), format!("{low:016x}"));
             assert_eq!(text(|out| push_decimal(out, low)), low.to_string());
             assert_eq!(hex(&format!("{number:x}"), 32), Some(number));
+        }
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..10_000 {
+            let number = random.u128(..) >> random.u32(..128);
+            let low = number as u64;
+            let (hex_text, short) = (format!("{number:032x}"), format!("{low:016x}"));
+            assert_eq!(text(|out| push_hex(out, number, 32)), hex_text);
+            assert_eq!(text(|out| push_hex(out, number, 14)), hex_text[18..]);
+            assert_eq!(lower_hex(&hex_text, 32), Some(number));
+            assert_eq!(lower_hex(&short, 16), Some(low.into()));
+            assert_eq!(text(|out| push_decimal(out, low)), low.to_string());
+            assert_eq!(decimal(&low.to_string()), Some(low));
+            let at = random.usize(..32);
+            let byte = random.u8(..128);
+            let mut changed = hex_text.clone();
+            changed.replace_range(at..=at, char::from(byte).encode_utf8(&mut [0; 4]));
+            let expected = u128::from_str_radix(&changed, 16).ok();
+            let is_digit = matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+            assert_eq!(lower_hex(&changed, 32), expected.filter(|_| is_digit));
+            let mut changed = low.to_string();
+            let at = random.usize(..changed.len());
+            changed.replace_range(at..=at, char::from(byte).encode_utf8(&mut [0; 4]));
+            assert_eq!(decimal(&changed), changed.parse().ok(), "{changed}");
         }
         for number in [0, -1, 2, i32::MIN, i32::MAX] {
             assert_eq!(text(|out| push_signed(out, number)), number.to_string());

@@ -5,7 +5,8 @@ use std::cell::Cell;
 use super::{Header, Inject};
 
 thread_local! {
-    static KEPT: Cell<Option<HeaderLines>> = const { Cell::new(None) };
+    /// In a box, because what was just written is slow to move.
+    static KEPT: Cell<Option<Box<HeaderLines>>> = const { Cell::new(None) };
 }
 
 /// A thread keeps no more memory than this for headers to come.
@@ -54,13 +55,16 @@ impl HeaderLines {
 
     /// Sets all headers of a request.
     pub(crate) fn set(&self, carrier: &mut impl Inject) {
+        let mut headers = [("", ""); Header::COUNT];
         let ends = self.lines.iter().skip(1).map(|(_, start)| *start);
         let ends = ends.chain([self.text.len()]);
-        for ((header, start), end) in self.lines.iter().zip(ends) {
-            carrier.set(
+        let lines = self.lines.iter().zip(ends);
+        for (set, ((header, start), end)) in headers.iter_mut().zip(lines) {
+            *set = (
                 header.name(),
                 self.text.get(*start..end).unwrap_or_default(),
             );
         }
+        carrier.set_all(headers.get(..self.lines.len()).unwrap_or(&headers));
     }
 }

@@ -54,11 +54,18 @@ fn push_state(state: &mut String, outgoing: &Outgoing<'_>, datadog_span: Option<
     }
     for (key, value) in outgoing.tags() {
         let before = state.len();
-        state.push_str(";t.");
-        push_clean(state, key.strip_prefix("_dd.p.").unwrap_or(key), |byte| {
-            byte.is_ascii_graphic() && !b",;:=~".contains(&byte)
-        });
-        state.push(':');
+        match key {
+            // Those of almost all traces.
+            "_dd.p.dm" => state.push_str(";t.dm:"),
+            "_dd.p.ksr" => state.push_str(";t.ksr:"),
+            _ => {
+                state.push_str(";t.");
+                push_clean(state, key.strip_prefix("_dd.p.").unwrap_or(key), |byte| {
+                    byte.is_ascii_graphic() && !b",;:=~".contains(&byte)
+                });
+                state.push(':');
+            }
+        }
         push_clean(state, value, |byte| {
             (b' '..=b'~').contains(&byte) && !b",;~".contains(&byte)
         });

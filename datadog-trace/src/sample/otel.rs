@@ -26,11 +26,9 @@ pub(crate) fn push_member(text: &mut String, trace_id: u64, rate: f64) {
     text.push_str("ot=rv:");
     digits::push_hex(text, randomness.into(), DIGITS);
     text.push_str(";th:");
-    let start = text.len();
-    digits::push_hex(text, threshold.into(), DIGITS);
     // Zeros at the end say nothing, but one digit stays.
-    let shown = text.trim_end_matches('0').len().max(start + 1);
-    text.truncate(shown);
+    let zeros = (threshold.trailing_zeros() as usize / 4).min(DIGITS - 1);
+    digits::push_hex(text, (threshold >> (4 * zeros)).into(), DIGITS - zeros);
 }
 
 #[cfg(test)]
