@@ -41,6 +41,26 @@ pub(crate) struct FinishedSpan<'a> {
     tags: &'a Tags,
 }
 
+impl Finished {
+    const fn blank() -> Self {
+        Self {
+            span_id: 0,
+            parent_id: 0,
+            start: Ticks::ZERO,
+            end: Ticks::ZERO,
+            name: Text::Static(""),
+            resource: Text::Static(""),
+            span_type: Text::Static(""),
+            service: None,
+            extras: None,
+            tags: Range::NONE,
+            is_local_root: false,
+            top_level: false,
+            error: false,
+        }
+    }
+}
+
 impl Batch {
     /// Takes everything out of `span`, which may then be used again.
     #[inline(always)]
@@ -58,21 +78,29 @@ impl Batch {
         if let Some(extras) = &span.extras {
             self.heap += extras.bytes();
         }
-        self.spans.push(Finished {
-            span_id: span.span_id,
-            parent_id: span.parent_id,
-            start: span.start,
-            end: span.end,
-            name,
-            resource,
-            span_type,
-            service: span.service.take(),
-            extras: span.extras.take(),
-            tags,
-            is_local_root: span.is_local_root,
-            top_level: std::mem::take(&mut span.top_level),
-            error: std::mem::take(&mut span.error),
-        });
+        // Filled in where it stands: what is put together first and moved then has to wait for its own writes.
+        self.spans.push(const { Finished::blank() });
+        let Some(finished) = self.spans.last_mut() else {
+            return;
+        };
+        finished.span_id = span.span_id;
+        finished.parent_id = span.parent_id;
+        finished.start = span.start;
+        finished.end = span.end;
+        finished.name = name;
+        finished.resource = resource;
+        finished.span_type = span_type;
+        finished.tags = tags;
+        finished.is_local_root = span.is_local_root;
+        finished.top_level = std::mem::take(&mut span.top_level);
+        finished.error = std::mem::take(&mut span.error);
+        // Few have them.
+        if span.service.is_some() {
+            finished.service = span.service.take();
+        }
+        if span.extras.is_some() {
+            finished.extras = span.extras.take();
+        }
     }
 
     /// Takes all spans of another batch.

@@ -57,6 +57,12 @@ pub(crate) struct Range {
 }
 
 impl Range {
+    pub(crate) const NONE: Self = Self {
+        tags: 0,
+        count: 0,
+        buffer: 0,
+    };
+
     /// The same, after the tags of a batch were put behind those of another.
     pub(crate) fn behind(&mut self, batch: Self) {
         self.tags += batch.tags;
@@ -109,7 +115,7 @@ impl Tags {
         match self.place_of(self.text_of(key)) {
             Some(at) => {
                 let value = value(self);
-                self.replace(at, value, key);
+                self.replace(at, value, key.bytes_here());
             }
             None if self.tags.len() < MOST_TAGS => {
                 let value = value(self);
@@ -168,18 +174,16 @@ impl Tags {
         }
     }
 
-    /// `key` is the same key again.
+    /// `key_bytes` were taken by the same key again.
     #[inline(never)]
-    fn replace(&mut self, at: usize, value: Value, key: Text) {
+    fn replace(&mut self, at: usize, value: Value, key_bytes: usize) {
         let Some((_, known)) = self.tags.get_mut(at) else {
             return;
         };
         if let Value::Text(place) = known {
             self.dead += place.len();
         }
-        if let Text::Here(place) = key {
-            self.dead += place.len();
-        }
+        self.dead += key_bytes;
         *known = value;
         if self.dead > MOST_DEAD && self.dead > self.buffer.len() / 2 {
             self.compact();
@@ -214,14 +218,15 @@ impl Tags {
     pub(crate) fn keep(&mut self, text: Cow<'static, str>, range: Range) -> Text {
         match text {
             Cow::Borrowed(text) => Text::Static(text),
-            Cow::Owned(text) => self.keep_owned(&text, range),
+            // The place travels in a register.
+            Cow::Owned(text) => Text::Here(self.keep_owned(&text, range)),
         }
     }
 
     #[inline(never)]
-    fn keep_owned(&mut self, text: &str, range: Range) -> Text {
+    fn keep_owned(&mut self, text: &str, range: Range) -> Place {
         let fits = text.len() <= MOST_BUFFER;
-        Text::Here(self.push_text_at(range, if fits { text } else { "" }))
+        self.push_text_at(range, if fits { text } else { "" })
     }
 
     /// The place as the span counts it.
@@ -364,6 +369,15 @@ impl Place {
 }
 
 impl Text {
+    /// How many bytes of the buffer it takes.
+    #[inline]
+    fn bytes_here(self) -> usize {
+        match self {
+            Self::Static(_) => 0,
+            Self::Here(place) => place.len(),
+        }
+    }
+
     #[inline]
     fn of(self, buffer: &str) -> &str {
         match self {

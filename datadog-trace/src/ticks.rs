@@ -14,6 +14,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub(crate) struct Ticks(u64);
 
 impl Ticks {
+    pub(crate) const ZERO: Self = Self(0);
+
     #[inline]
     pub(crate) fn now() -> Self {
         match SOURCE.load(Ordering::Relaxed) {
