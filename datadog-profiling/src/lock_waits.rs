@@ -61,6 +61,7 @@ impl Recording {
             stack,
             thread,
             exception: "",
+            span: None,
             values: Values {
                 lock_acquires: sums.count.round() as u64,
                 lock_wait_nanos: sums.nanos.round() as u64,

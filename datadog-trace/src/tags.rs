@@ -401,10 +401,8 @@ mod tests {
             (texts, numbers),
             (vec![("second2", "y")], vec![("third3", 3.0)])
         );
-        assert_eq!(
-            (all.text("first1"), all.number("third3")),
-            (Some("x"), Some(3.0))
-        );
+        assert_eq!(all.text("first1"), Some("x"));
+        assert!(all.has_at(range, "third3") && !all.has_at(range, "first1"));
     }
 
     #[test]

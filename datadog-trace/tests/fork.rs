@@ -8,6 +8,7 @@ mod common;
 
 use std::collections::HashSet;
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use common::{LIMIT, config, named, start};
 use datadog_local_agent::{LocalAgent, Received};
@@ -64,7 +65,8 @@ fn a_child_counts_what_it_can_not_send_and_may_start_a_tracer_of_its_own() {
     // SAFETY: the child uses the allocator, which glibc keeps usable after a fork, and leaves by `_exit`.
     match unsafe { libc::fork() } {
         0 => {
-            let outcome = child(&agent, tracer, root);
+            let work = AssertUnwindSafe(|| child(&agent, tracer, root));
+            let outcome = catch_unwind(work).unwrap_or_else(|_| Err("it panics".to_owned()));
             if let Err(text) = &outcome {
                 use std::io::Write;
                 let _ = writeln!(std::io::stderr(), "child: {text}");

@@ -291,7 +291,7 @@ mod tests {
 
         // Bounded, but for few names there is room for many roots.
         let most = 2 * (MOST_BYTES / ROOT_BYTES) as u64;
-        (0..most).for_each(|root| saw(root));
+        (0..most).for_each(saw);
         (0..most).for_each(|root| served(root, "GET /d"));
         let all = take_endpoints(0..most);
         assert!(all.by_root.len() > 80_000, "{}", all.by_root.len());

@@ -289,6 +289,13 @@ impl Transport {
 impl Drop for Transport {
     fn drop(&mut self) {
         self.shutdown(self.shutdown_timeout);
+        if !self.birthplace.is_here() {
+            // The parent's thread is not here, and what names it may name another one by now, of a client of the child's
+            // own: that one must not be let go in its place.
+            if let Some(mut worker) = self.worker.try_lock_until(Instant::now()) {
+                std::mem::forget(worker.take());
+            }
+        }
     }
 }
 

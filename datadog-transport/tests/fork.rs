@@ -59,8 +59,9 @@ fn child(transport: Transport, queue: &Queue<()>) -> Result<(), String> {
     if health.dropped.get(DropReason::Forked) != 1 || report.complete {
         return Err(format!("{report} {health:?}"));
     }
-    drop(transport);
     let (own, own_queue) = start();
+    // The parent's worker is none of the child's, whatever the system makes of its memory.
+    drop(transport);
     own_queue.push((), 1, 1);
     let report = own.flush(Duration::from_secs(10));
     if report.delivered != 1 {

@@ -192,8 +192,8 @@ fn fields_keep_their_types_whenever_they_are_recorded() {
             display = %"shown",
             debug = ?Some(1),
             huge = u128::MAX,
-            later = tracing::field::Empty,
-            never = tracing::field::Empty,
+            later = Empty,
+            never = Empty,
         );
         late.record("later", 7);
         late.in_scope(|| ());

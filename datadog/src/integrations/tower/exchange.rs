@@ -21,6 +21,7 @@ pub(super) type OnEnd = Arc<dyn Fn(&Ended<'_>) + Send + Sync>;
 
 /// A request that is through.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "for metrics"))]
 pub(super) struct Ended<'a> {
     pub(super) method: &'a Method,
     pub(super) route: Option<&'a str>,
