@@ -151,6 +151,7 @@ fn otel(address: SocketAddr) -> opentelemetry_sdk::trace::SdkTracerProvider {
     tracing.init_local().0
 }
 
+#[expect(deprecated, reason = "programs use it still")]
 fn old_otel(address: SocketAddr) -> opentelemetry_sdk_032::trace::SdkTracerProvider {
     opentelemetry_datadog::new_pipeline()
         .with_service_name("bench")
