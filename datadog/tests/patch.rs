@@ -183,6 +183,23 @@ fn filters_that_keep_something_from_the_layer_are_told() {
     ));
 }
 
+#[test]
+fn to_ask_takes_nothing_from_what_comes_next() {
+    let agent = LocalAgent::start().unwrap();
+    let client = plain(&agent, &[]);
+    let all = fmt::layer().with_writer(std::io::sink);
+    let subscriber = registry()
+        .with(client.tracing_layer().with_filter(LevelFilter::INFO))
+        .with(all.with_filter(LevelFilter::TRACE));
+    dispatcher::with_default(&subscriber.into(), || {
+        assert!(is_filtered(&client.patch(["sqlx"]), "sqlx"));
+        for _ in 0..3 {
+            drop(info_span!("next"));
+        }
+    });
+    assert_eq!(spans(&client, &agent).len(), 3);
+}
+
 /// A statement as sqlx tells it, and a span as sea-orm has it.
 fn work() {
     let _root = info_span!("root").entered();
