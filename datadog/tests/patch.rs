@@ -305,6 +305,12 @@ fn panics_are_told_to_the_spans_that_they_happen_in() {
     }));
     gone.unwrap_err();
     drop(outer);
+    // One that goes through a span that is not active.
+    let gone = catch_unwind(AssertUnwindSafe(|| {
+        let _aside = client.trace("aside").detach();
+        panic!("without a span");
+    }));
+    gone.unwrap_err();
     let spans = spans(&client, &agent);
     let told = |name: &str| {
         let span = spans.iter().find(|span| span.name == name).unwrap();
@@ -322,13 +328,13 @@ fn panics_are_told_to_the_spans_that_they_happen_in() {
         (1, Some("panic"), Some("item 7"))
     );
     assert!(stack.unwrap().starts_with(&format!("at {}:", file!())));
-    for name in ["inner", "middle"] {
+    for (name, panic) in [
+        ("inner", "all of it"),
+        ("middle", "all of it"),
+        ("aside", "without a span"),
+    ] {
         let (error, _, message, _) = told(name);
-        assert_eq!(
-            (error, message.as_deref()),
-            (1, Some("all of it")),
-            "{name}"
-        );
+        assert_eq!((error, message.as_deref()), (1, Some(panic)), "{name}");
     }
     for name in ["before", "after", "outer"] {
         assert_eq!(told(name), (0, None, None, None), "{name}");
