@@ -28,7 +28,7 @@ fn as_a_program_that_crashes() {
         return;
     }
     let _profiler = Profiler::start(&config).unwrap();
-    let worker = thread::Builder::new().name("till 3".to_owned());
+    let worker = thread::Builder::new().name("till\n3".to_owned());
     let service = config.service().to_owned();
     let worker = worker.spawn(move || match &*service {
         "null" => reads_at_the_null_pointer(),
@@ -217,7 +217,7 @@ fn a_crash_is_reported_by_the_next_start() {
             "{:#?}",
             report.frames
         );
-        assert_eq!(report.body["error"]["thread_name"], "till 3");
+        assert_eq!(report.body["error"]["thread_name"], "till?3");
         assert_eq!(report.tag("service"), Some(how));
         assert_eq!(report.tag("env"), Some("test"));
         assert!(report.tag("runtime-id").is_some());
