@@ -28,12 +28,16 @@ fn as_a_program_that_crashes() {
         return;
     }
     let _profiler = Profiler::start(&config).unwrap();
-    let worker = thread::Builder::new().name("till 3".to_owned());
+    let worker = thread::Builder::new().name("till\n3".to_owned());
     let service = config.service().to_owned();
     let worker = worker.spawn(move || match &*service {
         "null" => reads_at_the_null_pointer(),
         "abort" => aborts(),
         "overflow" => drop(calls_itself(1)),
+        "overflow-own" => {
+            ends_aborts_itself();
+            _ = calls_itself(1);
+        }
         "floating" => divides_by_zero(),
         "illegal" => runs_into_nothing(),
         "sent" => is_sent_a_signal(),
@@ -59,6 +63,17 @@ fn aborts() {
 #[allow(unconditional_recursion, reason = "it is to crash")]
 fn calls_itself(calls: u64) -> u64 {
     std::hint::black_box(calls_itself(std::hint::black_box(calls + 1))) + 1
+}
+
+/// Installs a handler after that of the reports.
+fn ends_aborts_itself() {
+    extern "C" fn end(_: libc::c_int) {
+        // SAFETY: it takes a number.
+        unsafe { libc::_exit(17) };
+    }
+    let end = end as extern "C" fn(libc::c_int) as libc::sighandler_t;
+    // SAFETY: the handler has the signature that is asked for.
+    unsafe { libc::signal(libc::SIGABRT, end) };
 }
 
 #[inline(never)]
@@ -202,7 +217,7 @@ fn a_crash_is_reported_by_the_next_start() {
             "{:#?}",
             report.frames
         );
-        assert_eq!(report.body["error"]["thread_name"], "till 3");
+        assert_eq!(report.body["error"]["thread_name"], "till?3");
         assert_eq!(report.tag("service"), Some(how));
         assert_eq!(report.tag("env"), Some("test"));
         assert!(report.tag("runtime-id").is_some());
@@ -234,6 +249,18 @@ fn a_signal_that_was_sent_ends_the_program_too() {
     let output = crash("forked", directory.path());
     assert!(output.status.success(), "{output:?}");
     assert_eq!(sent(directory.path(), &agent).len(), 0);
+}
+
+#[test]
+fn a_handler_that_came_later_has_its_say() {
+    let _turn = turn();
+    let directory = tempfile::tempdir().unwrap();
+    let agent = LocalAgent::start().unwrap();
+    // The standard library aborts after an overflow.
+    let output = crash("overflow-own", directory.path());
+    assert_eq!(output.status.code(), Some(17), "{output:?}");
+    let [report] = sent(directory.path(), &agent).try_into().unwrap();
+    assert_eq!(report.kind, "SIGSEGV");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::panic::{self, PanicHookInfo};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Once};
+use std::time::Duration;
 
 use datadog_transport::{context, on_worker};
 use parking_lot::Mutex;
@@ -13,6 +14,9 @@ use crate::span_data::SpanData;
 
 /// The most panics that are remembered: one whose span never ends is forgotten some day.
 const MOST: usize = 64;
+
+/// How long to wait for the list. Not for ever: in a forked child who holds it may not be there.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What a panic says about itself.
 #[derive(Debug)]
@@ -50,9 +54,6 @@ pub fn fail_spans_on_panic() {
 }
 
 fn note(info: &PanicHookInfo<'_>) {
-    let Some(active) = context::active() else {
-        return;
-    };
     let mut stack = info
         .location()
         .map_or_else(String::new, |place| format!("at {place}"));
@@ -64,7 +65,12 @@ fn note(info: &PanicHookInfo<'_>) {
     let message = message(info).to_owned();
     let panic = Arc::new(Panic { message, stack });
     let _ = LAST.try_with(|last| *last.borrow_mut() = Some(Arc::clone(&panic)));
-    let mut noted = NOTED.lock();
+    let Some(active) = context::active() else {
+        return;
+    };
+    let Some(mut noted) = NOTED.try_lock_for(PATIENCE) else {
+        return;
+    };
     if noted.len() == MOST {
         noted.remove(0);
     }
@@ -115,7 +121,7 @@ fn take(span_id: u64) -> Option<Arc<Panic>> {
     if !are_noted() {
         return None;
     }
-    let mut noted = NOTED.lock();
+    let mut noted = NOTED.try_lock_for(PATIENCE)?;
     let at = noted.iter().position(|(id, _)| *id == span_id)?;
     let (_, panic) = noted.remove(at);
     COUNT.store(noted.len(), Ordering::Relaxed);

@@ -110,7 +110,7 @@ impl Tags {
     #[inline]
     fn set(&mut self, key: Text, value: impl FnOnce(&mut Self) -> Value, bytes: usize) {
         if !self.has_room(bytes) {
-            return;
+            return self.forget_key(key);
         }
         match self.place_of(self.text_of(key)) {
             Some(at) => {
@@ -121,7 +121,15 @@ impl Tags {
                 let value = value(self);
                 self.tags.push((key, value));
             }
-            None => {}
+            None => self.forget_key(key),
+        }
+    }
+
+    /// Takes out a key that was [kept](Self::keep_key) last.
+    #[cold]
+    fn forget_key(&mut self, key: Text) {
+        if let Text::Here(place) = key {
+            self.buffer.truncate(place.start as usize);
         }
     }
 
@@ -494,5 +502,10 @@ mod tests {
         tags.set_text("ratio".into(), "known");
         assert_eq!(tags.tags.len(), MOST_TAGS);
         assert_eq!(tags.text("ratio"), Some("known"));
+        let bytes = tags.bytes();
+        for number in 0..100 {
+            tags.set_text(format!("more{number}").into(), "one too many");
+        }
+        assert_eq!(tags.bytes(), bytes, "what has no place is not kept");
     }
 }

@@ -202,10 +202,12 @@ impl Health {
         self.signals.iter().map(|(kind, health)| (*kind, health))
     }
 
-    /// The sum over all signals, whatever their items are.
+    /// The sum over all signals, whatever their items are, but without statistics, of which the program makes none itself.
     pub fn total(&self) -> SignalHealth {
         let mut total = SignalHealth::default();
-        self.signals.values().for_each(|health| total.add(health));
+        self.iter()
+            .filter(|(kind, _)| *kind != SignalKind::Statistics)
+            .for_each(|(_, health)| total.add(health));
         total
     }
 }

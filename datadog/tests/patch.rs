@@ -183,6 +183,23 @@ fn filters_that_keep_something_from_the_layer_are_told() {
     ));
 }
 
+#[test]
+fn to_ask_takes_nothing_from_what_comes_next() {
+    let agent = LocalAgent::start().unwrap();
+    let client = plain(&agent, &[]);
+    let all = fmt::layer().with_writer(std::io::sink);
+    let subscriber = registry()
+        .with(client.tracing_layer().with_filter(LevelFilter::INFO))
+        .with(all.with_filter(LevelFilter::TRACE));
+    dispatcher::with_default(&subscriber.into(), || {
+        assert!(is_filtered(&client.patch(["sqlx"]), "sqlx"));
+        for _ in 0..3 {
+            drop(info_span!("next"));
+        }
+    });
+    assert_eq!(spans(&client, &agent).len(), 3);
+}
+
 /// A statement as sqlx tells it, and a span as sea-orm has it.
 fn work() {
     let _root = info_span!("root").entered();
@@ -288,6 +305,12 @@ fn panics_are_told_to_the_spans_that_they_happen_in() {
     }));
     gone.unwrap_err();
     drop(outer);
+    // One that goes through a span that is not active.
+    let gone = catch_unwind(AssertUnwindSafe(|| {
+        let _aside = client.trace("aside").detach();
+        panic!("without a span");
+    }));
+    gone.unwrap_err();
     let spans = spans(&client, &agent);
     let told = |name: &str| {
         let span = spans.iter().find(|span| span.name == name).unwrap();
@@ -305,13 +328,13 @@ fn panics_are_told_to_the_spans_that_they_happen_in() {
         (1, Some("panic"), Some("item 7"))
     );
     assert!(stack.unwrap().starts_with(&format!("at {}:", file!())));
-    for name in ["inner", "middle"] {
+    for (name, panic) in [
+        ("inner", "all of it"),
+        ("middle", "all of it"),
+        ("aside", "without a span"),
+    ] {
         let (error, _, message, _) = told(name);
-        assert_eq!(
-            (error, message.as_deref()),
-            (1, Some("all of it")),
-            "{name}"
-        );
+        assert_eq!((error, message.as_deref()), (1, Some(panic)), "{name}");
     }
     for name in ["before", "after", "outer"] {
         assert_eq!(told(name), (0, None, None, None), "{name}");

@@ -164,6 +164,10 @@ mod tests {
         assert_eq!(allocation_figures().samples, 0);
         let recording = Recording::start(true).unwrap().expect("it was used");
         assert!(Recording::start(true).is_err(), "one at a time");
+        use_it(&ALLOCATOR);
+        let figures = allocation_figures();
+        // Among several threads one may keep the others from the place of their common stack.
+        assert_eq!(figures.samples_dropped, 0);
         thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| use_it(&ALLOCATOR));
@@ -172,10 +176,7 @@ mod tests {
         let figures = allocation_figures();
         assert!(figures.samples > 2, "{figures:?}");
         assert_eq!((figures.in_use_objects, figures.in_use_bytes), (0, 0));
-        assert_eq!(
-            (figures.samples_dropped, figures.samples_not_followed),
-            (0, 0)
-        );
+        assert_eq!(figures.samples_not_followed, 0);
         assert_eq!(ALLOCATOR.inner.0.load(Ordering::Relaxed), 0);
         let mut bytes = 0;
         recording.drain(&mut |stack, sums| {

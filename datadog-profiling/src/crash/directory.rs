@@ -51,9 +51,11 @@ impl Directory {
             .mode(0o700)
             .create(&directory.path)
             .map_err(|error| directory.complain(&error))?;
-        let found = fs::metadata(&directory.path).map_err(|error| directory.complain(&error))?;
-        // In a directory for everybody, somebody else could have made it.
-        if found.uid() != user || found.mode() & 0o022 != 0 {
+        let complain = |error| directory.complain(&error);
+        let found = fs::metadata(&directory.path).map_err(complain)?;
+        let link = fs::symlink_metadata(&directory.path).map_err(complain)?;
+        // In a directory for everybody, somebody else could have made it, or a link to one of this user's.
+        if found.uid() != user || link.uid() != user || found.mode() & 0o022 != 0 {
             let error = "it must belong to this user, and nobody else may write to it";
             return Err(directory.complain(&error));
         }
@@ -191,6 +193,15 @@ mod tests {
         fs::set_permissions(&path, open).unwrap();
         let error = directory(&path).err().unwrap();
         assert!(error.contains("nobody else"), "{error}");
+        let (own, link) = (folder.path().join("own"), folder.path().join("link"));
+        fs::create_dir(&own).unwrap();
+        std::os::unix::fs::symlink(&own, &link).unwrap();
+        assert!(directory(&link).is_ok());
+        // Only root may.
+        if std::os::unix::fs::lchown(&link, Some(12345), None).is_ok() {
+            let error = directory(&link).err().unwrap();
+            assert!(error.contains("this user"), "{error}");
+        }
         let error = directory(Path::new("/proc/none/crashes")).err().unwrap();
         assert!(error.contains("/proc/none/crashes"), "{error}");
     }

@@ -126,8 +126,7 @@ pub(super) fn install() -> Result<(), String> {
         }
         // Before the handler can be called.
         let _ = before.set(previous);
-        let handler = handle as extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
-        action.sa_sigaction = handler as usize;
+        action.sa_sigaction = own();
         // On the alternate stack, where the thread has one: after a stack overflow there is no other.
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
         // SAFETY: the set is a live one. What is left in it would need more room than an alternate stack has.
@@ -151,6 +150,8 @@ pub(super) fn name_of(signal: c_int) -> Option<&'static str> {
 }
 
 extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    // SAFETY: as below.
+    let errno = unsafe { *libc::__errno_location() };
     let thread = sys::thread_id();
     let is_reported = PROCESS.load(Ordering::Acquire) == std::process::id()
         && thread != WRITER.load(Ordering::Acquire);
@@ -158,6 +159,9 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) 
         CRASHED.store(thread, Ordering::Release);
         // SAFETY: with SA_SIGINFO the system passes valid pointers to both.
         unsafe { report(thread, signal, &*info, &*context.cast()) };
+        // SAFETY: the C library gives each thread its own, always valid one. The program goes on with it if the handler
+        // before mends what is wrong.
+        unsafe { *libc::__errno_location() = errno };
         hand_on(signal, info, context);
         // The one before may have mended it.
         TAKEN.store(false, Ordering::Release);
@@ -235,9 +239,19 @@ fn without_ours(signal: c_int) -> Option<sigaction> {
     let previous = PREVIOUS[index].get()?;
     // SAFETY: zero is a value of each of the structure's fields.
     let mut present: sigaction = unsafe { mem::zeroed() };
-    // SAFETY: both pointers are to live values of their type.
-    unsafe { sigaction(signal, previous, &mut present) };
+    // SAFETY: it asks for the present action alone; the pointer is to a live value of its type.
+    unsafe { sigaction(signal, ptr::null(), &mut present) };
+    if present.sa_sigaction != own() {
+        return None;
+    }
+    // SAFETY: the action is a live value.
+    unsafe { sigaction(signal, previous, ptr::null_mut()) };
     Some(present)
+}
+
+/// The handler, as actions have it.
+fn own() -> libc::sighandler_t {
+    handle as extern "C" fn(c_int, *mut siginfo_t, *mut c_void) as usize
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -66,7 +66,9 @@ fn write(crash: &Crash, unwinders: &Unwinders, output: &mut Output<'_>) {
     let _ = writeln!(output, "address {:#018x}\nmillis {millis}", crash.address);
     let _ = write!(output, "thread {}\nthread_name ", crash.thread);
     let name = crash.thread_name.iter().take_while(|byte| **byte != 0);
-    name.for_each(|byte| output.byte(*byte));
+    // A line of its own would be another fact.
+    name.map(|byte| if byte.is_ascii_control() { b'?' } else { *byte })
+        .for_each(|byte| output.byte(byte));
     if let Some(span) = crash.span {
         let _ = write!(output, "\ntrace_id {:032x}", span.trace_id);
         let _ = write!(output, "\nspan_id {}", span.span_id);

@@ -4,7 +4,7 @@ mod database;
 
 use std::sync::{Mutex, PoisonError};
 
-use datadog_trace::{DetachedSpan, Parent, SpanKind};
+use datadog_trace::{DetachedSpan, Parent, SpanKind, obfuscate_sql};
 use diesel::connection::{
     DebugQuery, Instrumentation, InstrumentationEvent, set_default_instrumentation,
 };
@@ -25,8 +25,8 @@ impl DDClient {
     /// `false` if diesel takes no hook.
     ///
     /// The span is a child of the active span, and is named after the database, such as `postgresql.query` or
-    /// `sqlite.query`; its resource is the text of the query without the values that are bound to it. The URL of the
-    /// connection brings host, port and name of the database.
+    /// `sqlite.query`; its resource is the query without values, comments and aliases. The URL of the connection brings
+    /// host, port and name of the database.
     ///
     /// [`patch`](Self::patch) does this too. A hook of the program's own has no place beside this one; of two clients, the later one has the spans.
     pub fn instrument_diesel(&self) -> bool {
@@ -81,7 +81,7 @@ impl Connection {
         let text = query.split(BINDS).next().unwrap_or_default();
         let mut span = tracer.trace_detached(Parent::Active, self.database.operation());
         span.edit(|span| {
-            span.set_resource(text.trim().to_owned())
+            span.set_resource(obfuscate_sql(text))
                 .set_type("sql")
                 .set_kind(SpanKind::Client)
                 .set_tag("component", "diesel");

@@ -4,10 +4,11 @@
 mod asynchronous;
 mod packed;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use datadog_trace::{Span, SpanKind, quantize_redis};
-use redis::{Arg, Cmd, ConnectionLike, RedisResult, Value};
+use redis::{Arg, Cmd, ConnectionLike, RedisError, RedisResult, ServerError, Value};
 
 use super::module::ModuleTracer;
 use crate::DDClient;
@@ -122,33 +123,130 @@ fn command(cmd: &Cmd) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
+/// What a server says of a command that it does not know, before the arguments (redis: `src/server.c`).
+const ARGUMENTS: &str = ", with args beginning with";
+
 fn answered(span: &mut Span, answer: &RedisResult<Value>) {
     match answer {
-        Ok(Value::ServerError(error)) => {
-            span.set_failure("redis::ServerError", &error.to_string());
-        }
-        Ok(_) => {}
-        Err(error) => _ = span.set_error(error),
+        Ok(value) => refused(span, std::slice::from_ref(value)),
+        Err(error) => failed(span, error),
     }
 }
 
 fn all_answered(span: &mut Span, answers: &RedisResult<Vec<Value>>) {
     match answers {
-        Ok(answers) => {
-            let failed = answers.iter().find_map(|answer| match answer {
-                Value::ServerError(error) => Some(error),
-                _ => None,
-            });
-            if let Some(error) = failed {
-                span.set_failure("redis::ServerError", &error.to_string());
-            }
-        }
-        Err(error) => _ = span.set_error(error),
+        Ok(answers) => refused(span, answers),
+        Err(error) => failed(span, error),
+    }
+}
+
+fn refused(span: &mut Span, answers: &[Value]) {
+    if let Some(error) = answers.iter().find_map(error_in) {
+        span.set_failure("redis::ServerError", &without_arguments(&error.to_string()));
+    }
+}
+
+/// The first error of an answer. A transaction has one answer, with those to its commands in it.
+fn error_in(answer: &Value) -> Option<&ServerError> {
+    match answer {
+        Value::ServerError(error) => Some(error),
+        Value::Array(answers) => answers.iter().find_map(error_in),
+        _ => None,
+    }
+}
+
+fn failed(span: &mut Span, error: &RedisError) {
+    match without_arguments(&error.to_string()) {
+        Cow::Borrowed(_) => span.set_error(error),
+        Cow::Owned(text) => span.set_failure("redis::RedisError", &text),
+    };
+}
+
+fn without_arguments(text: &str) -> Cow<'_, str> {
+    match text.split_once(ARGUMENTS) {
+        Some((text, _)) => Cow::Owned(text.to_owned()),
+        None => Cow::Borrowed(text),
     }
 }
 
 impl<C> fmt::Debug for RedisConnection<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisConnection").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use datadog_config::DDConfig;
+    use datadog_local_agent::LocalAgent;
+    use redis::{ErrorKind, parse_redis_value};
+
+    use super::*;
+
+    /// Answers everything alike.
+    struct Answering(RedisResult<Value>);
+
+    impl ConnectionLike for Answering {
+        fn req_packed_command(&mut self, _: &[u8]) -> RedisResult<Value> {
+            self.0.clone()
+        }
+
+        fn req_packed_commands(&mut self, _: &[u8], _: usize, _: usize) -> RedisResult<Vec<Value>> {
+            Ok(vec![self.0.clone()?])
+        }
+
+        fn get_db(&self) -> i64 {
+            7
+        }
+
+        fn check_connection(&mut self) -> bool {
+            true
+        }
+
+        fn is_open(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn failures_are_told_wherever_they_are_and_without_arguments() {
+        let agent = LocalAgent::start().unwrap();
+        let config = DDConfig::builder().environment([("", "")]);
+        let config = config.agent_url(agent.url()).build().unwrap();
+        let client = DDClient::new(config).unwrap();
+        let unknown = "unknown command 'GTE', with args beginning with: 'secret'";
+        let parsed = |text: &str| parse_redis_value(text.as_bytes()).unwrap();
+        let error = RedisError::from((ErrorKind::Client, "refused", unknown.to_owned()));
+        for answer in [
+            Ok(parsed(
+                "*2\r\n+OK\r\n-WRONGTYPE Operation against a key\r\n",
+            )),
+            Ok(parsed(&format!("-ERR {unknown}\r\n"))),
+            Err(error),
+            Ok(parsed("*1\r\n+OK\r\n")),
+        ] {
+            let mut redis = client.redis_connection(Answering(answer));
+            let mut transaction = redis::pipe();
+            transaction.atomic().get("secret").ignore();
+            let _ = transaction.query::<()>(&mut redis);
+            let _ = redis.req_command(&redis::cmd("GET"));
+        }
+        client.flush(Duration::from_secs(20));
+        let spans = agent.spans();
+        let failed: Vec<_> = spans.iter().map(|span| span.error).collect();
+        assert_eq!(failed, [1, 1, 1, 1, 1, 1, 0, 0]);
+        let messages: Vec<_> = spans
+            .iter()
+            .filter_map(|span| span.meta.get("error.message"))
+            .collect();
+        assert!(messages[0].contains("WRONGTYPE"), "{messages:?}");
+        assert!(
+            messages[5].ends_with("unknown command 'GTE'"),
+            "{messages:?}"
+        );
+        let all = format!("{spans:?}");
+        assert!(!all.contains("secret"), "{all}");
     }
 }

@@ -67,6 +67,11 @@ fn answered(span: &mut Span, answer: &Result<Response<Body>, Error>) {
                 standard::client_response(span, status, &HeaderMap::new());
             }
         }
+        // These have the URL with its query.
+        Err(Error::BadUri(_)) => _ = span.set_failure("ureq::Error", "bad uri"),
+        Err(Error::RequireHttpsOnly(_)) => {
+            span.set_failure("ureq::Error", "configured for https only");
+        }
         Err(error) => _ = span.set_error(error),
     }
 }

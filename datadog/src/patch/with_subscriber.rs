@@ -31,10 +31,21 @@ pub(super) fn status(client: &DDClient, emitted: &Emitted) -> PatchStatus {
     dispatcher::get_default(|dispatch| {
         let layer = dispatch.downcast_ref::<DDTracingLayer>();
         if layer.is_some_and(|layer| layer.probe.is_of(client.modules())) {
-            reach(dispatch, emitted)
+            on_its_own_thread(|| reach(dispatch, emitted))
         } else {
             PatchStatus::NeedsLine { line: LAYER_LINE }
         }
+    })
+}
+
+/// Filters of layers note on their thread what they refused, until the next span or event takes note of it. So who only asks
+/// would take away what this thread says next.
+fn on_its_own_thread<T: Send>(ask: impl Fn() -> T + Sync) -> T {
+    thread::scope(|scope| {
+        let asking = thread::Builder::new().spawn_scoped(scope, &ask);
+        let answer = asking.ok().and_then(|asking| asking.join().ok());
+        // Without a thread, here: to lose one span is better than no answer.
+        answer.unwrap_or_else(&ask)
     })
 }
 

@@ -118,6 +118,23 @@ fn ureq_tells_what_failed_and_no_query() {
     assert_failures(&fixture);
 }
 
+#[test]
+fn ureq_tells_no_query_of_what_it_does_not_ask() {
+    let fixture = Fixture::new();
+    let web: ureq::Agent = ureq::Agent::config_builder()
+        .https_only(true)
+        .middleware(fixture.client.ureq_middleware())
+        .build()
+        .into();
+    for url in ["http://127.0.0.1/?token=secret", "zzz://shop/?token=secret"] {
+        assert!(web.get(url).call().is_err());
+    }
+    for span in fixture.spans(2) {
+        assert_eq!(span.error, 1);
+        assert!(!format!("{span:?}").contains("secret"), "{span:?}");
+    }
+}
+
 /// A port that nobody listens at.
 fn closed_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -92,5 +92,5 @@ pub(crate) fn diesel_is_patched() {
     diesel::sql_query("SELECT 1")
         .execute(&mut connection)
         .unwrap();
-    assert_eq!(fixture.spans(1)[0].resource, "SELECT 1");
+    assert_eq!(fixture.spans(1)[0].resource, "SELECT ?");
 }

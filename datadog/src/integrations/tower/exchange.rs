@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datadog_trace::{Span, http as standard};
-use http::{Method, Response};
+use http::{Method, Response, StatusCode};
 
 use super::grpc;
 
@@ -72,6 +72,10 @@ impl Exchange {
         self.trailed(span, headers);
         if let Some(watch) = &mut self.watch {
             watch.status = Some(status.as_u16());
+            // What does not exist, the other end thought up: metrics would have a route for each of its ideas.
+            if self.is_grpc && (status != StatusCode::OK || grpc::is_unimplemented(headers)) {
+                watch.route = None;
+            }
         }
     }
 
@@ -109,5 +113,30 @@ impl fmt::Debug for Watch {
             .field("route", &self.route)
             .field("status", &self.status)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn only_calls_that_exist_are_routes() {
+        let routes = Arc::new(Mutex::new(Vec::new()));
+        for (http, grpc) in [(200, "0"), (200, "5"), (200, "12"), (404, "0")] {
+            let told = Arc::clone(&routes);
+            let on_end: OnEnd = Arc::new(move |ended| {
+                told.lock().unwrap().push(ended.route.map(str::to_owned));
+            });
+            let exchange = Exchange::new(Side::Server, true);
+            let mut exchange = exchange.on_end(on_end, &Method::POST, Some("/shop/Buy"));
+            let response = Response::builder().status(http);
+            let response = response.header("grpc-status", grpc).body(()).unwrap();
+            exchange.answered(&mut Span::none(), &response);
+        }
+        let known = || Some("/shop/Buy".to_owned());
+        assert_eq!(*routes.lock().unwrap(), [known(), known(), None, None]);
     }
 }

@@ -60,6 +60,13 @@ impl Call {
     }
 }
 
+/// Whether there is no such service or method.
+pub(super) fn is_unimplemented(headers: &HeaderMap) -> bool {
+    headers
+        .get("grpc-status")
+        .is_some_and(|status| status == "12")
+}
+
 /// Says on a span what came of a call, if the headers or trailers tell it.
 pub(super) fn answered(span: &mut Span, headers: &HeaderMap) {
     let status = headers.get("grpc-status");

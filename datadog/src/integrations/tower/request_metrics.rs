@@ -9,7 +9,8 @@ use crate::DDClient;
 impl ServerLayer {
     /// Measures requests, whether their traces are kept or not: a distribution `http.server.request.duration` in seconds,
     /// with the tags `http.request.method`, `http.route` and `http.response.status_code`, as OpenTelemetry's conventions have
-    /// it. A request without a response has no status, one without a route no route.
+    /// it. A request without a response has no status, one without a route no route, and neither has a call of gRPC to what does
+    /// not exist.
     #[must_use]
     pub fn request_metrics(self, client: &DDClient) -> Self {
         let metrics = client.inner.metrics.clone();
