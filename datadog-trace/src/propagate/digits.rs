@@ -135,7 +135,7 @@ pub(super) fn push_decimal(out: &mut String, number: u64) {
 /// multiplying, which is exact for numbers as small.
 #[inline]
 fn decimal_block(number: u64) -> [u8; 8] {
-    let halves = number / 10_000 | (number % 10_000) << 32;
+    let halves = (number / 10_000) | ((number % 10_000) << 32);
     let hundreds = ((halves * 10_486) >> 20) & 0x0000_007f_0000_007f;
     let pairs = hundreds | (halves - hundreds * 100) << 16;
     let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
