@@ -272,7 +272,7 @@ impl fmt::Display for Health {
         for (name, health) in rows.chain([("total".to_owned(), &total)]) {
             writeln!(
                 f,
-                "{name:<11}{:>9}{:>11}{:>10}{:>10}{:>10}  {}",
+                "{name:<10} {:>9} {:>10} {:>9} {:>9} {:>9}  {}",
                 health.accepted,
                 health.delivered,
                 health.buffered,
