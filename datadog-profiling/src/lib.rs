@@ -150,9 +150,9 @@
 //! | share of a thread that works now and then | right within 2 points | half to 1.4 times of it: the process has one timer |
 //! | code of the C library, the allocator, the loader | sampled | left out, because its unwinder can deadlock there |
 //! | different lines within one function | kept apart | one, that was seen first |
-//! | one sample on the interrupted thread, 30 and 100 calls deep | 7.5 and 8.0 µs, thus 0.1 % of a busy core | 15 and 20 µs |
-//! | resident memory from the start on | 3 MB | 106 MB, 67 of them a table |
-//! | after the first report, mostly debug information | 40 MB | 106 MB; 180 to 220 after a stop and a start |
+//! | one sample on the interrupted thread, 30 and 100 calls deep | 8.5 and 12.2 µs, thus 0.1 % of a busy core | 14.2 and 31.5 µs |
+//! | resident memory from the start on | 4 MB | 106 MB, 67 of them a table |
+//! | after the first report, mostly debug information | 42 MB | 106 MB; 180 to 220 after a stop and a start |
 //! | crates that it adds | 5 | 27 |
 //!
 //! `docs/benchmarks.md` says how that was measured.
