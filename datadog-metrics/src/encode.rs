@@ -57,8 +57,8 @@ impl Template {
     /// The line from the tags on. A call's tag replaces the global ones of the same key; the order given does not
     /// matter.
     pub(crate) fn tail(&self, tags: &impl Tags) -> String {
-        let mut own = Vec::new();
-        tags.for_each_tag(|key, value| own.extend(clean_tag(key, value)));
+        let own = tags.tags().filter_map(|(key, value)| clean_tag(key, value));
+        let mut own: Vec<_> = own.collect();
         own.sort_unstable();
         own.dedup();
         let is_replaced = |(global, length): &&(String, usize)| {

@@ -68,6 +68,7 @@ pub mod dogstatsd_compat;
 mod encode;
 mod event;
 mod handle;
+mod key;
 mod local;
 mod metrics;
 mod owed;

@@ -10,6 +10,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use crate::Tags;
 use crate::cell::Cell;
 use crate::context::{Context, Kind, Value};
+use crate::key::Key;
 use crate::metrics::Metrics;
 use crate::rate::Rate;
 
@@ -42,8 +43,7 @@ struct Known {
     /// See [`scope`].
     scope: u64,
     kind: Kind,
-    /// Name and tags as given, see [`Key`].
-    key: Box<[u8]>,
+    key: Key,
     cell: Arc<Cell>,
     context: Arc<Context>,
 }
@@ -56,12 +56,7 @@ struct Owned {
 /// A power of two.
 const RECENT: usize = 128;
 
-/// Ends a name, a key and a value in a key. No byte of UTF-8 is above 0xF4.
-const END: u8 = 0xFF;
-/// Ends the key of a pair.
-const PAIR: u8 = 0xFE;
-
-/// Submits a value by name and tags.
+/// Submits a value by name and tags. It comes in a closure, so that nothing has to be told at run time of what kind it is.
 #[inline]
 pub(crate) fn submit(
     metrics: &Metrics,
@@ -69,25 +64,34 @@ pub(crate) fn submit(
     rate: Rate,
     name: &str,
     tags: &impl Tags,
-    value: Value,
+    value: impl Fn() -> Value,
 ) {
     if !metrics.is_here() {
         return metrics.home().drop_forked();
     }
     let done = LOCAL.try_with(|local| {
         // Taken already where an allocator or a tag's `AsRef` submits metrics itself.
-        let Ok(mut local) = local.try_borrow_mut() else {
-            return false;
-        };
+        let mut local = local.try_borrow_mut().ok()?;
         local.know(metrics, kind, rate, name, tags, |known| {
-            known.context.write(&known.cell, value);
-        });
-        true
+            known.context.write(&known.cell, value());
+        })
     });
-    if !matches!(done, Ok(true)) {
-        let context = metrics.look_up(kind, rate, name, tags);
-        context.write_direct(value);
+    if !matches!(done, Ok(Some(()))) {
+        submit_without_cell(metrics, kind, rate, name, tags, value());
     }
+}
+
+#[cold]
+fn submit_without_cell(
+    metrics: &Metrics,
+    kind: Kind,
+    rate: Rate,
+    name: &str,
+    tags: &impl Tags,
+    value: Value,
+) {
+    let context = metrics.look_up(kind, rate, name, tags);
+    context.write_direct(value);
 }
 
 /// Finds a context by name and tags.
@@ -101,9 +105,9 @@ pub(crate) fn find(
     LOCAL
         .try_with(|local| {
             let mut local = local.try_borrow_mut().ok()?;
-            Some(local.know(metrics, kind, rate, name, tags, |known| {
+            local.know(metrics, kind, rate, name, tags, |known| {
                 Arc::clone(&known.context)
-            }))
+            })
         })
         .ok()
         .flatten()
@@ -166,8 +170,8 @@ impl Local {
         }
     }
 
-    /// Finds the thread's cell for a call's name and tags.
-    #[inline]
+    /// Does `work` with what the thread has for a call's name and tags.
+    #[inline(always)]
     fn know<R>(
         &mut self,
         metrics: &Metrics,
@@ -176,17 +180,13 @@ impl Local {
         name: &str,
         tags: &impl Tags,
         work: impl FnOnce(&Known) -> R,
-    ) -> R {
+    ) -> Option<R> {
         let place = place(name, tags);
-        match &self.recent[place] {
-            Some(known) if known.is(scope(metrics, rate), kind, name, tags) => work(known),
-            _ => {
-                let known = self.find(metrics, kind, rate, name, tags);
-                let result = work(&known);
-                self.recent[place] = Some(known);
-                result
-            }
+        let is_it = |known: &Rc<Known>| known.is(scope(metrics, rate), kind, name, tags);
+        if !self.recent[place].as_ref().is_some_and(is_it) {
+            self.recent[place] = Some(self.find(metrics, kind, rate, name, tags));
         }
+        self.recent[place].as_deref().map(work)
     }
 
     #[inline(never)]
@@ -209,12 +209,12 @@ impl Local {
             hash,
             scope,
             kind,
-            key: key(name, tags),
+            key: Key::new(name, tags),
             cell: context.new_cell(),
             context,
         });
         self.clean(metrics.evictions());
-        self.known_bytes += known.key.len();
+        self.known_bytes += known.key.bytes();
         self.known
             .insert_unique(hash, Rc::clone(&known), |known| known.hash);
         known
@@ -236,11 +236,11 @@ impl Local {
 }
 
 impl Known {
-    #[inline]
+    #[inline(always)]
     fn is(&self, scope: u64, kind: Kind, name: &str, tags: &impl Tags) -> bool {
         self.scope == scope
             && self.kind == kind
-            && key_is(&self.key, name, tags)
+            && self.key.is(name, tags)
             && !self.cell.is_retired()
     }
 }
@@ -256,10 +256,10 @@ fn scope(metrics: &Metrics, rate: Rate) -> u64 {
 #[inline]
 fn place(name: &str, tags: &impl Tags) -> usize {
     let mut place = name.as_ptr().addr();
-    tags.for_each_tag(|key, value| {
+    for (key, value) in tags.tags() {
         let text = value.unwrap_or(key);
         place = place.rotate_left(5) ^ text.as_ptr().addr();
-    });
+    }
     // Fibonacci hashing: the high bits of the product depend on all bits.
     let product = (place as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (product >> (u64::BITS - RECENT.ilog2())) as usize
@@ -274,95 +274,9 @@ fn hash(builder: &DefaultHashBuilder, scope: u64, kind: Kind, name: &str, tags: 
         hasher.finish()
     };
     let mut all = of(name).wrapping_add(scope.rotate_left(8) ^ kind as u64);
-    tags.for_each_tag(|key, value| {
+    for (key, value) in tags.tags() {
         let value = value.map_or(0, of);
         all = all.wrapping_add(of(key).rotate_left(32) ^ value);
-    });
+    }
     all
-}
-
-/// Name and tags in one piece: `name END (key END | key PAIR value END)*`.
-fn key(name: &str, tags: &impl Tags) -> Box<[u8]> {
-    let mut bytes = Vec::with_capacity(64);
-    bytes.extend_from_slice(name.as_bytes());
-    bytes.push(END);
-    tags.for_each_tag(|key, value| {
-        bytes.extend_from_slice(key.as_bytes());
-        if let Some(value) = value {
-            bytes.push(PAIR);
-            bytes.extend_from_slice(value.as_bytes());
-        }
-        bytes.push(END);
-    });
-    bytes.into()
-}
-
-/// Whether `key` is that of this name and these tags, told without building one.
-#[inline]
-fn key_is(key: &[u8], name: &str, tags: &impl Tags) -> bool {
-    let mut rest = key;
-    let mut is = skip(&mut rest, name, END);
-    tags.for_each_tag(|key, value| {
-        is = is
-            && match value {
-                None => skip(&mut rest, key, END),
-                Some(value) => skip(&mut rest, key, PAIR) && skip(&mut rest, value, END),
-            };
-    });
-    is && rest.is_empty()
-}
-
-/// Takes `text` and `end` off the front of `bytes`, if they are there.
-#[inline]
-fn skip(bytes: &mut &[u8], text: &str, end: u8) -> bool {
-    let text = text.as_bytes();
-    if let Some((front, rest)) = bytes.split_at_checked(text.len())
-        && let Some((first, rest)) = rest.split_first()
-        && *first == end
-        && same(front, text)
-    {
-        *bytes = rest;
-        true
-    } else {
-        false
-    }
-}
-
-/// Whether two texts of the same length are equal. Most are short, and then a call of the system's comparison would
-/// take longer than the comparison.
-#[inline]
-fn same(one: &[u8], other: &[u8]) -> bool {
-    match one.len() {
-        17.. => one == other,
-        8..=16 => {
-            one.first_chunk::<8>() == other.first_chunk()
-                && one.last_chunk::<8>() == other.last_chunk()
-        }
-        4..8 => {
-            one.first_chunk::<4>() == other.first_chunk()
-                && one.last_chunk::<4>() == other.last_chunk()
-        }
-        _ => match (one, other) {
-            ([a, b, c], [x, y, z]) => a == x && b == y && c == z,
-            ([a, b], [x, y]) => a == x && b == y,
-            ([a], [x]) => a == x,
-            _ => one == other,
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_tell_apart_what_runs_together() {
-        let of = |name, tags: &[(&str, &str)]| key(name, &tags);
-        assert!(key_is(&of("a", &[("b", "c")]), "a", &[("b", "c")]));
-        assert!(!key_is(&of("a", &[("b", "c")]), "a", &[("bc", "")]));
-        assert!(!key_is(&of("ab", &[("", "c")]), "a", &[("b", "c")]));
-        assert!(!key_is(&of("a", &[("b", "c")]), "a", &()));
-        assert!(!key_is(&of("a", &[]), "a", &[("b", "c")]));
-        assert!(!key_is(&key("a", &["b"]), "a", &[("b", "")]));
-    }
 }

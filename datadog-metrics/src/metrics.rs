@@ -156,7 +156,7 @@ impl Metrics {
     #[inline]
     pub fn timing(&self, name: &str, time: Duration, tags: impl Tags) {
         let value = Value::Sample(time.as_secs_f64() * 1e3);
-        local::submit(self, Kind::Timing, Rate::ALL, name, &tags, value);
+        local::submit(self, Kind::Timing, Rate::ALL, name, &tags, || value);
     }
 
     /// Adds a member to a set: what counts is the number of different members.
@@ -242,14 +242,14 @@ impl Metrics {
         if name.is_empty() {
             return self.count_of_span(value, rate, tags);
         }
-        local::submit(self, Kind::Count, rate, name, tags, Value::Count(value));
+        local::submit(self, Kind::Count, rate, name, tags, || Value::Count(value));
     }
 
     #[cold]
     fn count_of_span(&self, value: i64, rate: Rate, tags: &impl Tags) {
         let name = context::active_name().map(|span| format!("{span}.count"));
         let name = name.unwrap_or_default();
-        local::submit(self, Kind::Count, rate, &name, tags, Value::Count(value));
+        local::submit(self, Kind::Count, rate, &name, tags, || Value::Count(value));
     }
 
     #[inline]
@@ -260,10 +260,10 @@ impl Metrics {
         name: &str,
         value: f64,
         tags: &impl Tags,
-        wrap: impl FnOnce(f64) -> Value,
+        wrap: impl Fn(f64) -> Value,
     ) {
         if value.is_finite() {
-            local::submit(self, kind, rate, name, tags, wrap(value));
+            local::submit(self, kind, rate, name, tags, || wrap(value));
         } else {
             self.shared.registry.invalid().write_invalid();
         }

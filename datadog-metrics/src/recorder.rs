@@ -185,10 +185,9 @@ impl HistogramFn for Distribution {
 struct Labels<'a>(&'a Key);
 
 impl Tags for Labels<'_> {
-    fn for_each_tag(&self, mut tag: impl FnMut(&str, Option<&str>)) {
-        for label in self.0.labels() {
-            tag(label.key(), Some(label.value()));
-        }
+    fn tags(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let labels = self.0.labels();
+        labels.map(|label| (label.key(), Some(label.value())))
     }
 }
 

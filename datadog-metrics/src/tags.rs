@@ -12,10 +12,10 @@
 /// takes(&vec![("route".to_owned(), String::from("/cart"))]);
 /// ```
 pub trait Tags {
-    /// Calls `tag` with each tag: with its key and value, or with `key:value` or a word and no value.
+    /// Each tag: its key and value, or `key:value` or a word and no value.
     ///
     /// Equal tags must come in the same form each time; their order does not matter.
-    fn for_each_tag(&self, tag: impl FnMut(&str, Option<&str>));
+    fn tags(&self) -> impl Iterator<Item = (&str, Option<&str>)>;
 }
 
 /// One tag: a pair of key and value, or a text `key:value` or `word`.
@@ -54,37 +54,36 @@ impl<T: Tag + ?Sized> Tag for &T {
 
 impl Tags for () {
     #[inline]
-    fn for_each_tag(&self, _: impl FnMut(&str, Option<&str>)) {}
+    fn tags(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        std::iter::empty()
+    }
 }
 
 impl<T: Tag> Tags for [T] {
     #[inline]
-    fn for_each_tag(&self, mut tag: impl FnMut(&str, Option<&str>)) {
-        for each in self {
-            let (key, value) = each.parts();
-            tag(key, value);
-        }
+    fn tags(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.iter().map(Tag::parts)
     }
 }
 
 impl<T: Tag, const N: usize> Tags for [T; N] {
     #[inline]
-    fn for_each_tag(&self, tag: impl FnMut(&str, Option<&str>)) {
-        self.as_slice().for_each_tag(tag);
+    fn tags(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.as_slice().tags()
     }
 }
 
 impl<T: Tag> Tags for Vec<T> {
     #[inline]
-    fn for_each_tag(&self, tag: impl FnMut(&str, Option<&str>)) {
-        self.as_slice().for_each_tag(tag);
+    fn tags(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.as_slice().tags()
     }
 }
 
 impl<T: Tags + ?Sized> Tags for &T {
     #[inline]
-    fn for_each_tag(&self, tag: impl FnMut(&str, Option<&str>)) {
-        (**self).for_each_tag(tag);
+    fn tags(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        (**self).tags()
     }
 }
 
@@ -93,9 +92,9 @@ mod tests {
     use super::*;
 
     fn seen(tags: impl Tags) -> Vec<String> {
-        let mut seen = Vec::new();
-        tags.for_each_tag(|key, value| seen.push(format!("{key}={value:?}")));
-        seen
+        let tags = tags.tags();
+        tags.map(|(key, value)| format!("{key}={value:?}"))
+            .collect()
     }
 
     #[test]

@@ -155,17 +155,25 @@ fn first_sight(criterion: &mut Criterion) {
             while left > 0 {
                 let metrics = ours(&server);
                 let batch = &values[..left.min(values.len())];
-                let start = Instant::now();
-                for value in batch {
-                    metrics.count(NAME, 1, [("number", value.as_str())]);
-                }
-                total += start.elapsed();
+                // On a thread of its own, because a thread that has seen as much as it remembers forgets it all, and
+                // that is not part of this work.
+                total += on_a_thread(|| {
+                    let start = Instant::now();
+                    for value in batch {
+                        metrics.count(NAME, 1, [("number", value.as_str())]);
+                    }
+                    start.elapsed()
+                });
                 left -= batch.len();
             }
             total
         });
     });
     group.finish();
+}
+
+fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| scope.spawn(work).join().unwrap())
 }
 
 fn key() -> Key {

@@ -342,8 +342,8 @@ impl<T: AsRef<str>> Texts<T> {
 }
 
 impl<T: AsRef<str>> Tags for Texts<T> {
-    fn for_each_tag(&self, mut tag: impl FnMut(&str, Option<&str>)) {
-        self.0.iter().for_each(|text| tag(text.as_ref(), None));
+    fn tags(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.0.iter().map(|text| (text.as_ref(), None))
     }
 }
 
