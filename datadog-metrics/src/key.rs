@@ -98,20 +98,20 @@ fn skip(bytes: &mut &[u8], text: &str, role: Role) -> bool {
 #[inline(always)]
 fn same(one: &[u8], other: &[u8]) -> bool {
     let length = one.len();
-    if length > 32 {
-        one == other
-    } else if length >= 8 {
-        if length <= 16 {
-            ends_are_same::<8>(one, other)
+    if length < 4 {
+        if length >= 2 {
+            ends_are_same::<2>(one, other)
         } else {
-            ends_are_same::<16>(one, other)
+            one.first() == other.first()
         }
-    } else if length >= 4 {
+    } else if length < 8 {
         ends_are_same::<4>(one, other)
-    } else if length >= 2 {
-        ends_are_same::<2>(one, other)
+    } else if length <= 16 {
+        ends_are_same::<8>(one, other)
+    } else if length <= 32 {
+        ends_are_same::<16>(one, other)
     } else {
-        one.first() == other.first()
+        one == other
     }
 }
 
