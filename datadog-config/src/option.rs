@@ -132,6 +132,10 @@ macro_rules! option_table {
             tracing_protocol: Protocol = "DD_TRACE_AGENT_PROTOCOL_VERSION" | "DD_TRACE_API_VERSION", Traces, default "1.0";
             /// Other names for services: pairs of the name that a span has and the one that is sent.
             service_mapping: Tags = "DD_SERVICE_MAPPING", Traces;
+            /// Whether spans of clients and producers get a `peer.service` from their other tags, such as `db.name` or `out.host`, where they have none.
+            peer_service_defaults_enabled: Flag = "DD_TRACE_PEER_SERVICE_DEFAULTS_ENABLED", Traces, default "false";
+            /// Other names for the services that requests go to: pairs of the `peer.service` that a span has and the one that is sent.
+            peer_service_mapping: Tags = "DD_TRACE_PEER_SERVICE_MAPPING", Traces;
             /// Whether the git commit and repository are sent with traces and profiles.
             git_metadata_enabled: Flag = "DD_TRACE_GIT_METADATA_ENABLED", Traces, default "true";
             /// Whether the active span of each thread can be read by profilers outside of the process, in OpenTelemetry's form; the Cargo feature `otel-context` is needed, Linux, and a program that is linked with `-Wl,--export-dynamic-symbol=otel_thread_ctx_v1`.

@@ -147,6 +147,20 @@ impl Batch {
         }
     }
 
+    /// Sets text tags, in place of earlier ones of the same keys.
+    pub(crate) fn set_texts(
+        &mut self,
+        texts: impl Fn(FinishedSpan<'_>) -> Vec<(&'static str, String)>,
+    ) {
+        let Self { spans, tags, .. } = self;
+        for span in spans {
+            let texts = texts(FinishedSpan { span, tags });
+            if !texts.is_empty() {
+                span.tags = tags.set_at(span.tags, texts);
+            }
+        }
+    }
+
     /// Forgets all spans but those that `keep` says yes to.
     pub(crate) fn retain(&mut self, keep: impl Fn(FinishedSpan<'_>) -> bool) {
         let tags = &self.tags;
@@ -194,6 +208,11 @@ impl<'a> FinishedSpan<'a> {
 
     pub(crate) fn texts(self) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.tags.texts_at(self.span.tags)
+    }
+
+    pub(crate) fn text(self, key: &str) -> Option<&'a str> {
+        let found = self.texts().find(|(known, _)| *known == key);
+        found.map(|(_, text)| text)
     }
 
     pub(crate) fn numbers(self) -> impl Iterator<Item = (&'a str, f64)> {

@@ -68,6 +68,7 @@ mod msgpack;
 mod obfuscate;
 mod panics;
 mod parked;
+mod peer_service;
 mod pool;
 #[cfg(target_os = "linux")]
 mod process_context;

@@ -10,6 +10,7 @@ use crate::encode::{Encoder, Filling};
 use crate::endpoint::TracesEndpoint;
 use crate::keep_rate::KeepRate;
 use crate::obfuscate::TagRules;
+use crate::peer_service::PeerService;
 use crate::stats::{LeftOut, Stats};
 use crate::tracer::Shared;
 
@@ -38,6 +39,7 @@ pub(crate) struct TraceSink {
     stats: Stats,
     /// Its items are groups of statistics.
     stats_account: Arc<Account>,
+    peer_service: Option<PeerService>,
     tag_rules: TagRules,
     /// Whether the agent takes spans that are still open.
     takes_running: bool,
@@ -59,6 +61,7 @@ impl TraceSink {
             shared,
             encoder: Encoder::new(config),
             stats: Stats::new(config),
+            peer_service: PeerService::new(config),
             tag_rules: TagRules::default(),
             takes_running: false,
             traces_outbox,
@@ -123,6 +126,9 @@ impl TraceSink {
                 continue;
             };
             spans += chunk.spans.len();
+            if let Some(peer_service) = &self.peer_service {
+                peer_service.set(&mut chunk.spans);
+            }
             if let Some((reason, spans)) = self.stats.take(&self.encoder, &mut chunk) {
                 self.account.drop_items(reason, spans);
             }

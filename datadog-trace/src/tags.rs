@@ -335,6 +335,34 @@ impl Tags {
         }
     }
 
+    /// Sets texts among the tags of a range, which move behind all others for that. Where they stand then.
+    pub(crate) fn set_at(
+        &mut self,
+        range: Range,
+        texts: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Range {
+        let old = range.tags as usize;
+        let new = self.tags.len();
+        self.tags
+            .extend_from_within(old..old + range.count as usize);
+        let mut moved = Range {
+            tags: new as u32,
+            ..range
+        };
+        for (key, text) in texts {
+            let value = Value::Text(self.push_text_at(range, &text));
+            let (tags, buffer) = self.at(moved);
+            match tags.iter().position(|(known, _)| known.of(buffer) == key) {
+                Some(at) => self.tags[new + at].1 = value,
+                None => {
+                    self.tags.push((Text::Static(key), value));
+                    moved.count += 1;
+                }
+            }
+        }
+        moved
+    }
+
     pub(crate) fn numbers_at(&self, range: Range) -> impl Iterator<Item = (&str, f64)> {
         let (tags, buffer) = self.at(range);
         tags.iter().filter_map(move |(key, value)| match value {

@@ -4,6 +4,8 @@ mod common;
 
 use common::{LIMIT, config, named, start};
 use datadog_local_agent::LocalAgent;
+use datadog_trace::SpanKind;
+use serde_json::json;
 
 #[test]
 fn the_first_span_of_a_chunk_says_where_the_trace_was_made() {
@@ -67,6 +69,78 @@ fn what_is_turned_off_is_not_said() {
         !root.meta.contains_key("_dd.git.commit.sha")
             && !root.meta.contains_key("_dd.tags.process")
     );
+}
+
+#[test]
+fn peers_are_found_in_other_tags_and_renamed() {
+    let agent = LocalAgent::start().unwrap();
+    agent.set_info([
+        ("client_drop_p0s", json!(true)),
+        ("peer_tags", json!(["peer.service"])),
+    ]);
+    let config = config(&agent.url())
+        .peer_service_defaults_enabled(true)
+        .peer_service_mapping([("orders", "orders-db"), ("10.0.0.7", "mail")]);
+    let tracer = start(config);
+    // Asks the agent what it takes.
+    tracer.flush(LIMIT);
+    let kinds: [(_, _, &[(&'static str, &str)]); 6] = [
+        (
+            "query",
+            SpanKind::Client,
+            &[
+                ("db.system", "postgresql"),
+                ("out.host", "10.0.0.7"),
+                ("db.name", "orders"),
+            ],
+        ),
+        ("get", SpanKind::Client, &[("out.host", "shop.example")]),
+        (
+            "cql",
+            SpanKind::Client,
+            &[("db.system", "cassandra"), ("out.host", "10.0.0.7")],
+        ),
+        ("send", SpanKind::Producer, &[("peer.hostname", "10.0.0.7")]),
+        ("said", SpanKind::Client, &[("peer.service", "payments")]),
+        ("serve", SpanKind::Server, &[("out.host", "10.0.0.7")]),
+    ];
+    for (name, kind, tags) in kinds {
+        let mut span = tracer.trace(name);
+        span.set_kind(kind);
+        for (key, text) in tags {
+            span.set_tag(*key, *text);
+        }
+    }
+    tracer.flush(LIMIT);
+    assert!(agent.refusals().is_empty(), "{:?}", agent.refusals());
+    let spans = agent.spans();
+    let facts = |name| {
+        let span = named(&spans, name);
+        let tag = |key| span.meta.get(key).map(String::as_str);
+        [
+            tag("peer.service"),
+            tag("_dd.peer.service.source"),
+            tag("_dd.peer.service.remapped_from"),
+        ]
+    };
+    assert_eq!(
+        facts("query"),
+        [Some("orders-db"), Some("db.name"), Some("orders")]
+    );
+    assert_eq!(facts("get"), [Some("shop.example"), Some("out.host"), None]);
+    assert_eq!(facts("cql"), [None; 3]);
+    assert_eq!(
+        facts("send"),
+        [Some("mail"), Some("peer.hostname"), Some("10.0.0.7")]
+    );
+    assert_eq!(
+        facts("said"),
+        [Some("payments"), Some("peer.service"), None]
+    );
+    assert_eq!(facts("serve"), [None; 3]);
+    let groups = agent.stats_groups();
+    let query = groups.iter().find(|group| group.key.name == "query");
+    assert_eq!(query.unwrap().key.peer_tags, ["peer.service:orders-db"]);
 }
 
 #[test]
