@@ -290,7 +290,7 @@ impl Encoder {
         if let Some(id) = upstream.last_datadog_span {
             add("_dd.parent_id", &format!("{id:016x}"));
         }
-        for (key, value) in &upstream.baggage {
+        for (key, value) in upstream.baggage.iter() {
             let mut wanted = self.baggage_tags.iter();
             if wanted.any(|wanted| wanted == key || wanted == "*") {
                 add(&format!("baggage.{key}"), value);

@@ -221,7 +221,7 @@ prop_compose! {
                 origin,
                 tags: tags.into_iter().chain([("_dd.p.other".into(), "x".into())]).collect(),
                 last_datadog_span: Some(7),
-                baggage: vec![("user.id".to_owned(), "u".to_owned())],
+                baggage: [("user.id", "u")].into_iter().collect(),
                 ..Carried::default()
             })),
             decision: Decision { priority, agent_rate: Some(0.25), ..Decision::default() },

@@ -6,6 +6,7 @@ use datadog_transport::{Headers, Part, Payload};
 use super::{COMPUTED_STATS, Encoder, extras, headers, or_nameless};
 use crate::batch::FinishedSpan;
 use crate::msgpack;
+use crate::propagate::digits;
 use crate::trace::Chunk;
 
 /// The head of a list, in the form that is as long for every length.
@@ -77,7 +78,9 @@ impl Encoder {
         }
         let high_id = (chunk.trace_id >> 64) as u64;
         if high_id != 0 {
-            add("_dd.p.tid", &format!("{high_id:016x}"));
+            let mut text = String::with_capacity(16);
+            digits::push_hex(&mut text, high_id.into(), 16);
+            add("_dd.p.tid", &text);
         }
         let upstream = chunk.upstream.as_ref();
         if let Some(origin) = upstream.and_then(|upstream| upstream.origin.as_deref()) {
