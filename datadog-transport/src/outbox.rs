@@ -472,6 +472,38 @@ mod tests {
     }
 
     #[test]
+    fn the_memory_of_what_was_delivered_is_there_for_who_asks_and_what_waits_has_none_to_spare() {
+        let (mut outbox, account) = outbox();
+        let roomy = || {
+            account.accept(1);
+            let mut body = Vec::with_capacity(90);
+            body.push(1);
+            Payload::new(body, Headers::new(), 1)
+        };
+        let limit = Duration::from_secs(1);
+        let mut answer = |outbox: &mut Outbox, status| {
+            outbox.deliver(&pass(Occasion::Flush, limit), limit, |_, _| {
+                Ok(Answer::of_status(status))
+            });
+        };
+        outbox.push(roomy());
+        answer(&mut outbox, 200);
+        assert_eq!(outbox.take_spare().capacity(), 0, "nobody had asked");
+        outbox.push(roomy());
+        assert_eq!(outbox.bytes, 90);
+        answer(&mut outbox, 200);
+        assert_eq!((outbox.take_spare().capacity(), outbox.bytes), (90, 0));
+        outbox.push(roomy());
+        answer(&mut outbox, 503);
+        assert_eq!(outbox.bytes, 1);
+        outbox.push(roomy());
+        assert_eq!(outbox.bytes, 2);
+        assert_eq!(outbox.take_spare().capacity(), 0);
+        outbox.close();
+        assert!(balanced(&account));
+    }
+
+    #[test]
     fn only_those_who_wait_shorten_a_request() {
         let (mut outbox, account) = outbox();
         let (short, long) = (Duration::from_secs(1), Duration::from_secs(30));
