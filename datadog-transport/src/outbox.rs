@@ -481,7 +481,7 @@ mod tests {
             Payload::new(body, Headers::new(), 1)
         };
         let limit = Duration::from_secs(1);
-        let mut answer = |outbox: &mut Outbox, status| {
+        let answer = |outbox: &mut Outbox, status| {
             outbox.deliver(&pass(Occasion::Flush, limit), limit, |_, _| {
                 Ok(Answer::of_status(status))
             });
