@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "no API")]
 
 use datadog_config::{DDConfig, TraceProtocol};
+use datadog_transport::Payload;
 
 use crate::batch::Batch;
 use crate::encode::Encoder;
@@ -60,6 +61,9 @@ impl Encoding {
             self.encoder.add(&mut filling, &mut self.chunk);
         }
         let payload = self.encoder.close(filling, false);
-        payload.map_or(0, |payload| payload.bytes())
+        let body = payload.map_or_else(Vec::new, Payload::into_body);
+        let bytes = body.len();
+        self.encoder.reuse(body);
+        bytes
     }
 }

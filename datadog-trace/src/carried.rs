@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::baggage::Baggage;
 use crate::link::SpanLink;
 use crate::propagate::PropagationError;
 use crate::sample::Decision;
@@ -25,7 +26,7 @@ pub(crate) struct Carried {
     pub(crate) tracestate: String,
     /// The last Datadog span before this one, if the sender of the headers was none.
     pub(crate) last_datadog_span: Option<u64>,
-    pub(crate) baggage: Vec<(String, String)>,
+    pub(crate) baggage: Baggage,
     /// What was wrong with the tags: the value of `_dd.propagation_error`.
     pub(crate) error: Option<PropagationError>,
     /// Other contexts that came with the same request.
@@ -45,7 +46,7 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) decision: Option<&'a Decision>,
     /// As [`Carried::tracestate`].
     pub(crate) tracestate: &'a str,
-    pub(crate) baggage: &'a [(String, String)],
+    pub(crate) baggage: &'a Baggage,
 }
 
 impl<'a> Outgoing<'a> {
@@ -87,12 +88,20 @@ pub(crate) fn origin(text: &str) -> Option<&str> {
 
 /// A tag as it is kept.
 pub(crate) fn trace_tag(key: &str, value: &str) -> TraceTag {
-    const KEYS: [&str; 3] = ["_dd.p.dm", "_dd.p.ksr", "_dd.p.ts"];
-    const VALUES: [&str; 6] = ["-0", "-1", "-3", "-4", "1", "02"];
-    let kept = |text: &str, known: &[&'static str]| match known.iter().find(|known| **known == text)
-    {
-        Some(known) => Cow::Borrowed(*known),
-        None => Cow::Owned(text.to_owned()),
+    let key = match key {
+        "_dd.p.dm" => "_dd.p.dm".into(),
+        "_dd.p.ksr" => "_dd.p.ksr".into(),
+        "_dd.p.ts" => "_dd.p.ts".into(),
+        _ => key.to_owned().into(),
     };
-    (kept(key, &KEYS), kept(value, &VALUES))
+    let value = match value {
+        "-0" => "-0".into(),
+        "-1" => "-1".into(),
+        "-3" => "-3".into(),
+        "-4" => "-4".into(),
+        "1" => "1".into(),
+        "02" => "02".into(),
+        _ => value.to_owned().into(),
+    };
+    (key, value)
 }

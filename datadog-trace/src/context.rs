@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::baggage::Baggage;
 use crate::carried::{Carried, Outgoing, trace_tag};
 use crate::propagate::{HeaderLines, Inject};
 use crate::sample::Decision;
@@ -90,15 +91,20 @@ impl Trace {
     /// Writes the context of a span of the trace into the headers of a request.
     pub(crate) fn inject(&self, span_id: u64, headers: &mut impl Inject) {
         HeaderLines::with(|lines| {
-            let propagation = &self.tracer.propagation;
-            let error = self.told(|decision, baggage| {
-                propagation.inject(&self.outgoing(span_id, decision, baggage), lines)
-            });
+            self.write(span_id, lines);
             lines.set(headers);
-            if let Some(error) = error {
-                self.note_error(&error);
-            }
         });
+    }
+
+    /// Writes the headers of a span of the trace, still without a request.
+    pub(crate) fn write(&self, span_id: u64, lines: &mut HeaderLines) {
+        let propagation = &self.tracer.propagation;
+        let error = self.told(|decision, baggage| {
+            propagation.inject(&self.outgoing(span_id, decision, baggage), lines)
+        });
+        if let Some(error) = error {
+            self.note_error(&error);
+        }
     }
 
     fn carried(&self, span_id: u64) -> Carried {
@@ -114,7 +120,7 @@ impl Trace {
                     .map(|(key, value)| trace_tag(key, value))
                     .collect(),
                 tracestate: outgoing.tracestate.to_owned(),
-                baggage: baggage.to_vec(),
+                baggage: baggage.clone(),
                 ..Carried::default()
             }
         })
@@ -124,7 +130,7 @@ impl Trace {
         &'a self,
         span_id: u64,
         decision: &'a Decision,
-        baggage: &'a [(String, String)],
+        baggage: &'a Baggage,
     ) -> Outgoing<'a> {
         let upstream = self.upstream.as_deref();
         Outgoing {

@@ -59,8 +59,12 @@ pub(crate) struct Encoder {
     process: Process,
     /// Memory for the next payload's texts.
     strings: Strings,
+    /// Memory for the next payload.
+    spare: Vec<u8>,
     /// How large the last payload was: the next one need not grow from nothing.
     last_bytes: usize,
+    /// The id of this process.
+    process_id: u32,
 }
 
 /// A payload that is being filled.
@@ -105,7 +109,9 @@ impl Encoder {
         Self {
             process: Process::new(config, &chunk_tags),
             strings: Strings::default(),
+            spare: Vec::new(),
             last_bytes: 0,
+            process_id: 0,
             clock: TickClock::new(),
             service: config.service().to_owned(),
             version: config.version().map(str::to_owned),
@@ -133,8 +139,20 @@ impl Encoder {
         self.clock.renew();
     }
 
+    /// Takes the body of a payload that was sent, as memory for the next one.
+    pub(crate) fn reuse(&mut self, mut body: Vec<u8>) {
+        body.clear();
+        self.spare = body;
+    }
+
     /// An empty payload.
     pub(crate) fn start(&mut self, protocol: TraceProtocol) -> Filling {
+        self.process_id = process::id();
+        let mut body = std::mem::take(&mut self.spare);
+        // After a burst, less will do.
+        if body.capacity() / 4 > self.last_bytes {
+            body = Vec::new();
+        }
         let format = if protocol == TraceProtocol::V10 {
             let mut strings = std::mem::take(&mut self.strings);
             strings.clear();
@@ -146,7 +164,7 @@ impl Encoder {
             Format::V04
         };
         Filling {
-            body: Vec::new(),
+            body,
             chunks: Vec::new(),
             format,
         }
@@ -188,18 +206,21 @@ impl Encoder {
             chunks,
             format,
         } = filling;
-        if !body.is_empty() {
-            self.last_bytes = body.len();
+        if body.is_empty() {
+            self.spare = body;
+            if let Format::V1 { strings, .. } = format {
+                self.strings = strings;
+            }
+            return None;
         }
+        self.last_bytes = body.len();
         match format {
-            Format::V04 => (!chunks.is_empty()).then(|| v04::payload(body, chunks, stats)),
+            Format::V04 => Some(v04::payload(body, chunks, stats)),
             Format::V1 { strings, count_at } => {
                 self.strings = strings;
                 let place = body.get_mut(count_at..count_at + 4)?;
                 let count = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
                 place.copy_from_slice(&count.to_be_bytes());
-                // It may have twice the memory it needs, which would count as used.
-                body.shrink_to_fit();
                 let items = chunks.iter().map(|chunk| chunk.items).sum();
                 Some(Payload::new(body, headers(chunks.len(), stats), items))
             }
@@ -219,7 +240,7 @@ impl Encoder {
     /// The texts of a span: its own, and those that every span carries, unless the program set them itself.
     fn texts<'a>(&'a self, tagged: FinishedSpan<'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
         let span = tagged.span;
-        let is_own = self.service_of(span).eq_ignore_ascii_case(&self.service);
+        let is_own = self.is_own(self.service_of(span));
         let of_service = if is_own {
             [
                 self.version.as_deref().map(|version| ("version", version)),
@@ -269,7 +290,7 @@ impl Encoder {
         if let Some(id) = upstream.last_datadog_span {
             add("_dd.parent_id", &format!("{id:016x}"));
         }
-        for (key, value) in &upstream.baggage {
+        for (key, value) in upstream.baggage.iter() {
             let mut wanted = self.baggage_tags.iter();
             if wanted.any(|wanted| wanted == key || wanted == "*") {
                 add(&format!("baggage.{key}"), value);
@@ -306,7 +327,7 @@ impl Encoder {
         }
         let Some(chunk) = first_of else { return };
         let decision = &chunk.decision;
-        add("process_id", f64::from(process::id()));
+        add("process_id", self.process_id.into());
         add("_dd.tracer_kr", self.keep_rate);
         if span.is_local_root {
             let rates = [
@@ -322,9 +343,19 @@ impl Encoder {
         }
     }
 
+    #[inline]
     fn service_of<'a>(&'a self, span: &'a Finished) -> &'a str {
+        if span.service.is_none() && self.mapping.is_empty() {
+            return &self.service;
+        }
         let service = self.own_service_of(span);
         self.mapped(service).unwrap_or(service)
+    }
+
+    /// Whether it is the service of the process.
+    #[inline]
+    fn is_own(&self, service: &str) -> bool {
+        std::ptr::eq(service, &*self.service) || service.eq_ignore_ascii_case(&self.service)
     }
 
     fn own_service_of<'a>(&'a self, span: &'a Finished) -> &'a str {

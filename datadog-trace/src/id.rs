@@ -7,6 +7,7 @@ use std::process;
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use datadog_transport::Birthplace;
 use fastrand::Rng;
 
 thread_local! {
@@ -15,14 +16,16 @@ thread_local! {
 }
 
 struct Ids {
-    /// Of the process that seeded it: a forked one would repeat its parent's ids.
-    process: u32,
+    /// The process that seeded it: a forked one would repeat its parent's ids.
+    birthplace: Birthplace,
     random: Rng,
 }
 
 /// A random 64-bit span id, never 0.
 pub(crate) fn span_id() -> u64 {
-    with_ids(|ids| ids.next())
+    IDS.try_with(|ids| ids.borrow_mut().get_or_insert_with(Ids::new).next())
+        // The thread is being torn down.
+        .unwrap_or_else(|_| Ids::new().next())
 }
 
 /// A 128-bit trace id: 32 bits of Unix seconds, 32 zero bits, 64 random bits. Datadog's own layout, by which the
@@ -31,26 +34,29 @@ pub(crate) fn trace_id() -> u128 {
     u128::from(unix_seconds()) << 96 | u128::from(narrow_trace_id())
 }
 
-/// A random 64-bit trace id, never 0. Asking for the process is what takes time here, so it is done once a trace.
+/// A random 64-bit trace id, never 0.
 pub(crate) fn narrow_trace_id() -> u64 {
-    let process = process::id();
-    with_ids(|ids| {
-        ids.renew_after_fork(process);
-        ids.next()
-    })
+    span_id()
 }
 
 impl Ids {
-    fn new(process: u32) -> Self {
+    fn new() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let seed = (process, now.unwrap_or_default(), thread::current().id());
+        let seed = (
+            process::id(),
+            now.unwrap_or_default(),
+            thread::current().id(),
+        );
         Self {
-            process,
+            birthplace: Birthplace::here(),
             random: Rng::with_seed(RandomState::new().hash_one(seed)),
         }
     }
 
     fn next(&mut self) -> u64 {
+        if !self.birthplace.is_here() {
+            *self = Self::new();
+        }
         loop {
             let id = self.random.u64(..);
             if id != 0 {
@@ -58,28 +64,11 @@ impl Ids {
             }
         }
     }
-
-    fn renew_after_fork(&mut self, process: u32) {
-        if self.process != process {
-            *self = Self::new(process);
-        }
-    }
 }
 
 fn unix_seconds() -> u32 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.unwrap_or_default().as_secs() as u32
-}
-
-fn with_ids<T>(work: impl Fn(&mut Ids) -> T) -> T {
-    IDS.try_with(|ids| {
-        work(
-            ids.borrow_mut()
-                .get_or_insert_with(|| Ids::new(process::id())),
-        )
-    })
-    // The thread is being torn down.
-    .unwrap_or_else(|_| work(&mut Ids::new(process::id())))
 }
 
 #[cfg(test)]
@@ -105,24 +94,6 @@ mod tests {
             .into_iter()
             .flat_map(|thread| thread.join().unwrap());
         assert_eq!(ids.collect::<HashSet<_>>().len(), 8000);
-    }
-
-    #[test]
-    fn a_forked_process_does_not_repeat_its_parents_ids() {
-        let mut parent = Ids::new(1);
-        let mut child = Ids {
-            process: parent.process,
-            random: parent.random.clone(),
-        };
-        child.renew_after_fork(2);
-        assert_ne!(parent.random.u64(1..), child.random.u64(1..));
-        let mut same = parent.random.clone();
-        parent.renew_after_fork(1);
-        assert_eq!(
-            parent.random.u64(1..),
-            same.u64(1..),
-            "no fork, no new seed"
-        );
     }
 
     #[test]

@@ -46,6 +46,7 @@
 //! [extract](Tracer::extract) it on the other side. To leave the thread, [detach](Span::detach) a span, start children from its [context](Span::context), or put a
 //! future [into it](FutureExt::in_span).
 
+mod baggage;
 mod batch;
 mod bench;
 mod carried;

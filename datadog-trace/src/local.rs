@@ -282,12 +282,13 @@ pub(crate) fn active(tracer: usize) -> Option<(Arc<Trace>, u64, Option<Arc<str>>
     .flatten()
 }
 
-/// The id of the innermost open span of `tracer` on this thread, and its trace.
-pub(crate) fn active_trace(tracer: usize) -> Option<(u64, Arc<Trace>)> {
+/// Shows the innermost open span of `tracer` on this thread, by its trace and its id. `show` must call nothing of the
+/// program's.
+pub(crate) fn with_active<T>(tracer: usize, show: impl FnOnce(&Trace, u64) -> T) -> Option<T> {
     with(|local| {
         let active = local.active.iter().rfind(|open| open.tracer == tracer)?;
         let segment = local.segments.get(active.segment)?.as_ref()?;
-        Some((active.span_id, Arc::clone(&segment.trace)))
+        Some(show(&segment.trace, active.span_id))
     })
     .flatten()
 }

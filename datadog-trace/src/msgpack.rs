@@ -36,7 +36,30 @@ pub(crate) fn str(out: &mut Vec<u8>, text: &str) {
     } else {
         long_str_head(out, text.len());
     }
-    out.extend_from_slice(text.as_bytes());
+    append(out, text.as_bytes());
+}
+
+/// The same as `extend_from_slice`, which calls a function to copy what is copied here with a few instructions: short
+/// texts in two parts of a fixed length, the second of which may begin before the end of the first.
+#[inline(always)]
+fn append(out: &mut Vec<u8>, bytes: &[u8]) {
+    match bytes.len() {
+        0..4 => bytes.iter().for_each(|byte| out.push(*byte)),
+        4..8 => in_two::<4>(out, bytes),
+        8..16 => in_two::<8>(out, bytes),
+        16..=32 => in_two::<16>(out, bytes),
+        _ => out.extend_from_slice(bytes),
+    }
+}
+
+#[inline(always)]
+fn in_two<const N: usize>(out: &mut Vec<u8>, bytes: &[u8]) {
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>()) {
+        let start = out.len();
+        out.extend_from_slice(first);
+        out.truncate(start + bytes.len() - N);
+        out.extend_from_slice(last);
+    }
 }
 
 fn long_str_head(out: &mut Vec<u8>, len: usize) {

@@ -14,6 +14,7 @@ mod split;
 mod tracecontext;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use datadog_config::{DDConfig, ExtractBehavior, PropagationStyle};
 
@@ -75,78 +76,93 @@ impl Propagation {
     }
 
     /// Reads what a request brings. The trace id is 0 if there is no trace to go on with, but links or baggage.
-    pub(crate) fn extract(&self, carrier: &impl Extract) -> Option<Carried> {
+    pub(crate) fn extract(&self, carrier: &impl Extract) -> Option<Arc<Carried>> {
         if self.behavior == ExtractBehavior::Ignore {
             return None;
         }
         let b3 = [PropagationStyle::B3, PropagationStyle::B3Multi];
         let with_b3 = self.extract.iter().any(|style| b3.contains(style));
-        self.extract_found(&Found::of(carrier, Header::names(with_b3)))
-    }
-
-    fn extract_found(&self, headers: &Found<'_>) -> Option<Carried> {
-        let baggage = if self.extract.contains(&PropagationStyle::Baggage) {
-            baggage::extract(headers)
-        } else {
-            Vec::new()
-        };
-        let found = self.extract_trace(headers);
-        if found.is_none() && baggage.is_empty() {
+        let found = Found::of(carrier, Header::names(with_b3));
+        if found.is_empty() {
             return None;
         }
-        let mut carried = match found {
-            Some((found, style)) if self.behavior == ExtractBehavior::Restart => Carried {
-                links: vec![link(&found, style, "propagation_behavior_extract")],
-                ..Carried::default()
-            },
-            Some((found, _)) => found,
-            None => Carried::default(),
-        };
-        carried.baggage = baggage;
-        Some(carried)
+        // Filled in where it stays: it is large to move.
+        let mut carried = Arc::<Carried>::default();
+        let brings = self.extract_found(&found, Arc::get_mut(&mut carried)?);
+        brings.then_some(carried)
     }
 
-    /// The trace of the first format that brings one. Others add what they know of it, or links if they tell of
-    /// another trace (dd-trace-go: `ddtrace/tracer/textmap.go`).
-    fn extract_trace(&self, headers: &Found<'_>) -> Option<(Carried, PropagationStyle)> {
-        let mut first: Option<(Carried, PropagationStyle)> = None;
-        for style in &self.extract {
-            if *style == PropagationStyle::TraceContext
-                && let Some((first, _)) = &mut first
-                && let Some(parent) = tracecontext::parent(headers)
-                && parent.trace_id == first.trace_id
-            {
-                tracecontext::learn(first, headers, parent);
-                continue;
-            }
-            let Some(found) = self.extract_style(*style, headers) else {
-                continue;
+    /// Whether there is something to go on with.
+    fn extract_found(&self, headers: &Found<'_>, carried: &mut Carried) -> bool {
+        let found = self.extract_trace(headers, carried);
+        if let Some(style) = found
+            && self.behavior == ExtractBehavior::Restart
+        {
+            *carried = Carried {
+                links: vec![link(carried, style, "propagation_behavior_extract")],
+                ..Carried::default()
             };
-            match &mut first {
-                None => {
-                    first = Some((found, *style));
+        }
+        if self.extract.contains(&PropagationStyle::Baggage) {
+            carried.baggage = baggage::extract(headers);
+        }
+        found.is_some() || !carried.baggage.is_empty()
+    }
+
+    /// The trace of the first format that brings one, and that format. Others add what they know of it, or links if they
+    /// tell of another trace (dd-trace-go: `ddtrace/tracer/textmap.go`).
+    fn extract_trace(
+        &self,
+        headers: &Found<'_>,
+        carried: &mut Carried,
+    ) -> Option<PropagationStyle> {
+        let mut first = None;
+        for style in &self.extract {
+            if first.is_none() {
+                if self.extract_style(*style, headers, carried).is_some() {
+                    first = Some(*style);
                     if self.extract_first {
                         break;
                     }
                 }
-                Some((first, _)) if first.trace_id == found.trace_id => {}
-                Some((first, _)) => first.links.push(link(&found, *style, "terminated_context")),
+                continue;
+            }
+            if *style == PropagationStyle::TraceContext
+                && let Some(parent) = tracecontext::parent(headers)
+                && parent.trace_id == carried.trace_id
+            {
+                tracecontext::learn(carried, headers, parent);
+                continue;
+            }
+            let mut other = Carried::default();
+            if self.extract_style(*style, headers, &mut other).is_some()
+                && other.trace_id != carried.trace_id
+            {
+                carried
+                    .links
+                    .push(link(&other, *style, "terminated_context"));
             }
         }
         first
     }
 
-    fn extract_style(&self, style: PropagationStyle, headers: &Found<'_>) -> Option<Carried> {
+    fn extract_style(
+        &self,
+        style: PropagationStyle,
+        headers: &Found<'_>,
+        carried: &mut Carried,
+    ) -> Option<()> {
         match style {
-            PropagationStyle::Datadog => datadog::extract(headers, self.tags_limit),
-            PropagationStyle::TraceContext => tracecontext::extract(headers),
-            PropagationStyle::B3 => b3::extract_single(headers),
-            PropagationStyle::B3Multi => b3::extract_multi(headers),
+            PropagationStyle::Datadog => datadog::extract(headers, self.tags_limit, carried),
+            PropagationStyle::TraceContext => tracecontext::extract(headers, carried),
+            PropagationStyle::B3 => b3::extract_single(headers, carried),
+            PropagationStyle::B3Multi => b3::extract_multi(headers, carried),
             _ => None,
         }
     }
 }
 
+#[cold]
 fn link(found: &Carried, style: PropagationStyle, reason: &'static str) -> SpanLink {
     SpanLink {
         trace_id: found.trace_id,
@@ -295,7 +311,7 @@ mod tests {
             ),
             (1, "datadog")
         );
-        assert_eq!(found.baggage, headers(&[("user.id", "7")]));
+        assert_eq!(found.baggage, [("user.id", "7")].into_iter().collect());
         restart.behavior = ExtractBehavior::Ignore;
         assert_eq!(restart.extract(&request), None);
         restart.behavior = ExtractBehavior::Restart;
@@ -358,7 +374,7 @@ mod tests {
             let both = propagation(&[style, PropagationStyle::Baggage]);
             let mut request = Headers::new();
             prop_assert_eq!(write(&both, &carried, &mut request), None);
-            let mut found = both.extract(&request).unwrap();
+            let mut found = Arc::unwrap_or_clone(both.extract(&request).unwrap());
             prop_assert_eq!(found.trace_id, trace_id);
             prop_assert_eq!(found.span_id, span_id);
             found.tags.sort();
@@ -398,7 +414,7 @@ mod tests {
             for style in ALL {
                 let _ = propagation(&[style]).extract(&headers(&pairs));
             }
-            if let Some(mut found) = all.extract(&headers(&pairs)) {
+            if let Some(mut found) = all.extract(&headers(&pairs)).map(Arc::unwrap_or_clone) {
                 found.span_id = found.span_id.max(1);
                 let mut request = Headers::new();
                 write(&all, &found, &mut request);

@@ -122,10 +122,15 @@ impl Sampler {
     }
 
     /// Decides, unless something is decided already.
+    #[inline]
     pub(crate) fn decide(&self, decision: &mut Decision, root: &SpanData) {
-        if decision.priority.is_some() {
-            return;
+        if decision.priority.is_none() {
+            self.decide_now(decision, root);
         }
+    }
+
+    #[inline(never)]
+    fn decide_now(&self, decision: &mut Decision, root: &SpanData) {
         let rule = self.rules.iter().find(|rule| {
             rule::fits(rule, root, self.service_of(root)) && self.tags_fit(rule, root)
         });

@@ -95,6 +95,7 @@ impl TraceSink {
     fn send_traces(&mut self, pass: &Pass) -> Option<Instant> {
         // One payload at a time, so that a fast producer finds room in the queue while the agent is busy.
         loop {
+            self.encoder.reuse(self.traces_outbox.take_spare());
             let (payload, more) = self.next_payload();
             if let Some(payload) = payload {
                 self.traces_outbox.push(payload);

@@ -377,7 +377,7 @@ impl Span {
     /// read. It costs header space in every request.
     pub fn set_baggage(&mut self, key: impl Into<String>, value: impl Into<String>) -> &mut Self {
         if let Some(trace) = self.trace() {
-            trace.set_baggage(key.into(), value.into());
+            trace.set_baggage(&key.into(), &value.into());
         }
         self
     }

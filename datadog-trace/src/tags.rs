@@ -299,7 +299,10 @@ impl Tags {
     /// A text that was [kept](Self::keep).
     #[inline]
     pub(crate) fn text_at(&self, range: Range, text: Text) -> &str {
-        text.of(self.at(range).1)
+        match text {
+            Text::Static(text) => text,
+            Text::Here(place) => place.of(self.at(range).1),
+        }
     }
 
     pub(crate) fn has_at(&self, range: Range, key: &str) -> bool {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use datadog_transport::profiled as profiles;
 use parking_lot::Mutex;
 
+use crate::baggage::Baggage;
 use crate::batch::Batch;
 use crate::carried::Carried;
 use crate::id;
@@ -51,7 +52,7 @@ struct State {
     finished: Batch,
     finished_bytes: usize,
     decision: Decision,
-    baggage: Vec<(String, String)>,
+    baggage: Baggage,
 }
 
 /// Finished spans of one trace on their way to the worker.
@@ -105,7 +106,7 @@ impl Trace {
                 },
                 baggage: upstream
                     .as_ref()
-                    .map_or_else(Vec::new, |upstream| upstream.baggage.clone()),
+                    .map_or_else(Baggage::default, |upstream| upstream.baggage.clone()),
             }),
             upstream,
         });
@@ -148,7 +149,7 @@ impl Trace {
 
     /// Shows the decision, made now at the latest, and the baggage: what other processes are told. `show` holds the
     /// trace's lock: it must call nothing of the program's.
-    pub(crate) fn told<T>(&self, show: impl FnOnce(&Decision, &[(String, String)]) -> T) -> T {
+    pub(crate) fn told<T>(&self, show: impl FnOnce(&Decision, &Baggage) -> T) -> T {
         let state = &mut *self.state.lock();
         if let Some(root) = &state.root {
             self.tracer.sampler.decide(&mut state.decision, root);
@@ -156,16 +157,12 @@ impl Trace {
         show(&state.decision, &state.baggage)
     }
 
-    pub(crate) fn set_baggage(&self, key: String, value: String) {
-        let mut state = self.state.lock();
-        state.baggage.retain(|(known, _)| *known != key);
-        state.baggage.push((key, value));
+    pub(crate) fn set_baggage(&self, key: &str, value: &str) {
+        self.state.lock().baggage.set(key, value);
     }
 
     pub(crate) fn baggage(&self, key: &str) -> Option<String> {
-        let state = self.state.lock();
-        let (_, value) = state.baggage.iter().find(|(known, _)| known == key)?;
-        Some(value.clone())
+        self.state.lock().baggage.get(key).map(str::to_owned)
     }
 
     /// Counts one more that will bring spans.

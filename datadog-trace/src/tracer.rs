@@ -12,10 +12,10 @@ use crate::context::Inner;
 use crate::long_running::LongRunning;
 use crate::parked::Parked;
 use crate::pool::Pool;
-use crate::propagate::{Extract, Inject, Propagation};
+use crate::propagate::{Extract, HeaderLines, Inject, Propagation};
 use crate::sample::Sampler;
 use crate::sink::TraceSink;
-use crate::trace::Chunk;
+use crate::trace::{Chunk, Trace};
 use crate::{DetachedSpan, Parent, Span, SpanContext, local, profiled, startup};
 
 /// Without partial flush, a trace is still not allowed to grow without end: it is sent in parts of so many spans.
@@ -146,21 +146,20 @@ impl Tracer {
     /// [from it](Tracer::trace_from). `None` if the request brings nothing, or is to be ignored.
     pub fn extract(&self, headers: &impl Extract) -> Option<SpanContext> {
         let carried = self.shared.as_ref()?.propagation.extract(headers)?;
-        Some(SpanContext(Inner::Elsewhere(Arc::new(carried))))
+        Some(SpanContext(Inner::Elsewhere(carried)))
     }
 
     /// Writes the span that is active on this thread into the headers of a request, in the formats of
     /// [`DDConfig::propagation_style_inject`]. This decides whether the trace is kept. Without an active span,
     /// nothing is written.
     pub fn inject(&self, headers: &mut impl Inject) {
-        let active = self
-            .shared
-            .as_ref()
-            .map(Shared::id)
-            .and_then(local::active_trace);
-        if let Some((span_id, trace)) = active {
-            trace.inject(span_id, headers);
-        }
+        let Some(shared) = &self.shared else { return };
+        HeaderLines::with(|lines| {
+            let write = |trace: &Trace, span_id| trace.write(span_id, lines);
+            if local::with_active(shared.id(), write).is_some() {
+                lines.set(headers);
+            }
+        });
     }
 
     /// Runs `work` in a span. A panic marks the span as failed and goes on.

@@ -29,8 +29,11 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// The agent closes connections that were idle for 5 s (datadog-agent: `pkg/trace/api/api.go`): give them up before.
 const MAX_IDLE: Duration = Duration::from_secs(4);
 
-/// Requests are written by one thread at a time, so small buffers do: bodies pass through without being copied whole.
-const BUFFER_BYTES: usize = 16 * 1024;
+/// Answers are small.
+const INPUT_BYTES: usize = 16 * 1024;
+
+/// Bodies pass through in parts of this size, each of which costs two calls of the system.
+const OUTPUT_BYTES: usize = 64 * 1024;
 
 /// A pooled client of one server. Cheap to clone; clones share the connections.
 #[derive(Clone)]
@@ -217,8 +220,8 @@ fn agent(connector: impl Connector, resolver: impl Resolver, proxy: Option<Proxy
         .max_redirects(0)
         .proxy(proxy)
         .user_agent(concat!("datadog-rust/", env!("CARGO_PKG_VERSION")))
-        .input_buffer_size(BUFFER_BYTES)
-        .output_buffer_size(BUFFER_BYTES)
+        .input_buffer_size(INPUT_BYTES)
+        .output_buffer_size(OUTPUT_BYTES)
         .max_idle_age(MAX_IDLE)
         .max_idle_connections(2)
         .build();

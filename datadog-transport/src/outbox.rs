@@ -21,6 +21,8 @@ pub struct Outbox {
     room: Arc<Room>,
     bytes: usize,
     waiting: VecDeque<Waiting>,
+    /// The body of the payload that was delivered last, once somebody asked for it.
+    spare: Option<Vec<u8>>,
     backoff: Backoff,
     failures: Limiter,
     refusals: Limiter,
@@ -52,6 +54,7 @@ impl Outbox {
             room,
             bytes: 0,
             waiting: VecDeque::new(),
+            spare: None,
             backoff: Backoff::default(),
             failures: Limiter::default(),
             refusals: Limiter::default(),
@@ -61,8 +64,11 @@ impl Outbox {
 
     /// Takes a payload. Where the limit is passed, the oldest are dropped as [`DropReason::QueueFull`]; the newest
     /// gets its try even if it passes the limit alone.
-    pub fn push(&mut self, payload: Payload) {
+    pub fn push(&mut self, mut payload: Payload) {
         self.account.pending(payload.items as i64);
+        if !self.waiting.is_empty() {
+            payload.trim();
+        }
         let bytes = self.bytes + payload.memory();
         self.waiting
             .push_back(Waiting::new(payload, Instant::now()));
@@ -136,6 +142,12 @@ impl Outbox {
         }
     }
 
+    /// The body of the payload that was delivered last, as memory for the next one: new memory of this size costs a page
+    /// fault every 4 KiB, which is more than to fill it. Outboxes that nobody asks keep none.
+    pub fn take_spare(&mut self) -> Vec<u8> {
+        self.spare.replace(Vec::new()).unwrap_or_default()
+    }
+
     /// Drops everything as [`DropReason::Shutdown`].
     pub fn close(&mut self) {
         while !self.waiting.is_empty() {
@@ -150,11 +162,22 @@ impl Outbox {
         self.failures
             .warn(|| format!("can't deliver, will try again: {error}"));
         self.account.error(error);
+        self.trim_first();
         // Where nothing listens, the payload can't be what is wrong.
         if !absent {
             self.expire_first(now);
         }
         self.backoff.wait_until(now).unwrap_or(now)
+    }
+
+    /// What waits keeps no memory that it does not need.
+    fn trim_first(&mut self) {
+        if let Some(Waiting { payload, .. }) = self.waiting.front_mut() {
+            let before = payload.memory();
+            payload.trim();
+            let bytes = self.bytes - before + payload.memory();
+            self.set_bytes(bytes);
+        }
     }
 
     fn expire_first(&mut self, now: Instant) {
@@ -203,6 +226,9 @@ impl Outbox {
         self.key_refused = false;
         if let Some(payload) = self.take_first() {
             self.account.deliver(payload.items, payload.body.len());
+            if let Some(spare) = &mut self.spare {
+                *spare = payload.body;
+            }
         }
     }
 
@@ -442,6 +468,38 @@ mod tests {
         });
         let health = account.snapshot();
         assert_eq!((outbox.bytes, health.delivered, health.bytes), (0, 7, 50));
+        assert!(balanced(&account));
+    }
+
+    #[test]
+    fn the_memory_of_what_was_delivered_is_there_for_who_asks_and_what_waits_has_none_to_spare() {
+        let (mut outbox, account) = outbox();
+        let roomy = || {
+            account.accept(1);
+            let mut body = Vec::with_capacity(90);
+            body.push(1);
+            Payload::new(body, Headers::new(), 1)
+        };
+        let limit = Duration::from_secs(1);
+        let answer = |outbox: &mut Outbox, status| {
+            outbox.deliver(&pass(Occasion::Flush, limit), limit, |_, _| {
+                Ok(Answer::of_status(status))
+            });
+        };
+        outbox.push(roomy());
+        answer(&mut outbox, 200);
+        assert_eq!(outbox.take_spare().capacity(), 0, "nobody had asked");
+        outbox.push(roomy());
+        assert_eq!(outbox.bytes, 90);
+        answer(&mut outbox, 200);
+        assert_eq!((outbox.take_spare().capacity(), outbox.bytes), (90, 0));
+        outbox.push(roomy());
+        answer(&mut outbox, 503);
+        assert_eq!(outbox.bytes, 1);
+        outbox.push(roomy());
+        assert_eq!(outbox.bytes, 2);
+        assert_eq!(outbox.take_spare().capacity(), 0);
+        outbox.close();
         assert!(balanced(&account));
     }
 

@@ -40,9 +40,7 @@ impl Payload {
     }
 
     /// A body that is a list, and can be halved: `frame` makes a body of some of its `parts`.
-    pub fn list(mut body: Vec<u8>, headers: Headers, parts: Vec<Part>, frame: Frame) -> Self {
-        // A body that grew while it was written may have twice the memory it needs, which would count as used.
-        body.shrink_to_fit();
+    pub fn list(body: Vec<u8>, headers: Headers, parts: Vec<Part>, frame: Frame) -> Self {
         let items = parts.iter().map(|part| part.items).sum();
         Self {
             body,
@@ -65,6 +63,11 @@ impl Payload {
         &self.body
     }
 
+    /// The body alone.
+    pub fn into_body(self) -> Vec<u8> {
+        self.body
+    }
+
     /// The headers of this request alone.
     pub fn headers(&self) -> &Headers {
         &self.headers
@@ -83,6 +86,11 @@ impl Payload {
     /// The bytes that it occupies in memory, but for its few headers.
     pub(crate) fn memory(&self) -> usize {
         self.body.capacity() + self.parts.capacity() * size_of::<Part>()
+    }
+
+    /// Gives back the memory that it does not need: a body that grew while it was written may have twice that.
+    pub(crate) fn trim(&mut self) {
+        self.body.shrink_to_fit();
     }
 
     /// Both halves of a list of two entries or more.

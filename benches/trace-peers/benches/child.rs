@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use cpu_time::ThreadTime;
 use criterion::{Criterion, criterion_group, criterion_main};
 use trace_peers::clients::{self, Client, NAMES};
 use trace_peers::sink::Sink;
@@ -16,15 +17,17 @@ const TRACES: u64 = 8;
 
 fn taken(client: &dyn Client, rounds: u64) -> Duration {
     let traces = rounds.div_ceil(CHILDREN);
-    let taken: Duration = (0..traces)
-        .map(|at| {
-            let taken = client.trace(CHILDREN);
-            if at % TRACES == TRACES - 1 {
-                client.flush();
-            }
-            taken
-        })
-        .sum();
+    let mut taken = Duration::ZERO;
+    for at in 0..traces {
+        client.trace(CHILDREN, &mut |children| {
+            let start = ThreadTime::now();
+            children();
+            taken += start.elapsed();
+        });
+        if at % TRACES == TRACES - 1 {
+            client.flush();
+        }
+    }
     taken.mul_f64(rounds as f64 / (traces * CHILDREN) as f64)
 }
 

@@ -4,7 +4,6 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cpu_time::ThreadTime;
 use datadog_config::DDConfig;
 use datadog_trace::Tracer;
 use datadog_transport::Standalone;
@@ -26,10 +25,16 @@ pub const NAMES: [&str; 5] = [
 /// Ours with a buffer that holds a longer burst than that of the default.
 pub const LARGE: &str = "datadog, buffer of 256 MiB";
 
+/// Nobody: what the program itself costs.
+pub const NONE: &str = "(none)";
+
+/// Runs what makes the children, and may measure it.
+pub type Around<'a> = &'a mut dyn FnMut(&mut dyn FnMut());
+
 /// What is asked of a client.
 pub trait Client {
-    /// Makes a trace with so many children. Returns the thread's CPU time for the children alone.
-    fn trace(&self, children: u64) -> Duration;
+    /// Makes a trace with so many children, which `around` makes all at once.
+    fn trace(&self, children: u64, around: Around<'_>);
 
     /// Sends what is buffered, as far as the client can do that.
     fn flush(&self);
@@ -41,6 +46,7 @@ pub trait Client {
 /// A client that sends to `address`.
 pub fn start(name: &str, address: SocketAddr) -> Box<dyn Client> {
     match name {
+        NONE => Box::new(Nobody),
         "datadog" => Box::new(Ours(ours(address, None))),
         LARGE => Box::new(Ours(ours(address, Some(256 << 20)))),
         "datadog-opentelemetry" => Box::new(Otel(otel(address))),
@@ -55,10 +61,22 @@ pub fn start(name: &str, address: SocketAddr) -> Box<dyn Client> {
     }
 }
 
-fn timed(work: impl FnOnce()) -> Duration {
-    let start = ThreadTime::now();
-    work();
-    start.elapsed()
+struct Nobody;
+
+impl Client for Nobody {
+    fn trace(&self, children: u64, around: Around<'_>) {
+        around(&mut || {
+            for child in 0..children {
+                black_box(child);
+            }
+        });
+    }
+
+    fn flush(&self) {}
+
+    fn finish(self: Box<Self>) -> Option<[u64; 3]> {
+        None
+    }
 }
 
 struct Ours(Standalone<Tracer>);
@@ -77,15 +95,15 @@ fn ours(address: SocketAddr, buffer: Option<usize>) -> Standalone<Tracer> {
 }
 
 impl Client for Ours {
-    fn trace(&self, children: u64) -> Duration {
+    fn trace(&self, children: u64, around: Around<'_>) {
         let _root = self.0.trace("root");
-        timed(|| {
+        around(&mut || {
             for _ in 0..children {
                 let mut span = self.0.trace("child");
                 span.set_tag("http.route", "/cart").set_tag("items", 3);
                 black_box(&mut span);
             }
-        })
+        });
     }
 
     fn flush(&self) {
@@ -106,7 +124,7 @@ macro_rules! of_opentelemetry {
         struct $name($sdk::trace::SdkTracerProvider);
 
         impl Client for $name {
-            fn trace(&self, children: u64) -> Duration {
+            fn trace(&self, children: u64, around: Around<'_>) {
                 use $api::trace::{Span as _, TraceContextExt, Tracer as _, TracerProvider};
                 use $api::{Context, KeyValue};
 
@@ -114,14 +132,14 @@ macro_rules! of_opentelemetry {
                 let root =
                     Context::new().with_span(tracer.start_with_context("root", &Context::new()));
                 let _active = root.attach();
-                timed(|| {
+                around(&mut || {
                     for _ in 0..children {
                         let mut span = tracer.start("child");
                         span.set_attribute(KeyValue::new("http.route", "/cart"));
                         span.set_attribute(KeyValue::new("items", 3));
                         let _active = black_box(Context::current_with_span(span)).attach();
                     }
-                })
+                });
             }
 
             fn flush(&self) {
@@ -163,16 +181,16 @@ fn old_otel(address: SocketAddr) -> opentelemetry_sdk_032::trace::SdkTracerProvi
 struct Fastrace;
 
 impl Client for Fastrace {
-    fn trace(&self, children: u64) -> Duration {
+    fn trace(&self, children: u64, around: Around<'_>) {
         let root = FastraceSpan::root("root", FastraceContext::random());
         let _active = root.set_local_parent();
-        timed(|| {
+        around(&mut || {
             for _ in 0..children {
                 let tags = || [("http.route", "/cart"), ("items", "3")];
                 let _span =
                     black_box(LocalSpan::enter_with_local_parent("child").with_properties(tags));
             }
-        })
+        });
     }
 
     fn flush(&self) {
@@ -197,15 +215,15 @@ fn tracing_datadog(address: SocketAddr) -> Dispatch {
 }
 
 impl Client for Tracing {
-    fn trace(&self, children: u64) -> Duration {
+    fn trace(&self, children: u64, around: Around<'_>) {
         let _subscriber = tracing::dispatcher::set_default(&self.0);
         let _root = tracing::info_span!("root").entered();
-        timed(|| {
+        around(&mut || {
             for _ in 0..children {
                 let span = tracing::info_span!("child", http.route = "/cart", items = 3);
                 let _span = black_box(span.entered());
             }
-        })
+        });
     }
 
     /// It has none: it sends once a second.

@@ -221,7 +221,7 @@ prop_compose! {
                 origin,
                 tags: tags.into_iter().chain([("_dd.p.other".into(), "x".into())]).collect(),
                 last_datadog_span: Some(7),
-                baggage: vec![("user.id".to_owned(), "u".to_owned())],
+                baggage: [("user.id", "u")].into_iter().collect(),
                 ..Carried::default()
             })),
             decision: Decision { priority, agent_rate: Some(0.25), ..Decision::default() },
@@ -297,5 +297,20 @@ fn a_payload_knows_nothing_of_the_one_before() {
         let second = payload(&mut encoder, protocol, &mut [chunk()]);
         assert_eq!(first.body(), second.body());
         assert_eq!(to_v04(&first).is_some(), is_v1(&first));
+        // In the memory of the one before, which outlives a payload of nothing, but is not kept for a small one for long.
+        let bytes = first.body().to_vec();
+        let mut used = first.into_body();
+        used.reserve(8 * bytes.len());
+        let place = used.as_ptr();
+        encoder.reuse(used);
+        encoder.last_bytes = 4 * bytes.len();
+        let nothing = encoder.start(protocol);
+        assert!(encoder.close(nothing, true).is_none());
+        let third = payload(&mut encoder, protocol, &mut [chunk()]);
+        assert_eq!((third.body(), third.body().as_ptr()), (&*bytes, place));
+        encoder.reuse(third.into_body());
+        let fourth = payload(&mut encoder, protocol, &mut [chunk()]);
+        assert_eq!(fourth.body(), bytes);
+        assert!(fourth.into_body().capacity() < 4 * bytes.len());
     }
 }

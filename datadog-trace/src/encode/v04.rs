@@ -6,6 +6,7 @@ use datadog_transport::{Headers, Part, Payload};
 use super::{COMPUTED_STATS, Encoder, extras, headers, or_nameless};
 use crate::batch::FinishedSpan;
 use crate::msgpack;
+use crate::propagate::digits;
 use crate::trace::Chunk;
 
 /// The head of a list, in the form that is as long for every length.
@@ -41,7 +42,7 @@ impl Encoder {
         text(out, "name", or_nameless(tagged.name()));
         text(out, "resource", or_nameless(tagged.resource()));
         let ids = [trace_id, span.span_id, span.parent_id];
-        out.extend_from_slice(&numbers(ids, [start, duration], span.error));
+        numbers(out, ids, [start, duration], span.error);
         if !span_type.is_empty() {
             text(out, "type", span_type);
         }
@@ -77,7 +78,9 @@ impl Encoder {
         }
         let high_id = (chunk.trace_id >> 64) as u64;
         if high_id != 0 {
-            add("_dd.p.tid", &format!("{high_id:016x}"));
+            let mut text = String::with_capacity(16);
+            digits::push_hex(&mut text, high_id.into(), 16);
+            add("_dd.p.tid", &text);
         }
         let upstream = chunk.upstream.as_ref();
         if let Some(origin) = upstream.and_then(|upstream| upstream.origin.as_deref()) {
@@ -95,16 +98,30 @@ impl Encoder {
     }
 }
 
-/// The fields of a span that are numbers, as one text of a fixed length: each number is in its longest form.
-fn numbers(ids: [u64; 3], times: [u64; 2], error: bool) -> [u8; 94] {
-    let mut text = *b"\xa8trace_id\xcf--------\xa7span_id\xcf--------\xa9parent_id\xcf--------\
-        \xa5start\xcf--------\xa8duration\xcf--------\xa5error-";
-    let places = [10, 27, 46, 61, 79].into_iter();
-    for (at, number) in places.zip(ids.into_iter().chain(times)) {
-        text[at..at + 8].copy_from_slice(&number.to_be_bytes());
-    }
+/// The fields of a span that are numbers, with places for them: each number is in its longest form.
+const NUMBERS: &[u8; 94] =
+    b"\xa8trace_id\xcf--------\xa7span_id\xcf--------\xa9parent_id\xcf--------\
+    \xa5start\xcf--------\xa8duration\xcf--------\xa5error-";
+
+/// Writes these fields. The numbers are filled in where they stand: what is put together first and moved then has to
+/// wait for its own writes.
+#[inline(always)]
+fn numbers(
+    out: &mut Vec<u8>,
+    [trace_id, span_id, parent_id]: [u64; 3],
+    times: [u64; 2],
+    error: bool,
+) {
+    out.extend_from_slice(NUMBERS);
+    let Some(text) = out.last_chunk_mut::<{ NUMBERS.len() }>() else {
+        return;
+    };
+    text[10..18].copy_from_slice(&trace_id.to_be_bytes());
+    text[27..35].copy_from_slice(&span_id.to_be_bytes());
+    text[46..54].copy_from_slice(&parent_id.to_be_bytes());
+    text[61..69].copy_from_slice(&times[0].to_be_bytes());
+    text[79..87].copy_from_slice(&times[1].to_be_bytes());
     text[93] = error.into();
-    text
 }
 
 /// The tag with the sampling priority of the trace.

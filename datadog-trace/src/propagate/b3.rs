@@ -10,6 +10,7 @@ const SPAN_ID: Header = Header::B3SpanId;
 const SAMPLED: Header = Header::B3Sampled;
 const FLAGS: Header = Header::B3Flags;
 
+#[inline(never)]
 pub(super) fn inject_single(outgoing: &Outgoing<'_>, lines: &mut HeaderLines) {
     let text = lines.begin(SINGLE);
     push_trace_id(text, outgoing.trace_id);
@@ -20,6 +21,7 @@ pub(super) fn inject_single(outgoing: &Outgoing<'_>, lines: &mut HeaderLines) {
     }
 }
 
+#[inline(never)]
 pub(super) fn inject_multi(outgoing: &Outgoing<'_>, lines: &mut HeaderLines) {
     push_trace_id(lines.begin(TRACE_ID), outgoing.trace_id);
     digits::push_hex(lines.begin(SPAN_ID), outgoing.span_id.into(), 16);
@@ -29,7 +31,9 @@ pub(super) fn inject_multi(outgoing: &Outgoing<'_>, lines: &mut HeaderLines) {
     }
 }
 
-pub(super) fn extract_single(headers: &Found<'_>) -> Option<Carried> {
+/// Reads the context into `carried`. `None` if there is none, and then nothing is changed.
+#[inline(never)]
+pub(super) fn extract_single(headers: &Found<'_>, carried: &mut Carried) -> Option<()> {
     let mut parts = headers.value(SINGLE)?.trim().split('-');
     let (trace_id, span_id) = (parts.next()?, parts.next()?);
     let priority = match parts.next() {
@@ -38,10 +42,12 @@ pub(super) fn extract_single(headers: &Found<'_>) -> Option<Carried> {
         Some("0") => Some(0),
         Some(_) => return None,
     };
-    carried(trace_id, span_id, priority)
+    take(carried, trace_id, span_id, priority)
 }
 
-pub(super) fn extract_multi(headers: &Found<'_>) -> Option<Carried> {
+/// The same from several headers.
+#[inline(never)]
+pub(super) fn extract_multi(headers: &Found<'_>, carried: &mut Carried) -> Option<()> {
     let debug = headers.value(FLAGS).map(str::trim) == Some("1");
     let priority = match headers.value(SAMPLED).map(str::trim) {
         _ if debug => Some(1),
@@ -49,22 +55,21 @@ pub(super) fn extract_multi(headers: &Found<'_>) -> Option<Carried> {
         Some("0" | "false") => Some(0),
         _ => None,
     };
-    carried(
+    take(
+        carried,
         headers.value(TRACE_ID)?.trim(),
         headers.value(SPAN_ID)?.trim(),
         priority,
     )
 }
 
-fn carried(trace_id: &str, span_id: &str, priority: Option<i32>) -> Option<Carried> {
+fn take(carried: &mut Carried, trace_id: &str, span_id: &str, priority: Option<i32>) -> Option<()> {
     let trace_id = digits::hex(trace_id, 32).filter(|id| *id as u64 != 0)?;
     let span_id = digits::hex(span_id, 16).filter(|id| *id != 0)? as u64;
-    Some(Carried {
-        trace_id,
-        span_id,
-        priority,
-        ..Carried::default()
-    })
+    carried.trace_id = trace_id;
+    carried.span_id = span_id;
+    carried.priority = priority;
+    Some(())
 }
 
 fn push_trace_id(text: &mut String, id: u128) {
@@ -85,6 +90,16 @@ mod tests {
         let mut lines = HeaderLines::default();
         inject(&carried.outgoing(), &mut lines);
         lines.set(request);
+    }
+
+    fn extract_single(headers: &Found<'_>) -> Option<Carried> {
+        let mut carried = Carried::default();
+        super::extract_single(headers, &mut carried).map(|()| carried)
+    }
+
+    fn extract_multi(headers: &Found<'_>) -> Option<Carried> {
+        let mut carried = Carried::default();
+        super::extract_multi(headers, &mut carried).map(|()| carried)
     }
 
     #[test]

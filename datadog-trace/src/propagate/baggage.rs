@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use super::lines::HeaderLines;
 use super::split::{split, split_once, trim};
 use super::{Found, Header};
+use crate::baggage::Baggage;
 
 const BAGGAGE: Header = Header::Baggage;
 const MOST_ITEMS: usize = 64;
@@ -31,7 +32,7 @@ const fn safe(others: &[u8]) -> [bool; 256] {
 }
 
 /// Writes the items that fit, in order.
-pub(super) fn inject(items: &[(String, String)], lines: &mut HeaderLines) {
+pub(super) fn inject(items: &Baggage, lines: &mut HeaderLines) {
     if items.is_empty() {
         return;
     }
@@ -56,8 +57,9 @@ pub(super) fn inject(items: &[(String, String)], lines: &mut HeaderLines) {
 }
 
 /// Reads the items up to the limits; none at all of a header with a mistake. Properties of items are left out.
-pub(super) fn extract(headers: &Found<'_>) -> Vec<(String, String)> {
-    let mut items: Vec<(String, String)> = Vec::new();
+pub(super) fn extract(headers: &Found<'_>) -> Baggage {
+    let room: usize = headers.values(BAGGAGE).map(str::len).sum();
+    let mut items = Baggage::with_room(room.min(MOST_BYTES));
     let mut bytes = 0;
     for item in headers.values(BAGGAGE).flat_map(|text| split(text, b',')) {
         bytes += item.len() + 1;
@@ -68,18 +70,16 @@ pub(super) fn extract(headers: &Found<'_>) -> Vec<(String, String)> {
         let pair = split_once(item, b'=').map(|(key, value)| (trim(key), trim(value)));
         let Some((key, value)) = pair.filter(|(key, value)| !key.is_empty() && !value.is_empty())
         else {
-            return Vec::new();
+            return Baggage::default();
         };
         // Blanks around them would not be written again: two keys must not become one, nor none.
         let [key, value] = [key, value].map(|text| match decode(text) {
-            Cow::Borrowed(trimmed) => trimmed.to_owned(),
-            Cow::Owned(decoded) => decoded.trim().to_owned(),
+            Cow::Owned(decoded) => Cow::Owned(decoded.trim().to_owned()),
+            trimmed => trimmed,
         });
-        if key.is_empty() || value.is_empty() {
-            continue;
+        if !key.is_empty() && !value.is_empty() {
+            items.set(&key, &value);
         }
-        items.retain(|(known, _)| *known != key);
-        items.push((key, value));
     }
     items
 }
@@ -101,10 +101,17 @@ fn encode(out: &mut String, text: &str, safe: &[bool; 256]) {
 }
 
 /// What can't be decoded stays as it is.
+#[inline]
 fn decode(text: &str) -> Cow<'_, str> {
-    if !text.bytes().any(|byte| byte == b'%') {
+    if split_once(text, b'%').is_none() {
         return Cow::Borrowed(text);
     }
+    Cow::Owned(decode_all(text))
+}
+
+#[cold]
+#[inline(never)]
+fn decode_all(text: &str) -> String {
     let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16).map(|digit| digit as u8);
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -121,7 +128,7 @@ fn decode(text: &str) -> Cow<'_, str> {
             }
         }
     }
-    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
+    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 #[cfg(test)]
@@ -131,12 +138,16 @@ mod tests {
 
     fn write(items: &[(String, String)], request: &mut Headers) {
         let mut lines = HeaderLines::default();
-        inject(items, &mut lines);
+        inject(&items.iter().cloned().collect(), &mut lines);
         lines.set(request);
     }
 
-    fn read(text: &str) -> Vec<(String, String)> {
-        extract(&looked_up(&headers(&[(BAGGAGE.name(), text)])))
+    fn read_from(request: &Headers) -> Headers {
+        headers(&extract(&looked_up(request)).iter().collect::<Vec<_>>())
+    }
+
+    fn read(text: &str) -> Headers {
+        read_from(&headers(&[(BAGGAGE.name(), text)]))
     }
 
     #[test]
@@ -148,7 +159,7 @@ mod tests {
             value(&request, BAGGAGE.name()),
             Some("user%20id%2C%3B%3D%25=Am%C3%A9lie%20(1/2)%20%22x%5Cy%22")
         );
-        assert_eq!(extract(&looked_up(&request))[0].1, items[0].1.trim());
+        assert_eq!(read_from(&request)[0].1, items[0].1.trim());
         write(&[], &mut request);
         assert_eq!(request.len(), 1);
     }
@@ -173,7 +184,7 @@ mod tests {
             .collect();
         let mut request = Headers::new();
         write(&many, &mut request);
-        assert_eq!(extract(&looked_up(&request)).len(), MOST_ITEMS);
+        assert_eq!(read_from(&request).len(), MOST_ITEMS);
         let all: Vec<String> = (0..70).map(|at| format!("k{at}=v")).collect();
         assert_eq!(read(&all.join(",")).len(), MOST_ITEMS);
         let large: Vec<_> = (0..3)
@@ -181,7 +192,7 @@ mod tests {
             .collect();
         write(&large, &mut request);
         assert!(value(&request, BAGGAGE.name()).unwrap().len() <= MOST_BYTES);
-        assert_eq!(extract(&looked_up(&request)).len(), 2);
+        assert_eq!(read_from(&request).len(), 2);
         let all: Vec<String> = large
             .iter()
             .map(|(key, value)| format!("{key}={value}"))

@@ -145,10 +145,10 @@ fn find<'a, K: AsRef<str> + 'a, V: AsRef<str> + 'a>(
     });
 }
 
-/// Most names are in the same case, and differ in length from all others.
-#[inline]
+/// Most names differ in length from all others, and are in the same case.
+#[inline(always)]
 fn is_name(key: &str, name: &str) -> bool {
-    is_same(key, name) || (key.len() == name.len() && key.eq_ignore_ascii_case(name))
+    key.len() == name.len() && (is_same(key, name) || key.eq_ignore_ascii_case(name))
 }
 
 /// The same as `==`, which calls a function to compare what is compared here with a few instructions.

@@ -62,7 +62,8 @@ fn push_tags(text: &mut String, outgoing: &Outgoing<'_>) {
     }
 }
 
-pub(super) fn extract(headers: &Found<'_>, tags_limit: usize) -> Option<Carried> {
+/// Reads the context into `carried`. `None` if there is none, and then nothing is changed.
+pub(super) fn extract(headers: &Found<'_>, tags_limit: usize, carried: &mut Carried) -> Option<()> {
     let id = |name| digits::decimal(headers.value(name)?.trim_ascii());
     let low_id = id(TRACE_ID)?;
     let origin = headers.value(ORIGIN).and_then(origin);
@@ -71,19 +72,16 @@ pub(super) fn extract(headers: &Found<'_>, tags_limit: usize) -> Option<Carried>
     if low_id == 0 || (span_id == 0 && origin.is_none()) {
         return None;
     }
-    let mut carried = Carried {
-        trace_id: low_id.into(),
-        span_id,
-        priority: headers
-            .value(PRIORITY)
-            .and_then(|text| text.trim_ascii().parse().ok()),
-        origin: origin.map(str::to_owned),
-        ..Carried::default()
-    };
+    carried.trace_id = low_id.into();
+    carried.span_id = span_id;
+    carried.priority = headers
+        .value(PRIORITY)
+        .and_then(|text| text.trim_ascii().parse().ok());
+    carried.origin = origin.map(str::to_owned);
     if let Some(tags) = headers.value(TAGS) {
-        carried.error = read_tags(&mut carried, tags.trim_ascii(), tags_limit).err();
+        carried.error = read_tags(carried, tags.trim_ascii(), tags_limit).err();
     }
-    Some(carried)
+    Some(())
 }
 
 /// Takes the tags; those of a header with a mistake are none (dd-trace-go: `ddtrace/tracer/propagating_tags.go`).
@@ -94,7 +92,8 @@ fn read_tags(carried: &mut Carried, text: &str, limit: usize) -> Result<(), Prop
     if text.len() > limit {
         return Err("extract_max_size".into());
     }
-    let mut tags = Vec::new();
+    // Almost all traces have these two: who decided, and the rate.
+    let mut tags = Vec::with_capacity(2);
     let mut high_id = None;
     for pair in split(text, b',') {
         let pair =
@@ -148,6 +147,11 @@ mod tests {
         let error = inject(&carried.outgoing(), limit, &mut lines);
         lines.set(request);
         error
+    }
+
+    fn extract(headers: &Found<'_>, tags_limit: usize) -> Option<Carried> {
+        let mut carried = Carried::default();
+        super::extract(headers, tags_limit, &mut carried).map(|()| carried)
     }
 
     fn with_tags(tags: &str) -> Carried {

@@ -12,8 +12,14 @@ pub(super) fn lower_hex(text: &str, len: usize) -> Option<u128> {
     if text.len() != len || len > 32 {
         return None;
     }
+    lower_hex_bytes(text.as_bytes())
+}
+
+/// The same of at most 32 digits.
+#[inline]
+pub(super) fn lower_hex_bytes(text: &[u8]) -> Option<u128> {
     let mut number = 0;
-    for (at, block) in text.as_bytes().rchunks(8).enumerate() {
+    for (at, block) in text.rchunks(8).enumerate() {
         number |= u128::from(read_hex(block_of(block))?) << (32 * at);
     }
     Some(number)
@@ -29,16 +35,19 @@ fn block_of(digits: &[u8]) -> [u8; 8] {
     })
 }
 
-/// Reads eight lower-case hexadecimal digits at a time. What is none is not what the number would be written as.
+/// Reads eight lower-case hexadecimal digits at a time. What is none does not have the value of a digit, or is not what
+/// that value would be written as.
 #[inline]
 fn read_hex(text: [u8; 8]) -> Option<u32> {
     let bytes = u64::from_be_bytes(text);
     let letters = (bytes >> 6) & ONES;
     let mut digits = (bytes & (0x0f * ONES)) + letters * 9;
+    if digits & (0xf0 * ONES) != 0 || to_characters(digits) != bytes {
+        return None;
+    }
     digits = (digits | digits >> 4) & 0x00ff_00ff_00ff_00ff;
     digits = (digits | digits >> 8) & 0x0000_ffff_0000_ffff;
-    let number = (digits | digits >> 16) as u32;
-    (hex_block(number) == text).then_some(number)
+    Some((digits | digits >> 16) as u32)
 }
 
 /// Reads hexadecimal digits of either case, 1 to `most` of them, which is at most 32.
@@ -109,9 +118,15 @@ fn hex_block(number: u32) -> [u8; 8] {
     digits = (digits | digits << 16) & 0x0000_ffff_0000_ffff;
     digits = (digits | digits << 8) & 0x00ff_00ff_00ff_00ff;
     digits = (digits | digits << 4) & (0x0f * ONES);
+    to_characters(digits).to_be_bytes()
+}
+
+/// The characters of eight numbers below 16.
+#[inline]
+fn to_characters(digits: u64) -> u64 {
     let letters = ((digits + 0x06 * ONES) >> 4) & ONES;
     let to_letter = u64::from(b'a' - b'9' - 1);
-    (digits + u64::from(b'0') * ONES + letters * to_letter).to_be_bytes()
+    digits + u64::from(b'0') * ONES + letters * to_letter
 }
 
 /// Appends a decimal number.
@@ -125,7 +140,10 @@ pub(super) fn push_decimal(out: &mut String, number: u64) {
     let mut skipped = 24 - len;
     for digits in digits {
         if skipped < 8 {
-            push_ascii(out, &decimal_block(digits)[skipped..]);
+            // Shifted so that the digits come first, and what is behind them is cut off.
+            let block = u64::from_le_bytes(decimal_block(digits)) >> (8 * skipped);
+            push_ascii(out, &block.to_le_bytes());
+            out.truncate(out.len() - skipped);
         }
         skipped = skipped.saturating_sub(8);
     }
@@ -159,7 +177,7 @@ fn push_ascii(out: &mut String, digits: &[u8]) {
         unsafe_code,
         reason = "to look at the digits again is a good part of the cost of a header"
     )]
-    // SAFETY: the callers, all in this file, pass what `hex_block` and `decimal_block` made, which is ASCII.
+    // SAFETY: the callers, all in this file, pass what `hex_block` and `decimal_block` made, which is ASCII, with zeros behind it.
     out.push_str(unsafe { std::str::from_utf8_unchecked(digits) });
 }
 

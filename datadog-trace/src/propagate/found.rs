@@ -5,6 +5,7 @@ use super::{Extract, Header};
 /// What a request has of the headers.
 #[derive(Debug, Default)]
 pub(super) struct Found<'a> {
+    any: bool,
     first: [Option<&'a str>; Header::COUNT],
     /// Values of headers that came several times.
     more: Vec<(usize, &'a str)>,
@@ -15,12 +16,20 @@ impl<'a> Found<'a> {
     #[inline]
     pub(super) fn of(carrier: &'a impl Extract, wanted: &[&'static str]) -> Self {
         let mut found = Self::default();
-        carrier.find(wanted, |at, value| match found.first.get_mut(at) {
-            Some(first @ None) => *first = Some(value),
-            Some(_) => found.more.push((at, value)),
-            None => {}
+        carrier.find(wanted, |at, value| {
+            found.any = true;
+            match found.first.get_mut(at) {
+                Some(first @ None) => *first = Some(value),
+                Some(_) => found.more.push((at, value)),
+                None => {}
+            }
         });
         found
+    }
+
+    /// Whether there is none at all.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.any
     }
 
     /// All values of a header, in order.

@@ -108,22 +108,19 @@ pub(super) fn parent(headers: &Found<'_>) -> Option<Parent> {
     read_parent(headers.value(PARENT)?.trim_ascii())
 }
 
-/// Reads the context.
-pub(super) fn extract(headers: &Found<'_>) -> Option<Carried> {
+/// Reads the context into `carried`. `None` if there is none, and then nothing is changed.
+#[inline(never)]
+pub(super) fn extract(headers: &Found<'_>, carried: &mut Carried) -> Option<()> {
     let Parent {
         trace_id,
         span_id,
         is_kept,
     } = parent(headers)?;
-    let mut carried = Carried {
-        trace_id,
-        span_id,
-        priority: Some(i32::from(is_kept)),
-        ..Carried::default()
-    };
-    let tracestate = read_state(headers, |ours| read_ours(&mut carried, ours));
-    carried.tracestate = tracestate;
-    Some(carried)
+    carried.trace_id = trace_id;
+    carried.span_id = span_id;
+    carried.priority = Some(i32::from(is_kept));
+    carried.tracestate = read_state(headers, &mut |ours| read_ours(carried, ours));
+    Some(())
 }
 
 /// Adds to a context of the same trace what it does not know: other vendors' state, and the parent, which a proxy
@@ -131,31 +128,28 @@ pub(super) fn extract(headers: &Found<'_>) -> Option<Carried> {
 pub(super) fn learn(carried: &mut Carried, headers: &Found<'_>, parent: Parent) {
     let known = carried.span_id;
     if parent.span_id == known {
-        carried.tracestate = read_state(headers, |_| ());
+        carried.tracestate = read_state(headers, &mut |_| ());
         return;
     }
     let mut last = None;
-    carried.tracestate = read_state(headers, |ours| last = last_span(ours).unwrap_or(last));
+    carried.tracestate = read_state(headers, &mut |ours| last = last_span(ours).unwrap_or(last));
     carried.last_datadog_span = last.or(Some(known));
     carried.span_id = parent.span_id;
 }
 
 /// `version-traceid-spanid-flags`, with more behind it in versions after 00.
 fn read_parent(text: &str) -> Option<Parent> {
-    let version = digits::lower_hex(text.get(..2)?, 2)?;
-    let trace_id = digits::lower_hex(text.get(3..35)?, 32)?;
-    let span_id = digits::lower_hex(text.get(36..52)?, 16)? as u64;
-    let flags = digits::lower_hex(text.get(53..55)?, 2)?;
-    let more = text.len() > 55;
-    let marks = [Some(2), Some(35), Some(52), more.then_some(55)];
-    if marks
-        .into_iter()
-        .flatten()
-        .any(|at| text.as_bytes()[at] != b'-')
-    {
+    let (parent, more) = text.as_bytes().split_first_chunk::<55>()?;
+    let version = digits::lower_hex_bytes(&parent[..2])?;
+    let trace_id = digits::lower_hex_bytes(&parent[3..35])?;
+    let span_id = digits::lower_hex_bytes(&parent[36..52])? as u64;
+    let flags = digits::lower_hex_bytes(&parent[53..])?;
+    let marks = [parent[2], parent[35], parent[52]];
+    if marks != [b'-'; 3] || more.first().is_some_and(|mark| *mark != b'-') {
         return None;
     }
-    let valid = version != 0xff && !(version == 0 && more) && trace_id != 0 && span_id != 0;
+    let is_longer = !more.is_empty();
+    let valid = version != 0xff && !(version == 0 && is_longer) && trace_id != 0 && span_id != 0;
     valid.then_some(Parent {
         trace_id,
         span_id,
@@ -164,7 +158,8 @@ fn read_parent(text: &str) -> Option<Parent> {
 }
 
 /// Gives Datadog's members to `read_ours`. The others, as they came.
-fn read_state(headers: &Found<'_>, mut read_ours: impl FnMut(&str)) -> String {
+#[inline(never)]
+fn read_state(headers: &Found<'_>, read_ours: &mut dyn FnMut(&str)) -> String {
     let mut others = String::new();
     // Several headers count as one (W3C trace context, section 3.3.1).
     let bytes: usize = headers.values(STATE).map(|text| text.len() + 1).sum();
@@ -201,9 +196,15 @@ fn trimmed(text: &str) -> &str {
     let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     let bytes = text.as_bytes();
     if is_blank(bytes.first()) || is_blank(bytes.last()) {
-        return text.trim_matches([' ', '\t']);
+        return trimmed_of_blanks(text);
     }
     text
+}
+
+#[cold]
+#[inline(never)]
+fn trimmed_of_blanks(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
 }
 
 /// The last span of Datadog's, if a member tells of it.
@@ -260,10 +261,18 @@ fn tid_error(trace_id: u128, tid: &str) -> Option<PropagationError> {
 }
 
 /// Appends a text with `=` as `~`, and each run of characters that do not fit as one `_`.
+#[inline]
 fn push_clean(out: &mut String, text: &str, fits: impl Fn(u8) -> bool) {
     if text.bytes().all(|byte| fits(byte) && byte != b'=') {
-        return out.push_str(text);
+        out.push_str(text);
+    } else {
+        push_cleaned(out, text, &fits);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn push_cleaned(out: &mut String, text: &str, fits: &dyn Fn(u8) -> bool) {
     let mut in_run = false;
     for byte in text.bytes() {
         let replaced = byte != b'=' && !fits(byte);
@@ -283,6 +292,11 @@ mod tests {
     use super::*;
 
     const VALID: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn extract(headers: &Found<'_>) -> Option<Carried> {
+        let mut carried = Carried::default();
+        super::extract(headers, &mut carried).map(|()| carried)
+    }
 
     fn read(parent: &str, state: &str) -> Option<Carried> {
         let request = headers(&[(PARENT.name(), parent), (STATE.name(), state)]);
