@@ -148,6 +148,7 @@ mod tests {
     use std::collections::HashMap;
     use std::fs;
     use std::hint::black_box;
+    use std::sync::mpsc;
 
     use datadog_transport::context::{self, ActiveSpan};
 
@@ -289,6 +290,29 @@ mod tests {
             let off = (found - millis as f64).abs();
             assert!(off < 60.0, "{name}: {found} of {millis} ms");
         }
+    }
+
+    #[test]
+    fn threads_that_wait_are_left_alone() {
+        let _turn = turn();
+        let mut sampler = start();
+        let all = thread::scope(|scope| {
+            let waiting: Vec<_> = ["waits", "waits-too"]
+                .into_iter()
+                .map(|name| {
+                    let (over, wait) = mpsc::channel::<()>();
+                    scope.spawn(move || named(name, move || wait.recv()));
+                    over
+                })
+                .collect();
+            let busy = [(); 2].map(|()| scope.spawn(|| work(Duration::from_millis(800))));
+            busy.into_iter().for_each(|busy| busy.join().unwrap());
+            drop(waiting);
+            drain(&mut sampler)
+        });
+        let waiting = sum(&all, |found| found.thread.starts_with("waits"));
+        // They may be seen where they start.
+        assert!(waiting <= 2.0, "{waiting} of {}", sum(&all, |_| true));
     }
 
     #[test]
