@@ -49,7 +49,11 @@
 //! The ids are right in futures too, whatever runs them: a span is active while its future is polled. The endpoint is
 //! what the resource is in the end; of a request that is not at its end, what it is when the profile is made. With
 //! `DD_PROFILING_ENDPOINT_COUNT_ENABLED` an upload tells how often each was served. Local roots that end while the program
-//! is sampled carry the tag `_dd.profiling.enabled`. Allocations carry no span.
+//! is sampled carry the tag `_dd.profiling.enabled`.
+//!
+//! Allocations, waits for locks and panics carry the ids of their spans, too; what is in use does not, because it outlives
+//! them. Of allocations and of waits, 16,384 pairs of a stack and a span are told apart in a profile; what is
+//! beyond is counted without its span.
 //!
 //! # How it works
 //!
@@ -168,7 +172,7 @@
 //! - A stack has 256 calls at most, counted from the innermost.
 //! - Code without unwind tables ends a stack unless it keeps frame pointers: assembly, generated code. So does a
 //!   library in the first 0.2 s after it was loaded.
-//! - The handler uses some 10 KB of the interrupted thread's stack. Threads with very small stacks, below 32 KB, must
+//! - The handler uses some 14 KB of the interrupted thread's stack. Threads with very small stacks, below 32 KB, must
 //!   block `SIGPROF`.
 //! - `SIGPROF` must be free; profiling is off while the program has another handler for it. Stopping leaves the handler
 //!   there, where it does nothing.
