@@ -43,6 +43,13 @@ impl Counted {
             self.stack = self.stack[machinery..].into();
         }
     }
+
+    /// Leaves away all but so many calls, counted from the innermost.
+    pub(crate) fn keep_inner(&mut self, calls: usize) {
+        if let Some(inner) = self.stack.get(..calls) {
+            self.stack = inner.into();
+        }
+    }
 }
 
 /// One number for each of [`TYPES`].

@@ -28,7 +28,8 @@
 //! ```
 //!
 //! With `profiling_enabled(true)` in the config, or `DD_PROFILING_ENABLED=true` in the environment, the program is
-//! sampled from the start. A profile is uploaded to the agent every
+//! sampled from the start; with `auto`, as soon as it runs for 30 seconds and made a span, so that short commands
+//! and what isn't traced are left alone. A profile is uploaded to the agent every
 //! [`profiling_upload_period`](datadog_config::DDConfig::profiling_upload_period), at each flush and at the
 //! shutdown, or without an agent to the intake, where
 //! [`profiling_agentless`](datadog_config::DDConfig::profiling_agentless) says so; one in which nothing was sampled is not. Its
@@ -169,7 +170,8 @@
 //!   registers of a thread that waits but for the frame pointer.
 //! - The kernel looks at timers at its ticks, of which there are 100 to 1000 in a second. What falls between two is
 //!   counted, but seen at one of them.
-//! - A stack has 256 calls at most, counted from the innermost.
+//! - A stack has 256 calls at most, counted from the innermost, or
+//!   [`profiling_max_frames`](datadog_config::DDConfig::profiling_max_frames).
 //! - Code without unwind tables ends a stack unless it keeps frame pointers: assembly, generated code. So does a
 //!   library in the first 0.2 s after it was loaded.
 //! - The handler uses some 14 KB of the interrupted thread's stack. Threads with very small stacks, below 32 KB, must
@@ -243,5 +245,5 @@ pub use lock::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use profiler::Profiler;
 
 // What a program that uses this crate alone has to name.
-pub use datadog_config::{ConfigError, DDConfig, DDConfigBuilder};
+pub use datadog_config::{ConfigError, DDConfig, DDConfigBuilder, ProfilingEnabled};
 pub use datadog_transport::{FlushReport, Health, Standalone, TransportError};

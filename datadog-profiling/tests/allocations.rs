@@ -181,7 +181,9 @@ fn allocations_belong_to_spans_and_what_is_in_use_does_not() {
     let profiler = start(config(&agent));
     let held = work();
     profiler.flush(SOON);
+    let with = agent.profiles();
     drop((held, profiler));
+    agent.clear();
     let without = config(&agent)
         .profiling_code_hotspots_enabled(false)
         .profiling_endpoint_collection_enabled(false);
@@ -189,8 +191,8 @@ fn allocations_belong_to_spans_and_what_is_in_use_does_not() {
     drop(work());
     profiler.flush(SOON);
 
-    let profiles = agent.profiles();
-    let (with, without) = (profiles[0].pprof().unwrap(), profiles[1].pprof().unwrap());
+    let without = agent.profiles();
+    let (with, without) = (with[0].pprof().unwrap(), without[0].pprof().unwrap());
     let by = |label, kind| with.sum_by_label(kind, label).unwrap();
     for (label, factor) in [("span id", 1), ("local root span id", 10)] {
         let bytes = by(label, "alloc-space");
@@ -210,7 +212,15 @@ fn allocations_belong_to_spans_and_what_is_in_use_does_not() {
             .len(),
         0
     );
-    assert!(without.samples.len() < with.samples.len());
+    let rows = |profile: &Pprof| {
+        let kind = profile.sample_type("alloc-space").unwrap();
+        let rows = profile.samples.iter().filter(|row| {
+            let mut frames = row.stack.iter();
+            row.values[kind] > 0 && frames.any(|frame| frame.function.ends_with("churns"))
+        });
+        rows.count()
+    };
+    assert!(rows(without) < rows(with), "one stack is one row");
 }
 
 #[test]

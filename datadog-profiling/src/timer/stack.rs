@@ -45,7 +45,9 @@ impl<'a> Stack<'a> {
         const WORD: u64 = size_of::<u64>() as u64;
         // Of an address before the start, the difference is larger than any stack.
         let offset = address.wrapping_sub(self.own.start);
-        if offset.saturating_add(WORD) <= self.own.end - self.own.start && address % WORD == 0 {
+        if offset.saturating_add(WORD) <= self.own.end - self.own.start
+            && address.is_multiple_of(WORD)
+        {
             // SAFETY: the word is aligned and in a part of this thread's own stack that `checked` found to be there. It
             // can't go away: the thread stands in a handler on top of it.
             return Some(unsafe { ptr::read_volatile(address as *const u64) });
