@@ -103,7 +103,7 @@ impl ProfileSink {
     }
 
     /// Asks for a start when that is worth it. Returns when to look again.
-    fn start_automatically(&mut self) -> Option<Instant> {
+    fn start_automatically(&self) -> Option<Instant> {
         if !self.switch.is_automatic() {
             return None;
         }
