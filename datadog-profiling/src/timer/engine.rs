@@ -155,10 +155,11 @@ impl Engine {
         place.span(span);
         let timed = self.timed.load(Ordering::Relaxed);
         place.time(if timed { sys::now() } else { 0 });
+        let stack_end = sys::stack_end(thread == self.process.load(Ordering::Relaxed));
         let mut stack = place.stack();
         let unwound = self
             .unwinders
-            .unwind(thread, registers, |call| stack.push(call));
+            .unwind(thread, stack_end, registers, |call| stack.push(call));
         if unwound {
             place.finish(periods);
         } else {

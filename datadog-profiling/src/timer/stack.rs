@@ -27,10 +27,11 @@ pub(super) struct Stack<'a> {
 }
 
 impl<'a> Stack<'a> {
-    /// The stack of this thread, which is interrupted at this stack pointer.
-    pub(super) fn of_this_thread(pointer: u64, window: &'a mut Window) -> Self {
+    /// The stack of this thread, which is interrupted at this stack pointer. `end` is that of the stack that was made for
+    /// the thread: [`sys::stack_end`].
+    pub(super) fn of_this_thread(pointer: u64, end: u64, window: &'a mut Window) -> Self {
         window.length = 0;
-        let own = checked(pointer, window).unwrap_or(0..0);
+        let own = checked(pointer, end & !7, window).unwrap_or(0..0);
         Self { own, window }
     }
 
@@ -61,10 +62,9 @@ impl<'a> Stack<'a> {
 /// The thread's control block, or for the main thread what the kernel left for it, lies at the end of its stack, and a page
 /// that can't be read at the other one. So where everything can be read between the stack pointer and the block, this is
 /// that stack, and it stays for as long as the thread lives. Stacks of coroutines lie elsewhere, and may go.
-fn checked(pointer: u64, window: &mut Window) -> Option<Range<u64>> {
+fn checked(pointer: u64, end: u64, window: &mut Window) -> Option<Range<u64>> {
     let start = pointer & !(PAGE as u64 - 1);
-    let end = sys::stack_ends().into_iter().find(|end| *end > pointer)? & !7;
-    if end - start > MOST_BYTES || !sys::reads_as_the_program() {
+    if end <= pointer || end - start > MOST_BYTES || !sys::reads_as_the_program() {
         return None;
     }
     let mut limit = end;
@@ -136,7 +136,9 @@ mod tests {
     /// What is read of this thread's stack, and whether where it is.
     fn read(here: &u64) -> (Option<u64>, bool) {
         let mut window = Window::new();
-        let mut stack = Stack::of_this_thread(pointer(here), &mut window);
+        // Tests have threads of their own.
+        let end = sys::stack_end(false);
+        let mut stack = Stack::of_this_thread(pointer(here), end, &mut window);
         let word = stack.word(pointer(here));
         (word, !stack.own.is_empty())
     }
@@ -180,7 +182,7 @@ mod tests {
         // What is beyond it is copied, if it is there.
         let heap = Box::new(9);
         let mut window = Window::new();
-        let mut stack = Stack::of_this_thread(pointer(&here), &mut window);
+        let mut stack = Stack::of_this_thread(pointer(&here), sys::stack_end(false), &mut window);
         assert_eq!(stack.word(pointer(&heap)), Some(9));
         assert_eq!(stack.word(16), None);
         for end in [stack.own.start - 8, stack.own.end] {

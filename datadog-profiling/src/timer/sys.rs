@@ -274,10 +274,17 @@ pub(crate) fn block_other_signals() {
 /// Something at the end of the main thread's stack; 0 where that is not known.
 static MAIN_STACK_END: AtomicU64 = AtomicU64::new(0);
 
-/// Where stacks may end that this thread works on: one made for the thread, and the one that the kernel made.
+/// Something at the end of the stack that was made for this thread, above all that it has there; 0 where that is not known.
+///
+/// The main thread's stack is the kernel's. Its control block lies elsewhere: where stacks of coroutines may come to lie right
+/// below it, without a page between that can't be read.
 #[inline]
-pub(super) fn stack_ends() -> [u64; 2] {
-    [thread_pointer(), MAIN_STACK_END.load(Ordering::Relaxed)]
+pub(super) fn stack_end(is_main: bool) -> u64 {
+    if is_main {
+        MAIN_STACK_END.load(Ordering::Relaxed)
+    } else {
+        thread_pointer()
+    }
 }
 
 /// The address of the thread's control block. The C libraries put it at the end of the stack that they make for a thread.
