@@ -9,7 +9,9 @@ use std::time::Duration;
 use config::Source;
 use serde_json::Value;
 
-use crate::choice::{Cardinality, ExtractBehavior, LogLevel, PropagationStyle, TraceProtocol};
+use crate::choice::{
+    Cardinality, ExtractBehavior, LogLevel, ProfilingEnabled, PropagationStyle, TraceProtocol,
+};
 use crate::config::{DDConfig, Settings};
 use crate::derive::{Host, derive};
 use crate::environment::Environment;
@@ -229,6 +231,12 @@ macro_rules! setter {
     (Protocol, $field:ident, $doc:expr) => {
         setter! { @display protocol: TraceProtocol, $field, $doc }
     };
+    (Profiling, $field:ident, $doc:expr) => {
+        #[doc = $doc]
+        pub fn $field(self, enabled: impl Into<ProfilingEnabled>) -> Self {
+            self.set(Id::$field, enabled.into().to_string())
+        }
+    };
     (Level, $field:ident, $doc:expr) => {
         setter! { @display level: LogLevel, $field, $doc }
     };
@@ -440,6 +448,9 @@ mod tests {
         };
         (Behavior, $other:expr, $file:expr) => {
             ("Restart", ExtractBehavior::Restart, Some("go"))
+        };
+        (Profiling, $other:expr, $file:expr) => {
+            ("AUTO", ProfilingEnabled::Auto, Some("maybe"))
         };
         (Protocol, $other:expr, $file:expr) => {
             ("v0.4", TraceProtocol::V04, Some("0.5"))

@@ -109,6 +109,25 @@ choice! {
 }
 
 choice! {
+    /// When the program is profiled.
+    #[derive(Default)]
+    ProfilingEnabled: "true, false or auto (or 1, yes, on, 0, no, off)",
+    /// Never, unless it asks for that.
+    #[default]
+    Off = "false" | "0" | "no" | "off",
+    /// From when on it is worth it: it runs for 30 seconds, and made a span (dd-trace-js: `profiling/ssi-heuristics.js`).
+    Auto = "auto",
+    /// From the start.
+    On = "true" | "1" | "yes" | "on",
+}
+
+impl From<bool> for ProfilingEnabled {
+    fn from(enabled: bool) -> Self {
+        if enabled { Self::On } else { Self::Off }
+    }
+}
+
+choice! {
     /// The newest format in which traces go to the Agent (dd-trace-go: `internal/config/config.go`).
     #[derive(Default)]
     TraceProtocol: "0.4 or 1.0",

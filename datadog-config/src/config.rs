@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::builder::DDConfigBuilder;
-use crate::choice::{Cardinality, ExtractBehavior, LogLevel, PropagationStyle, TraceProtocol};
+use crate::choice::{
+    Cardinality, ExtractBehavior, LogLevel, ProfilingEnabled, PropagationStyle, TraceProtocol,
+};
 use crate::describe::{Description, Row};
 use crate::discover::Chosen;
 use crate::endpoint::{AgentUrl, DogStatsDUrl, IntakeUrl};
@@ -360,6 +362,9 @@ macro_rules! getter {
     };
     (PollSeconds, $field:ident, $doc:expr) => {
         getter! { @copy Duration, $field, $doc }
+    };
+    (Profiling, $field:ident, $doc:expr) => {
+        getter! { @copy ProfilingEnabled, $field, $doc }
     };
     (CardinalityName, $field:ident, $doc:expr) => {
         getter! { @copy Option<Cardinality>, $field, $doc }

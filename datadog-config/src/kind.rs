@@ -4,7 +4,9 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::choice::{Cardinality, ExtractBehavior, LogLevel, PropagationStyle, TraceProtocol};
+use crate::choice::{
+    Cardinality, ExtractBehavior, LogLevel, ProfilingEnabled, PropagationStyle, TraceProtocol,
+};
 use crate::endpoint::{self, AgentUrl, DogStatsDUrl, IntakeUrl};
 use crate::error::Invalid;
 use crate::logs_output::LogsOutput;
@@ -129,6 +131,8 @@ kinds! {
     Behavior -> ExtractBehavior, ExtractBehavior::EXPECTS, |text| text.trim().parse().ok();
     /// In which format traces are sent.
     Protocol -> TraceProtocol, TraceProtocol::EXPECTS, |text| text.trim().parse().ok();
+    /// When to profile.
+    Profiling -> ProfilingEnabled, ProfilingEnabled::EXPECTS, |text| text.trim().parse().ok();
     /// How much the client says about itself.
     Level -> LogLevel, LogLevel::EXPECTS, |text| text.trim().parse().ok();
     /// Header formats.

@@ -66,7 +66,9 @@ mod site;
 mod tags;
 
 pub use builder::DDConfigBuilder;
-pub use choice::{Cardinality, ExtractBehavior, LogLevel, PropagationStyle, TraceProtocol};
+pub use choice::{
+    Cardinality, ExtractBehavior, LogLevel, ProfilingEnabled, PropagationStyle, TraceProtocol,
+};
 pub use config::DDConfig;
 pub use describe::{Description, Row};
 pub use endpoint::{AgentUrl, DogStatsDUrl, IntakeUrl};

@@ -183,12 +183,14 @@ macro_rules! option_table {
             metrics_agentless: Flag = "DD_METRICS_AGENTLESS", Metrics, default "false";
             /// Whether metrics of the process itself are sent every 10 seconds: CPU, memory, threads, files (feature `runtime-metrics`).
             runtime_metrics_enabled: Flag = "DD_RUNTIME_METRICS_ENABLED", Metrics, default "false", otel "OTEL_METRICS_EXPORTER";
-            /// Whether profiles are made and sent.
-            profiling_enabled: Flag = "DD_PROFILING_ENABLED", Profiles, default "false";
+            /// Whether profiles are made and sent. With `auto`, from when on the program runs for 30 seconds and made a span.
+            profiling_enabled: Profiling = "DD_PROFILING_ENABLED", Profiles, default "false";
             /// Time between two uploads of a profile.
             profiling_upload_period: Seconds = "DD_PROFILING_UPLOAD_PERIOD" | "DD_PROFILING_UPLOAD_INTERVAL", Profiles, default "60";
             /// Time for one upload of a profile.
             profiling_upload_timeout: Seconds = "DD_PROFILING_UPLOAD_TIMEOUT", Profiles, default "10";
+            /// The most calls of a stack in profiles, counted from the innermost. Never more than 256, and 128 where the program allocates, waits or panics.
+            profiling_max_frames: Count = "DD_PROFILING_MAX_FRAMES", Profiles, default "256";
             /// Whether profiles go straight to the profiles intake, with the API key, instead of to the Agent.
             profiling_agentless: Flag = "DD_PROFILING_AGENTLESS", Profiles, default "false";
             /// Tags of profiles, beside those of everything.

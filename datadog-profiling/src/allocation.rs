@@ -38,6 +38,11 @@ impl Weight {
             bytes: size / chance,
         }
     }
+
+    fn add(&mut self, other: Self) {
+        self.objects += other.objects;
+        self.bytes += other.bytes;
+    }
 }
 
 #[cfg(test)]

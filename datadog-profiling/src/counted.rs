@@ -12,7 +12,7 @@ pub(crate) struct Counted {
     pub(crate) thread: Box<str>,
     /// The kind of an exception; empty where it is none.
     pub(crate) exception: &'static str,
-    /// The span that was active; allocations and waits are summed up over all of them.
+    /// The span that was active. Memory in use belongs to none, and of allocations and waits what there was no place for.
     pub(crate) span: Option<SpanIds>,
     pub(crate) values: Values,
 }
@@ -41,6 +41,13 @@ impl Counted {
             && machinery < self.stack.len()
         {
             self.stack = self.stack[machinery..].into();
+        }
+    }
+
+    /// Leaves away all but so many calls, counted from the innermost.
+    pub(crate) fn keep_inner(&mut self, calls: usize) {
+        if let Some(inner) = self.stack.get(..calls) {
+            self.stack = inner.into();
         }
     }
 }

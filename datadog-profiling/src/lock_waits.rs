@@ -6,13 +6,14 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{mem, thread};
 
 use crate::callers::Callers;
 use crate::counted::{Counted, Values};
-use crate::owner::Owner;
+use crate::owner::{Kept, Owner};
+use crate::recordings;
+use crate::sample::SpanIds;
 
 /// A sample has 2 µs of work.
 const MEAN_WAIT: Duration = Duration::from_millis(1);
@@ -20,8 +21,11 @@ const MEAN_WAIT: Duration = Duration::from_millis(1);
 /// The most places, by stack and thread name, of one upload: 1 MB with 128 calls each.
 const MOST_PLACES: usize = 1024;
 
+/// How many sums are told apart by spans in one upload: 1 MB. What comes after that is counted without its span.
+const MOST_OF_SPANS: usize = if cfg!(test) { 100 } else { 16_384 };
+
 static OWNER: Owner = Owner::none();
-static WAITS: Mutex<Option<Waits>> = Mutex::new(None);
+static WAITS: Kept<Waits> = Kept::new();
 
 thread_local! {
     /// The wait in nanoseconds until this thread's next sample; at first the first wait draws it.
@@ -32,9 +36,14 @@ thread_local! {
 
 #[derive(Default)]
 struct Waits {
-    places: HashMap<(Box<[usize]>, Box<str>), Sums>,
+    places: HashMap<(Box<[usize]>, Box<str>), BySpan>,
+    /// How many sums of all places belong to spans.
+    of_spans: usize,
     dropped: u64,
 }
+
+/// `None` is what belongs to no span.
+type BySpan = HashMap<Option<SpanIds>, Sums>;
 
 /// Fractions, because a noted wait stands for several.
 #[derive(Default)]
@@ -50,24 +59,25 @@ pub(crate) struct Recording(());
 impl Recording {
     /// Starts to record. `None` where somebody else of this process does.
     pub(crate) fn start() -> Option<Self> {
-        OWNER.take().then_some(Self(()))
+        OWNER.take_if(|| WAITS.begin()).then_some(Self(()))
     }
 
     /// Takes out what was found since the last time, and returns how many samples are not among it.
     pub(crate) fn drain(&self, found: &mut Vec<Counted>) -> u64 {
-        let waits = mem::take(&mut *waits()).unwrap_or_default();
-        let places = waits.places.into_iter();
-        found.extend(places.map(|((stack, thread), sums)| Counted {
-            stack,
-            thread,
-            exception: "",
-            span: None,
-            values: Values {
-                lock_acquires: sums.count.round() as u64,
-                lock_wait_nanos: sums.nanos.round() as u64,
-                ..Values::default()
-            },
-        }));
+        let waits = WAITS.take();
+        for ((stack, thread), by_span) in waits.places {
+            found.extend(by_span.into_iter().map(|(span, sums)| Counted {
+                stack: stack.clone(),
+                thread: thread.clone(),
+                exception: "",
+                span,
+                values: Values {
+                    lock_acquires: sums.count.round() as u64,
+                    lock_wait_nanos: sums.nanos.round() as u64,
+                    ..Values::default()
+                },
+            }));
+        }
         waits.dropped
     }
 }
@@ -116,14 +126,24 @@ fn record(count: f64, nanos: f64) {
         callers.as_slice().into(),
         current.name().unwrap_or_default().into(),
     );
-    let mut waits = waits();
-    let waits = waits.get_or_insert_default();
-    if waits.places.len() < MOST_PLACES || waits.places.contains_key(&place) {
-        let sums = waits.places.entry(place).or_default();
-        sums.count += count;
-        sums.nanos += nanos;
-    } else {
-        waits.dropped += 1;
+    let span = recordings::span();
+    WAITS.with(|waits| waits.add(place, span, Sums { count, nanos }));
+}
+
+impl Waits {
+    fn add(&mut self, place: (Box<[usize]>, Box<str>), span: Option<SpanIds>, wait: Sums) {
+        if self.places.len() >= MOST_PLACES && !self.places.contains_key(&place) {
+            self.dropped += 1;
+            return;
+        }
+        let by_span = self.places.entry(place).or_default();
+        let is_new = span.is_some() && !by_span.contains_key(&span);
+        let has_room = self.of_spans < MOST_OF_SPANS;
+        self.of_spans += usize::from(is_new && has_room);
+        let sums = by_span.entry(span.filter(|_| !is_new || has_room));
+        let sums = sums.or_default();
+        sums.count += wait.count;
+        sums.nanos += wait.nanos;
     }
 }
 
@@ -148,13 +168,36 @@ fn draw() -> f64 {
     -uniform.ln() * MEAN_WAIT.as_nanos() as f64
 }
 
-fn waits() -> MutexGuard<'static, Option<Waits>> {
-    WAITS.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn waits_are_told_apart_by_spans_as_far_as_there_is_room() {
+        let mut waits = Waits::default();
+        let span = |id| Some(SpanIds { id, local_root: 1 });
+        let wait = || Sums {
+            count: 1.0,
+            nanos: 5.0,
+        };
+        let place = || ([7, 8].into(), "worker".into());
+        waits.add(place(), None, wait());
+        for id in 1..=2 * MOST_OF_SPANS as u64 {
+            waits.add(place(), span(id), wait());
+            waits.add(place(), span(1), wait());
+        }
+        let by_span = &waits.places[&place()];
+        let count = |span| by_span.get(&span).map(|sums| sums.count);
+        assert_eq!(by_span.len(), MOST_OF_SPANS + 1);
+        assert_eq!(count(None), Some(1.0 + MOST_OF_SPANS as f64));
+        assert_eq!(count(span(1)), Some(1.0 + 2.0 * MOST_OF_SPANS as f64));
+        assert_eq!(count(span(2)), Some(1.0));
+        for stack in 0..2 * MOST_PLACES {
+            waits.add(([stack].into(), "".into()), None, wait());
+        }
+        assert_eq!(waits.places.len(), MOST_PLACES);
+        assert_eq!(waits.dropped, MOST_PLACES as u64 + 1);
+    }
 
     #[test]
     fn the_sums_are_right_whatever_the_length_of_the_waits() {

@@ -1,7 +1,10 @@
-//! Who records what there is only one of in a process.
+//! Who records what there is only one of in a process, and where it is kept.
 
 use std::process;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The process in which somebody records, by its id. A forked child has another id, and so does not record what its
 /// parent wanted.
@@ -20,6 +23,17 @@ impl Owner {
         self.0.swap(own, Ordering::Relaxed) != own
     }
 
+    /// As [`Self::take`], if this succeeds before: nobody may record until then.
+    pub(crate) fn take_if(&self, begin: impl FnOnce() -> bool) -> bool {
+        let own = process::id();
+        let owner = self.0.load(Ordering::Relaxed);
+        let take = |from| {
+            self.0
+                .compare_exchange(from, own, Ordering::Release, Ordering::Relaxed)
+        };
+        owner != own && begin() && take(owner).is_ok()
+    }
+
     /// To be called by the owner.
     pub(crate) fn release(&self) {
         let own = process::id();
@@ -32,6 +46,63 @@ impl Owner {
     pub(crate) fn is_here(&self) -> bool {
         let owner = self.0.load(Ordering::Relaxed);
         owner != 0 && owner == process::id()
+    }
+}
+
+/// How many forks in a row may each leave a lock taken.
+const LOCKS: usize = 8;
+
+/// A writer has the lock for microseconds, but for ever in a forked child that it is not part of.
+const FOR_EVER: Duration = Duration::from_secs(1);
+
+/// What is recorded, until it is taken out.
+#[derive(Debug)]
+pub(crate) struct Kept<T> {
+    /// One of them is used. A process that was forked while another thread had it uses the next one.
+    all: [Mutex<Option<T>>; LOCKS],
+    used: AtomicUsize,
+}
+
+impl<T: Default> Kept<T> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            all: [const { Mutex::new(None) }; LOCKS],
+            used: AtomicUsize::new(0),
+        }
+    }
+
+    /// Begins anew, without what a parent process recorded. To be called before anything is recorded in this process. False
+    /// where it can't.
+    pub(crate) fn begin(&self) -> bool {
+        let limit = Instant::now() + FOR_EVER;
+        let used = self.used.load(Ordering::Relaxed);
+        for (index, lock) in self.all.iter().enumerate().skip(used) {
+            loop {
+                if !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) {
+                    self.used.store(index, Ordering::Relaxed);
+                    self.take();
+                    return true;
+                }
+                if Instant::now() >= limit {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        false
+    }
+
+    pub(crate) fn with<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+        change(self.lock().get_or_insert_default())
+    }
+
+    pub(crate) fn take(&self) -> T {
+        self.lock().take().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<T>> {
+        let lock = &self.all[self.used.load(Ordering::Relaxed)];
+        lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -51,5 +122,21 @@ mod tests {
         owner.0.store(process::id() + 1, Ordering::Relaxed);
         assert!(!owner.is_here());
         assert!(owner.take());
+    }
+
+    #[test]
+    fn a_lock_that_a_fork_left_taken_is_left_alone() {
+        let kept = Kept::<Vec<u32>>::new();
+        kept.with(|all| all.push(1));
+        // As a thread that is not part of the child.
+        let _of_the_parent = kept.all[0].lock();
+        assert!(kept.begin());
+        kept.with(|all| all.push(2));
+        assert_eq!((kept.take(), kept.take()), (vec![2], vec![]));
+        kept.with(|all| all.push(3));
+        assert!(kept.begin());
+        assert!(kept.take().is_empty());
+        let _all: Vec<_> = kept.all[1..].iter().map(Mutex::lock).collect();
+        assert!(!kept.begin());
     }
 }

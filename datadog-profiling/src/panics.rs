@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::panic::{self, PanicHookInfo};
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
-use std::{mem, thread};
+use std::sync::Once;
+use std::thread;
 
-use datadog_transport::{context, on_worker, profiled};
+use datadog_transport::on_worker;
 
 use crate::callers::Callers;
 use crate::counted::{Counted, Values};
-use crate::owner::Owner;
+use crate::owner::{Kept, Owner};
+use crate::recordings;
 use crate::sample::SpanIds;
 
 /// The most places, by stack, thread name and span, of one upload: 1 MB with 128 calls each.
@@ -19,7 +20,7 @@ const MOST_PLACES: usize = 1024;
 const EXCEPTION: &str = "panic";
 
 static OWNER: Owner = Owner::none();
-static PANICS: Mutex<Option<Panics>> = Mutex::new(None);
+static PANICS: Kept<Panics> = Kept::new();
 
 #[derive(Default)]
 struct Panics {
@@ -44,12 +45,12 @@ impl Recording {
         /// It stays: hooks that were installed later call it.
         static HOOK: Once = Once::new();
         HOOK.call_once(install);
-        OWNER.take().then_some(Self(()))
+        OWNER.take_if(|| PANICS.begin()).then_some(Self(()))
     }
 
     /// Takes out what was found since the last time, and returns how many panics are not among it.
     pub(crate) fn drain(&self, found: &mut Vec<Counted>) -> u64 {
-        let panics = mem::take(&mut *panics()).unwrap_or_default();
+        let panics = PANICS.take();
         found.extend(panics.places.into_iter().map(|(place, count)| {
             let values = Values {
                 exceptions: count,
@@ -88,24 +89,16 @@ fn install() {
 fn record() {
     let callers = Callers::here();
     let current = thread::current();
-    let span = context::active();
-    if let Some(span) = span {
-        profiled::saw(span.local_root_id);
-    }
     let place = Place {
         stack: callers.as_slice().into(),
         thread: current.name().unwrap_or_default().into(),
-        span: span.map(SpanIds::from),
+        span: recordings::span(),
     };
-    let mut panics = panics();
-    let panics = panics.get_or_insert_default();
-    if panics.places.len() < MOST_PLACES || panics.places.contains_key(&place) {
-        *panics.places.entry(place).or_default() += 1;
-    } else {
-        panics.dropped += 1;
-    }
-}
-
-fn panics() -> MutexGuard<'static, Option<Panics>> {
-    PANICS.lock().unwrap_or_else(PoisonError::into_inner)
+    PANICS.with(|panics| {
+        if panics.places.len() < MOST_PLACES || panics.places.contains_key(&place) {
+            *panics.places.entry(place).or_default() += 1;
+        } else {
+            panics.dropped += 1;
+        }
+    });
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use datadog_config::DDConfig;
+use datadog_config::{DDConfig, ProfilingEnabled};
+use datadog_transport::profiled;
 use datadog_transport::{SignalKind, Standalone, TransportBuilder, TransportError, Waker};
 
 use crate::crash;
@@ -31,11 +32,13 @@ pub(crate) struct Switch {
     untried: AtomicBool,
     /// Whether the program is being sampled.
     running: AtomicBool,
+    /// Whether it is to be sampled as soon as that is worth it.
+    automatic: AtomicBool,
 }
 
 impl Profiler {
     /// Starts a profiler with a worker of its own, for a program that uses this crate alone. It samples from the
-    /// start where [`DDConfig::profiling_enabled`] says so, else from [`Profiler::start_sampling`] on.
+    /// start where [`DDConfig::profiling_enabled`] says so, or when it is worth it, else from [`Profiler::start_sampling`] on.
     ///
     /// # Errors
     ///
@@ -76,8 +79,14 @@ impl Profiler {
             let waker = seat.waker;
             (sink, Self { switch, waker })
         });
-        if config.profiling_enabled() {
-            profiler.start_sampling();
+        match config.profiling_enabled() {
+            ProfilingEnabled::On => profiler.start_sampling(),
+            ProfilingEnabled::Auto => {
+                profiled::await_span();
+                profiler.switch.automatic.store(true, Ordering::Relaxed);
+                profiler.waker.wake();
+            }
+            _ => (),
         }
         Ok(profiler)
     }
@@ -88,14 +97,14 @@ impl Profiler {
     /// Where that is impossible, as while another profiler of the process runs, the account's last error says why, and
     /// it is tried again at each end of an upload period.
     pub fn start_sampling(&self) {
-        self.switch.wanted.store(true, Ordering::Relaxed);
-        self.switch.ask_again();
+        self.switch.begin();
         self.waker.wake();
     }
 
     /// Asks the worker to end the sampling. What was found is uploaded at the end of the upload period, by a flush
     /// or at the shutdown.
     pub fn stop_sampling(&self) {
+        self.switch.automatic.store(false, Ordering::Relaxed);
         self.switch.wanted.store(false, Ordering::Relaxed);
         self.waker.wake();
     }
@@ -107,6 +116,18 @@ impl Profiler {
 }
 
 impl Switch {
+    /// Asks for a start.
+    pub(crate) fn begin(&self) {
+        self.automatic.store(false, Ordering::Relaxed);
+        self.wanted.store(true, Ordering::Relaxed);
+        self.ask_again();
+    }
+
+    /// Whether to begin as soon as it is worth it.
+    pub(crate) fn is_automatic(&self) -> bool {
+        self.automatic.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn is_on(&self) -> bool {
         self.wanted.load(Ordering::Relaxed)
     }

@@ -1,10 +1,27 @@
 //! What is recorded beside CPU time.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use datadog_config::DDConfig;
+use datadog_transport::{context, profiled};
 
 use crate::allocation;
 use crate::counted::{Counted, Values};
+use crate::sample::SpanIds;
 use crate::{lock_waits, panics};
+
+/// Whether it is wanted which spans what is recorded belongs to.
+static WITH_SPANS: AtomicBool = AtomicBool::new(true);
+
+/// The span that something belongs to which is recorded now, on this thread.
+pub(crate) fn span() -> Option<SpanIds> {
+    let span = context::active()?;
+    if !WITH_SPANS.load(Ordering::Relaxed) {
+        return None;
+    }
+    profiled::saw(span.local_root_id);
+    Some(span.into())
+}
 
 /// The recordings of one profiler, as far as its config wants them.
 pub(crate) struct Recordings {
@@ -26,6 +43,9 @@ impl Recordings {
 
     /// Starts what is not running.
     pub(crate) fn start(&mut self) -> Result<(), String> {
+        let with_spans = self.config.profiling_code_hotspots_enabled()
+            || self.config.profiling_endpoint_collection_enabled();
+        WITH_SPANS.store(with_spans, Ordering::Relaxed);
         if self.config.profiling_exception_enabled() && self.panics.is_none() {
             self.panics = panics::Recording::start();
         }
@@ -60,12 +80,12 @@ impl Recordings {
             counted.values.in_use_objects = 0;
             counted.values.in_use_bytes = 0;
         }
-        allocations.drain(&mut |stack, sums| {
+        allocations.drain(&mut |stack, span, sums| {
             found.push(Counted {
                 stack,
                 thread: "".into(),
                 exception: "",
-                span: None,
+                span,
                 values: Values {
                     allocated_objects: sums.allocated_objects,
                     allocated_bytes: sums.allocated_bytes,

@@ -24,6 +24,12 @@ use crate::upload::Uploads;
 /// The most bytes of uploads that wait for the receiver. One has some 10 to 500 KB.
 const OUTBOX_BYTES: usize = 8 << 20;
 
+/// How long a process runs before it is profiled automatically (dd-trace-js: `profiling/ssi-heuristics.js`).
+const LONG_LIVED: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 });
+
+/// How often such a one is looked at after that.
+const LOOK_AROUND: Duration = Duration::from_secs(5);
+
 pub(crate) struct ProfileSink {
     /// `None` where there is nowhere to send to.
     receiver: Option<Receiver>,
@@ -35,11 +41,15 @@ pub(crate) struct ProfileSink {
     /// Whether they carry the ids of spans.
     hotspots: bool,
     wishes: Wishes,
+    /// Of a stack.
+    most_calls: usize,
     recordings: Recordings,
     counted: Vec<Counted>,
     period: Duration,
     period_start: SystemTime,
     period_end: Instant,
+    /// From when on the process is a long-lived one.
+    long_lived: Instant,
     symbols: Symbols,
     modules: Modules,
     output: Output,
@@ -70,11 +80,13 @@ impl ProfileSink {
                 endpoints: config.profiling_endpoint_collection_enabled(),
                 endpoint_counts: config.profiling_endpoint_count_enabled(),
             },
+            most_calls: config.profiling_max_frames(),
             recordings: Recordings::new(config),
             counted: Vec::new(),
             period,
             period_start: SystemTime::now(),
             period_end: Instant::now() + period,
+            long_lived: Instant::now() + LONG_LIVED,
             symbols: Symbols::default(),
             modules: Modules::default(),
             output: Output::new(config),
@@ -88,6 +100,18 @@ impl ProfileSink {
     /// Lets it send reports of crashes, too.
     pub(crate) fn with_crash_reports(self, crashes: Option<CrashReports>) -> Self {
         Self { crashes, ..self }
+    }
+
+    /// Asks for a start when that is worth it. Returns when to look again.
+    fn start_automatically(&self) -> Option<Instant> {
+        if !self.switch.is_automatic() {
+            return None;
+        }
+        let again = not_yet(Instant::now(), self.long_lived, profiled::span_came());
+        if again.is_none() {
+            self.switch.begin();
+        }
+        again
     }
 
     fn follow_switch(&mut self) {
@@ -132,10 +156,11 @@ impl ProfileSink {
             let kept = |span: SpanIds| span.kept(self.hotspots, self.wishes.endpoints);
             counted.span = counted.span.and_then(kept);
         }
-        let (samples, hotspots, endpoints) =
-            (&mut self.samples, self.hotspots, self.wishes.endpoints);
+        let (samples, most_calls) = (&mut self.samples, self.most_calls);
+        let (hotspots, endpoints) = (self.hotspots, self.wishes.endpoints);
         let mut take = |mut sample: Sample<'_>| {
             sample.span = sample.span.and_then(|span| span.kept(hotspots, endpoints));
+            sample.stack = &sample.stack[..sample.stack.len().min(most_calls)];
             samples.add(sample);
         };
         if let Err(error) = self.sampler.drain(&mut take) {
@@ -183,6 +208,7 @@ impl ProfileSink {
         }
         for counted in &mut profile.counted {
             counted.keep_program(&mut self.symbols);
+            counted.keep_inner(self.most_calls);
         }
         let pprof = encode(&profile, &mut self.symbols, &self.modules.loaded());
         if let Err(error) = self.output.write(&pprof) {
@@ -206,6 +232,17 @@ impl ProfileSink {
     }
 }
 
+/// When to look again whether to begin automatically; `None` where it is worth it now.
+fn not_yet(now: Instant, long_lived: Instant, span_came: bool) -> Option<Instant> {
+    if now < long_lived {
+        Some(long_lived)
+    } else if !span_came {
+        Some(now + LOOK_AROUND)
+    } else {
+        None
+    }
+}
+
 impl Signal for ProfileSink {
     fn period(&self) -> Duration {
         self.period
@@ -217,7 +254,9 @@ impl Signal for ProfileSink {
             // A start that failed is tried again.
             self.switch.ask_again();
         }
+        let mut look_again = None;
         if pass.occasion != Occasion::Shutdown {
+            look_again = self.start_automatically();
             self.follow_switch();
         }
         if period_over {
@@ -233,7 +272,7 @@ impl Signal for ProfileSink {
         let symbols = (&mut self.symbols, &mut self.modules);
         let crash_again = crashes.and_then(|crashes| crashes.run(pass, symbols.0, symbols.1));
         // A wake-up by the switch must not put off the end of the period.
-        let times = [Some(self.period_end), again, crash_again];
+        let times = [Some(self.period_end), look_again, again, crash_again];
         times.into_iter().flatten().min()
     }
 
@@ -252,6 +291,7 @@ impl Signal for ProfileSink {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use datadog_config::ProfilingEnabled;
     use datadog_local_agent::{Endpoint, Fault, LocalAgent};
     use datadog_transport::{SignalHealth, SignalKind, Standalone};
 
@@ -321,6 +361,54 @@ mod tests {
             "{health:?}"
         );
         health
+    }
+
+    #[test]
+    fn it_begins_by_itself_when_that_is_worth_it() {
+        let now = Instant::now();
+        let later = now + LONG_LIVED;
+        assert_eq!(not_yet(now, later, true), Some(later));
+        assert_eq!(not_yet(later, later, false), Some(later + LOOK_AROUND));
+        assert_eq!(not_yet(later, later, true), None);
+
+        let agent = LocalAgent::start().unwrap();
+        let config = config(&agent.url()).profiling_enabled(ProfilingEnabled::Auto);
+        let config = config.build().unwrap();
+        let profiler = start(&config, Fake::default());
+        assert!(!profiler.is_sampling());
+        // As the tracer does.
+        profiled::started();
+        let limit = Instant::now() + SOON;
+        while !profiler.is_sampling() {
+            assert!(Instant::now() < limit);
+            std::thread::yield_now();
+        }
+        profiler.flush(SOON);
+        let event = &agent.profiles()[0].event;
+        assert_eq!(event.other["info"]["profiler"]["activation"], "auto");
+        drop(profiler);
+
+        let profiler = start(&config, Fake::default());
+        profiler.stop_sampling();
+        std::thread::sleep(LONG_LIVED * 2);
+        assert!(!profiler.is_sampling(), "the program says no");
+    }
+
+    #[test]
+    fn stacks_are_as_deep_as_the_config_says() {
+        let agent = LocalAgent::start().unwrap();
+        for (most, found) in [(1, 1), (2, 2), (1000, 2)] {
+            let config = config(&agent.url()).profiling_max_frames(most);
+            let profiler = start(&config.build().unwrap(), Fake::default());
+            profiler.start_sampling();
+            profiler.flush(SOON);
+            let profiles = agent.profiles();
+            let pprof = profiles[0].pprof().unwrap();
+            let depths: Vec<_> = pprof.samples.iter().map(|own| own.stack.len()).collect();
+            assert_eq!(depths, [found], "{most}");
+            drop(profiler);
+            agent.clear();
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use datadog_config::DDConfig;
+use datadog_config::{DDConfig, ProfilingEnabled};
 use datadog_transport::{Payload, RUSTC_VERSION, TARGET};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -132,6 +132,11 @@ fn info(config: &DDConfig) -> Value {
         .filter(|row| row.option.starts_with("DD_PROFILING_"))
         .map(|row| (row.option.to_owned(), json!(row.value)))
         .collect();
+    // Nothing but the program and its settings starts it.
+    let activation = match config.profiling_enabled() {
+        ProfilingEnabled::Auto => "auto",
+        _ => "manual",
+    };
     json!({
         "application": {
             "service": config.service(),
@@ -145,8 +150,7 @@ fn info(config: &DDConfig) -> Value {
         },
         "profiler": {
             "version": env!("CARGO_PKG_VERSION"),
-            // Nothing but the program and its settings starts it.
-            "activation": "manual",
+            "activation": activation,
             "ssi": { "mechanism": "none" },
             "settings": settings,
         },

@@ -11,10 +11,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use datadog_config::DDConfigBuilder;
-use datadog_local_agent::{LocalAgent, Pprof};
+use datadog_local_agent::{Label, LocalAgent, Pprof};
 use datadog_profiling::{
     AllocationFigures, DDConfig, ProfiledAllocator, Profiler, Standalone, allocation_figures,
 };
+use datadog_transport::context::{self, ActiveSpan};
 use parking_lot::{Mutex, MutexGuard};
 
 #[global_allocator]
@@ -155,6 +156,71 @@ fn the_profile_shows_who_allocates_and_who_holds() {
     let freed = during.in_use_bytes - after.in_use_bytes;
     assert_near(freed as i64, 100 * MIB);
     assert!(during.samples > 500, "{during:?}");
+}
+
+#[test]
+fn allocations_belong_to_spans_and_what_is_in_use_does_not() {
+    let _turn = turn();
+    let agent = LocalAgent::start().unwrap();
+    let work = || {
+        on_thread(|| {
+            for id in [7, 8] {
+                context::set(Some(ActiveSpan {
+                    trace_id: 1,
+                    span_id: id,
+                    local_root_id: 10 * id,
+                }));
+                churns(id as usize * 20 * MIB);
+            }
+            let held = holds(100 * MIB);
+            context::set(None);
+            churns(100 * MIB);
+            held
+        })
+    };
+    let profiler = start(config(&agent));
+    let held = work();
+    profiler.flush(SOON);
+    let with = agent.profiles();
+    drop((held, profiler));
+    agent.clear();
+    let without = config(&agent)
+        .profiling_code_hotspots_enabled(false)
+        .profiling_endpoint_collection_enabled(false);
+    let profiler = start(without);
+    drop(work());
+    profiler.flush(SOON);
+
+    let without = agent.profiles();
+    let (with, without) = (with[0].pprof().unwrap(), without[0].pprof().unwrap());
+    let by = |label, kind| with.sum_by_label(kind, label).unwrap();
+    for (label, factor) in [("span id", 1), ("local root span id", 10)] {
+        let bytes = by(label, "alloc-space");
+        assert_eq!(bytes.len(), 2, "{bytes:?}");
+        assert_near(bytes[&Label::Number(7 * factor)], 140 * MIB);
+        assert_near(bytes[&Label::Number(8 * factor)], 260 * MIB);
+        let in_use = by(label, "inuse-space");
+        assert_eq!(in_use.into_values().sum::<i64>(), 0);
+    }
+    assert_near(sum(with, "inuse-space", "holds"), 100 * MIB);
+    assert_near(sum(with, "alloc-space", "churns"), 400 * MIB);
+    assert_near(sum(without, "alloc-space", "churns"), 400 * MIB);
+    assert_eq!(
+        without
+            .sum_by_label("alloc-space", "span id")
+            .unwrap()
+            .len(),
+        0
+    );
+    let rows = |profile: &Pprof| {
+        let kind = profile.sample_type("alloc-space").unwrap();
+        let rows = profile.samples.iter().filter(|row| {
+            let mut frames = row.stack.iter();
+            row.values[kind] > 0 && frames.any(|frame| frame.function.ends_with("churns"))
+        });
+        rows.count()
+    };
+    assert!(rows(without) < rows(with), "one stack is one row");
 }
 
 #[test]

@@ -12,8 +12,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use datadog_local_agent::LocalAgent;
+use datadog_local_agent::{Label, LocalAgent};
 use datadog_profiling::{DDConfig, Mutex, Profiler, RwLock};
+use datadog_transport::context::{self, ActiveSpan};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -91,7 +92,14 @@ fn the_profile_shows_who_waited_for_how_long() {
             wait();
             drop(guard);
         },
-        || assert_eq!(reads_the_menu(&menu), 7),
+        || {
+            context::set(Some(ActiveSpan {
+                trace_id: 1,
+                span_id: 3,
+                local_root_id: 2,
+            }));
+            assert_eq!(reads_the_menu(&menu), 7);
+        },
     );
     profiler.flush(SOON);
     let profiles = agent.profiles();
@@ -120,4 +128,12 @@ fn the_profile_shows_who_waited_for_how_long() {
     );
     assert_eq!(of("reads_the_menu").0, 1);
     assert_eq!(profile.sum("lock-acquire"), Some(5));
+    for (label, id) in [("span id", 3), ("local root span id", 2)] {
+        let by_span = profile.sum_by_label("lock-acquire", label).unwrap();
+        let waits: Vec<_> = by_span
+            .into_iter()
+            .filter(|(_, waits)| *waits > 0)
+            .collect();
+        assert_eq!(waits, [(Label::Number(id), 1)]);
+    }
 }

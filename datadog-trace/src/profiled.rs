@@ -35,6 +35,10 @@ type Place = Mutex<Option<(u64, Weak<Trace>)>>;
 /// Notes that a trace starts, for those who ask for its endpoint before it ends.
 #[cold]
 pub(crate) fn started(trace: &Arc<Trace>) {
+    profiled::started();
+    if !profiled::wants_endpoints() {
+        return;
+    }
     let root = trace.local_root_id;
     // Nobody holds these locks for long, and after a fork nobody may hold them for ever.
     if let Some(mut place) = place(root).try_lock() {

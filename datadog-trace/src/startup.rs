@@ -1,7 +1,7 @@
 //! The line that says at the start how the tracer is set up, as the official clients log it
 //! (dd-trace-go: `ddtrace/tracer/log.go`).
 
-use datadog_config::DDConfig;
+use datadog_config::{DDConfig, ProfilingEnabled};
 use serde_json::{Map, Value, json};
 
 /// Logs the line, if that is asked for.
@@ -42,7 +42,7 @@ fn facts(config: &DDConfig) -> Value {
         "propagation_style_extract": styles(config.propagation_style_extract()),
         "stats_computation_enabled": config.stats_computation_enabled(),
         "logs_injection_enabled": config.logs_injection(),
-        "profiling_enabled": config.profiling_enabled(),
+        "profiling_enabled": config.profiling_enabled() != ProfilingEnabled::Off,
         "dogstatsd_address": config.dogstatsd().to_string(),
     })
 }

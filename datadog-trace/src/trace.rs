@@ -110,7 +110,7 @@ impl Trace {
             }),
             upstream,
         });
-        if profiles::wants_endpoints() {
+        if profiles::wants_starts() {
             profiled::started(&trace);
         }
         if let Some(long_running) = &tracer.long_running {

@@ -50,6 +50,7 @@ const SEEN_WORDS: usize = 1024;
 const RUNS: u8 = 1;
 const ENDPOINTS: u8 = 2;
 const COUNTS: u8 = 4;
+const AWAITS_SPAN: u8 = 8;
 
 static STATE: Alone<AtomicU8> = Alone(AtomicU8::new(0));
 static NOTES: Mutex<Notes> = Mutex::new(Notes::new());
@@ -92,10 +93,33 @@ pub fn stop() {
     STATE.0.store(0, Ordering::Release);
 }
 
+/// Says that a profiler waits for the first span, unless one runs already.
+pub fn await_span() {
+    let _ = STATE
+        .0
+        .compare_exchange(0, AWAITS_SPAN, Ordering::Relaxed, Ordering::Relaxed);
+}
+
+/// Whether nobody waits for a span, because one came since [`await_span`].
+pub fn span_came() -> bool {
+    STATE.0.load(Ordering::Relaxed) & AWAITS_SPAN == 0
+}
+
+/// Whether local roots that start are to be told.
+#[inline]
+pub fn wants_starts() -> bool {
+    STATE.0.load(Ordering::Relaxed) & (ENDPOINTS | AWAITS_SPAN) != 0
+}
+
+/// Tells that a local root starts.
+pub fn started() {
+    STATE.0.fetch_and(!AWAITS_SPAN, Ordering::Relaxed);
+}
+
 /// Whether the program is profiled.
 #[inline]
 pub fn is_on() -> bool {
-    STATE.0.load(Ordering::Relaxed) != 0
+    STATE.0.load(Ordering::Relaxed) & RUNS != 0
 }
 
 /// Whether the profiler wants to know endpoints.
@@ -304,5 +328,11 @@ mod tests {
         assert!(is_on() && !wants_endpoints());
         stop();
         assert!(!is_on());
+
+        await_span();
+        assert!(wants_starts() && !span_came());
+        assert!(!is_on() && !wants_endpoints(), "it doesn't run yet");
+        started();
+        assert!(!wants_starts() && span_came());
     }
 }

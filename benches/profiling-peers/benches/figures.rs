@@ -17,6 +17,8 @@
 mod allocations;
 #[path = "figures/locks.rs"]
 mod locks;
+#[path = "figures/pairs.rs"]
+mod pairs;
 #[path = "figures/sampler.rs"]
 mod sampler;
 #[path = "figures/work.rs"]
@@ -31,17 +33,20 @@ use crate::work::{
     deep, process_seconds, resident_megabytes, thread_seconds, work, work_a_little, work_on,
 };
 
-const PAIRS: usize = 24;
 const SIGNALS: usize = 600;
 
 /// What is measured in a process of its own, with the rows that it gives and the most that they may be.
 const MEASUREMENTS: [(&str, &[(&str, &str)]); 7] = [
     (
         "pairs",
-        &[(
-            "CPU time at 99 Hz, 2 busy threads, 30 calls deep (quartiles)",
-            "+0.25 %",
-        )],
+        &[
+            (
+                "CPU time at 99 Hz, 2 busy threads, 30 calls deep (95 % of confidence)",
+                "+0.25 %",
+            ),
+            ("of that, threads and reports of the sampler", "–"),
+            ("once: the start and the first report", "–"),
+        ],
     ),
     (
         "samples",
@@ -91,7 +96,8 @@ fn main() {
     let arguments: Vec<String> = env::args().collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        [_, "pairs", sampler] => println!("{}", pairs(sampler)),
+        [_, "pairs", sampler] => pairs::print(sampler),
+        [_, "signal", _] => println!("{:.1} µs", nothing_micros()),
         [_, "samples", sampler] => samples(sampler),
         [_, "memory", sampler] => memory(sampler),
         [_, "idle", sampler] => println!("{}", idle(sampler)),
@@ -123,7 +129,10 @@ fn tables(samplers: &[&str]) {
     }
     if samplers.contains(&OURS) {
         let none = in_a_process("pairs", NONE);
-        println!("Pairs without any sampler: {none}. Of {PAIRS} pairs of equal work, in turns.\n");
+        let none = none.lines().next().unwrap_or_default();
+        let signal = in_a_process("signal", NONE);
+        println!("Without any sampler: {none}. A signal whose handler does nothing: {signal}.\n");
+        println!("{}\n", pairs::HOW);
     }
 }
 
@@ -136,72 +145,52 @@ fn in_a_process(what: &str, sampler: &str) -> String {
     eprintln!("{what}, {sampler}: {}", output.status);
     if !output.status.success() {
         // pprof's framehop can hang or crash at its start.
-        return format!("{}\n", output.status).repeat(2);
+        return format!("{}\n", output.status).repeat(3);
     }
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-/// The median of what sampling adds to the CPU time of two threads, and the quartiles.
-fn pairs(sampler: &str) -> String {
-    let two_threads = || {
-        thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| work(300, 30));
-            }
-        });
-    };
-    let time = || {
-        let before = process_seconds();
-        two_threads();
-        process_seconds() - before
-    };
-    two_threads();
-    let mut differences: Vec<f64> = (0..PAIRS)
-        .map(|pair| {
-            let with = || {
-                let sampler = Sampler::start(sampler);
-                // What starting costs is not part of it.
-                let time = time();
-                drop(sampler);
-                time
-            };
-            let (with, without) = if pair % 2 == 0 {
-                let with = with();
-                (with, time())
-            } else {
-                let without = time();
-                (with(), without)
-            };
-            100.0 * (with / without - 1.0)
-        })
-        .collect();
-    differences.sort_by(f64::total_cmp);
-    let quantile = |part: usize| differences[part * (PAIRS - 1) / 4];
-    let [low, median, high] = [1, 2, 3].map(quantile);
-    format!("{median:+.2} % ({low:+.2} to {high:+.2})")
 }
 
 /// The medians of the CPU time of a sample on the interrupted thread, at two depths, signal included.
 fn samples(sampler: &str) {
     let sampling = Sampler::start(sampler);
     for depth in [30, 100] {
-        let mut times = Vec::new();
-        while times.len() < SIGNALS {
-            deep(depth, &mut || {
-                // A hot loop: the first of each row finds cold caches.
-                for _ in 0..50 {
-                    let before = thread_seconds();
-                    signal_this_thread();
-                    times.push(thread_seconds() - before);
-                }
-            });
-            // Lets the ring be emptied.
-            thread::sleep(Duration::from_millis(250));
-        }
-        times.sort_by(f64::total_cmp);
-        println!("{:.1} µs", times[times.len() / 2] * 1e6);
+        println!("{:.1} µs", signal_micros(depth));
     }
     drop(sampling);
+}
+
+/// What a signal costs that is handled by nothing.
+fn nothing_micros() -> f64 {
+    extern "C" fn nothing(_: i32) {}
+    // SAFETY: the handler has the signature that is wanted, and does nothing.
+    unsafe { libc::signal(libc::SIGPROF, nothing as *const () as usize) };
+    signal_micros(30)
+}
+
+fn signal_micros(depth: u32) -> f64 {
+    let signal = Signal::of_this_thread();
+    let (mut times, mut clock) = (Vec::new(), Vec::new());
+    while times.len() < SIGNALS {
+        deep(depth, &mut || {
+            // A hot loop: the first of each row finds cold caches.
+            for _ in 0..50 {
+                let before = thread_seconds();
+                let between = thread_seconds();
+                signal.send();
+                times.push(thread_seconds() - between);
+                clock.push(between - before);
+            }
+        });
+        // Lets the ring be emptied.
+        thread::sleep(Duration::from_millis(250));
+    }
+    // To read the clock takes time, too.
+    (median(times) - median(clock)) * 1e6
+}
+
+fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
 }
 
 fn memory(sampler: &str) {
@@ -277,33 +266,50 @@ struct TimerInfo {
     tag: u64,
 }
 
-/// What the sampler's timer of this thread sends. It is handled before this returns.
-fn signal_this_thread() {
-    // SAFETY: zero is a value of each of the structure's fields.
-    let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
-    // SAFETY: takes nothing.
-    let thread = unsafe { libc::syscall(libc::SYS_gettid) };
-    let timer = TimerInfo {
-        signal: libc::SIGPROF,
-        errno: 0,
-        code: libc::SI_TIMER,
-        pad: 0,
-        timer: 0,
-        overrun: 0,
-        // The first start of the sampler, and the thread.
-        tag: 1 << 32 | thread as u64,
-    };
-    // SAFETY: the kernel's structure is larger, and has the same layout so far.
-    unsafe { ptr::write((&raw mut info).cast(), timer) };
-    // SAFETY: the structure is a live one; the rest is numbers.
-    let sent = unsafe {
-        libc::syscall(
-            libc::SYS_rt_tgsigqueueinfo,
-            libc::getpid(),
+/// What the sampler's timer of this thread sends.
+struct Signal {
+    info: libc::siginfo_t,
+    process: i32,
+    thread: i64,
+}
+
+impl Signal {
+    fn of_this_thread() -> Self {
+        // SAFETY: zero is a value of each of the structure's fields.
+        let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
+        // SAFETY: both take nothing.
+        let (process, thread) = unsafe { (libc::getpid(), libc::syscall(libc::SYS_gettid)) };
+        let timer = TimerInfo {
+            signal: libc::SIGPROF,
+            errno: 0,
+            code: libc::SI_TIMER,
+            pad: 0,
+            timer: 0,
+            overrun: 0,
+            // The first start of the sampler, and the thread.
+            tag: 1 << 32 | thread as u64,
+        };
+        // SAFETY: the kernel's structure is larger, and has the same layout so far.
+        unsafe { ptr::write((&raw mut info).cast(), timer) };
+        Self {
+            info,
+            process,
             thread,
-            libc::SIGPROF,
-            &raw const info,
-        )
-    };
-    assert_eq!(sent, 0);
+        }
+    }
+
+    /// It is handled before this returns.
+    fn send(&self) {
+        // SAFETY: the structure is a live one; the rest is numbers.
+        let sent = unsafe {
+            libc::syscall(
+                libc::SYS_rt_tgsigqueueinfo,
+                self.process,
+                self.thread,
+                libc::SIGPROF,
+                &raw const self.info,
+            )
+        };
+        assert_eq!(sent, 0);
+    }
 }

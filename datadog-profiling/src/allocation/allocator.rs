@@ -179,7 +179,8 @@ mod tests {
         assert_eq!(figures.samples_not_followed, 0);
         assert_eq!(ALLOCATOR.inner.0.load(Ordering::Relaxed), 0);
         let mut bytes = 0;
-        recording.drain(&mut |stack, sums| {
+        recording.drain(&mut |stack, span, sums| {
+            assert_eq!(span, None);
             assert_ne!(stack.len(), 0);
             assert_eq!(sums, sums.allocated(), "all was freed");
             bytes += sums.allocated_bytes;

@@ -7,6 +7,8 @@ use super::stacks::{Lost, Stacks, Sums};
 use super::{Weight, countdown};
 use crate::callers::Callers;
 use crate::owner::Owner;
+use crate::recordings;
+use crate::sample::SpanIds;
 
 static OWNER: Owner = Owner::none();
 
@@ -115,10 +117,11 @@ impl Recording {
         Ok(Some(Self { in_use }))
     }
 
-    /// Tells of each stack that allocated since the last time, or has something in use where that is wanted.
-    pub(crate) fn drain(&self, take: &mut dyn FnMut(Box<[usize]>, Sums)) {
-        STACKS.drain(&mut |stack, sums| {
-            take(stack, if self.in_use { sums } else { sums.allocated() });
+    /// Tells of each stack that allocated since the last time, by spans, or has something in use where that is wanted.
+    pub(crate) fn drain(&self, take: &mut dyn FnMut(Box<[usize]>, Option<SpanIds>, Sums)) {
+        STACKS.drain(&mut |stack, span, sums| {
+            let wanted = if self.in_use { sums } else { sums.allocated() };
+            take(stack, span, wanted);
         });
     }
 }
@@ -146,7 +149,7 @@ pub(super) fn due(address: usize, size: usize) {
 }
 
 fn sample(address: usize, weight: Weight) -> Result<(), Lost> {
-    let held = STACKS.allocate(Callers::here().as_slice(), weight)?;
+    let held = STACKS.allocate(Callers::here().as_slice(), recordings::span(), weight)?;
     let counters = &COUNTERS;
     counters
         .allocated_milli_objects

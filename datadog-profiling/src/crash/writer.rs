@@ -80,11 +80,12 @@ fn write(crash: &Crash, unwinders: &Unwinders, output: &mut Output<'_>) {
     output.byte(b'\n');
     output.flush();
     let unwound = (0..TRIES).any(|_| {
-        let unwound = unwinders.unwind(crash.thread, &crash.registers, |next| {
+        let mut calls = 0;
+        let unwound = unwinders.unwind_another(crash.thread, &crash.registers, |address| {
+            let _ = writeln!(output, "call {address:#018x}");
+            calls += 1;
             // A wrong unwind table could go round in circles.
-            for address in std::iter::from_fn(next).take(MOST_CALLS) {
-                let _ = writeln!(output, "call {address:#018x}");
-            }
+            calls < MOST_CALLS
         });
         if !unwound {
             thread::sleep(Duration::from_millis(5));

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::num::NonZero;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, compiler_fence};
 use std::{process, thread};
 
 use datadog_transport::{context, profiled};
@@ -19,6 +19,25 @@ thread_local! {
     /// The round in which this thread's own timer signalled. It has no destructor, so that a signal handler may use
     /// it at any time of the thread's life.
     static COVERED_IN: Cell<u32> = const { Cell::new(0) };
+
+    /// Whether this thread takes a sample now.
+    static BUSY: AtomicBool = const { AtomicBool::new(false) };
+}
+
+/// Does something that a signal can't interrupt by the same. False where it would. Nobody but this thread looks, so that only
+/// the compiler has to keep the order.
+fn one_at_a_time(work: impl FnOnce() -> bool) -> bool {
+    BUSY.with(|busy| {
+        if busy.load(Ordering::Relaxed) {
+            return false;
+        }
+        busy.store(true, Ordering::Relaxed);
+        compiler_fence(Ordering::AcqRel);
+        let done = work();
+        compiler_fence(Ordering::AcqRel);
+        busy.store(false, Ordering::Relaxed);
+        done
+    })
 }
 
 pub(super) struct Engine {
@@ -41,11 +60,11 @@ pub(super) struct Engine {
 pub(super) struct Counts {
     /// Those for which a signal came.
     pub(super) signalled: AtomicU64,
-    /// Of the process' timer, for a thread that has its own.
+    /// Of the process' timer, for a thread that has its own, whose signal came before or comes together with it.
     pub(super) covered: AtomicU64,
     /// Written to the ring.
     pub(super) sampled: AtomicU64,
-    /// Lost, because the ring was full or all unwinders were in use.
+    /// Lost, because the ring was full, all unwinders were in use, or the thread was just taking a sample.
     pub(super) lost: AtomicU64,
 }
 
@@ -107,7 +126,7 @@ impl Engine {
                 COVERED_IN.set(tag.round);
                 thread.get()
             }
-            None if COVERED_IN.get() == tag.round => {
+            None if COVERED_IN.get() == tag.round || registers.are_of_handler::<Self>() => {
                 return counts.add(&counts.covered, tick.periods);
             }
             None => {
@@ -115,7 +134,7 @@ impl Engine {
                 sys::thread_id()
             }
         };
-        let sampled = self.sample(thread, tick.periods, registers);
+        let sampled = one_at_a_time(|| self.sample(thread, tick.periods, registers));
         let count = if sampled {
             &counts.sampled
         } else {
@@ -136,9 +155,11 @@ impl Engine {
         place.span(span);
         let timed = self.timed.load(Ordering::Relaxed);
         place.time(if timed { sys::now() } else { 0 });
+        let stack_end = sys::stack_end(thread == self.process.load(Ordering::Relaxed));
+        let mut stack = place.stack();
         let unwound = self
             .unwinders
-            .unwind(thread, registers, |calls| place.stack(calls));
+            .unwind(thread, stack_end, registers, |call| stack.push(call));
         if unwound {
             place.finish(periods);
         } else {

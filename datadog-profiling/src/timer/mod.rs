@@ -6,18 +6,20 @@
 //! | `sys` | the system calls, and the signal handler's way in |
 //! | `engine` | what the handler does |
 //! | `unwind`, `modules` | from the interrupted instruction to its callers, by the unwind tables of what is loaded |
+//! | `stack` | reads the interrupted stack |
 //! | `bell` | calls for a timer when the handler finds a thread without one |
 //! | `ring` | from the handler to the worker |
 //!
 //! The handler allocates nothing and waits for nothing: it can interrupt the allocator, the dynamic loader, or
-//! itself on another thread. It copies the stack by a system call, which fails where an unwind table is wrong and
-//! the stack is not where it says. A thread of its own looks after all the rest.
+//! itself on another thread. It reads only what it knows to be the thread's stack, and copies all else by a
+//! system call, which fails where an unwind table is wrong and the stack is not where it says. A thread of its own looks after all the rest.
 
 pub(crate) mod bell;
 mod engine;
 mod modules;
 pub(crate) mod ring;
 mod sampler;
+mod stack;
 #[cfg(test)]
 mod stress;
 pub(crate) mod sys;

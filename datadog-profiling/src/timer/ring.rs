@@ -41,6 +41,12 @@ const FULL: u8 = 2;
 /// A place that one handler writes to.
 pub(super) struct Writer<'a>(&'a Place);
 
+/// The stack of a sample that is being written.
+pub(super) struct StackWriter<'a> {
+    place: &'a Place,
+    depth: usize,
+}
+
 impl Ring {
     pub(super) fn new(places: usize) -> Self {
         Self {
@@ -94,15 +100,13 @@ impl Writer<'_> {
         self.0.time.store(time, Ordering::Relaxed);
     }
 
-    /// The calls, from the innermost on, as far as there is room.
-    pub(super) fn stack(&self, mut next: impl FnMut() -> Option<usize>) {
-        let mut depth = 0;
-        for room in &self.0.stack {
-            let Some(address) = next() else { break };
-            room.store(address, Ordering::Relaxed);
-            depth += 1;
+    /// Takes the calls, from the innermost on. There are none so far.
+    pub(super) fn stack(&self) -> StackWriter<'_> {
+        self.0.depth.store(0, Ordering::Relaxed);
+        StackWriter {
+            place: self.0,
+            depth: 0,
         }
-        self.0.depth.store(depth, Ordering::Relaxed);
     }
 
     /// Leaves the place free again, without a sample.
@@ -114,6 +118,20 @@ impl Writer<'_> {
     pub(super) fn finish(self, periods: u64) {
         self.0.periods.store(periods, Ordering::Relaxed);
         self.0.state.store(FULL, Ordering::Release);
+    }
+}
+
+impl StackWriter<'_> {
+    /// Adds a call. False where there is no room for another one.
+    #[inline]
+    pub(super) fn push(&mut self, address: usize) -> bool {
+        let Some(room) = self.place.stack.get(self.depth) else {
+            return false;
+        };
+        room.store(address, Ordering::Relaxed);
+        self.depth += 1;
+        self.place.depth.store(self.depth, Ordering::Relaxed);
+        self.depth < MOST_CALLS
     }
 }
 
@@ -175,11 +193,8 @@ mod tests {
             local_root_id: u64::from(thread_id) + 1,
         });
         place.span(span);
-        let mut left = thread_id as usize;
-        place.stack(|| {
-            left = left.checked_sub(1)?;
-            Some(left)
-        });
+        let mut stack = place.stack();
+        let _ = (0..thread_id as usize).rev().all(|call| stack.push(call));
         place.finish(periods);
         true
     }

@@ -148,6 +148,7 @@ mod tests {
     use std::collections::HashMap;
     use std::fs;
     use std::hint::black_box;
+    use std::sync::mpsc;
 
     use datadog_transport::context::{self, ActiveSpan};
 
@@ -278,17 +279,50 @@ mod tests {
         let _turn = turn();
         let mut sampler = start();
         let times = [("much", 2400), ("some", 800), ("little", 160)];
-        thread::scope(|scope| {
-            for (name, millis) in times {
-                scope.spawn(move || named(name, || work(Duration::from_millis(millis))));
-            }
+        let own = thread::scope(|scope| {
+            let threads = times.map(|(name, millis)| {
+                let work = move || {
+                    work(Duration::from_millis(millis));
+                    cpu_time().as_secs_f64()
+                };
+                scope.spawn(move || named(name, work))
+            });
+            threads.map(|thread| thread.join().unwrap())
         });
         let all = drain(&mut sampler);
-        for (name, millis) in times {
-            let found = sum(&all, |found| found.thread == name) * 4.0;
-            let off = (found - millis as f64).abs();
-            assert!(off < 60.0, "{name}: {found} of {millis} ms");
+        let found = times.map(|(name, _)| sum(&all, |found| found.thread == name));
+        // By their own clocks, so that it doesn't matter how long they had to wait for a processor.
+        let share = |all: [f64; 3], at: usize| all[at] / all.iter().sum::<f64>();
+        for (at, (name, _)) in times.into_iter().enumerate() {
+            let (found, own) = (share(found, at), share(own, at));
+            assert!((found - own).abs() < 0.02, "{name}: {found:.3} of {own:.3}");
         }
+        let periods = own.iter().sum::<f64>() / 0.004;
+        let ratio = found.iter().sum::<f64>() / periods;
+        assert!((0.95..1.05).contains(&ratio), "{found:?} of {periods}");
+    }
+
+    #[test]
+    fn threads_that_wait_are_left_alone() {
+        let _turn = turn();
+        let mut sampler = start();
+        let all = thread::scope(|scope| {
+            let waiting: Vec<_> = ["waits", "waits-too"]
+                .into_iter()
+                .map(|name| {
+                    let (over, wait) = mpsc::channel::<()>();
+                    scope.spawn(move || named(name, move || wait.recv()));
+                    over
+                })
+                .collect();
+            let busy = [(); 2].map(|()| scope.spawn(|| work(Duration::from_millis(800))));
+            busy.into_iter().for_each(|busy| busy.join().unwrap());
+            drop(waiting);
+            drain(&mut sampler)
+        });
+        let waiting = sum(&all, |found| found.thread.starts_with("waits"));
+        // They may be seen where they start.
+        assert!(waiting <= 2.0, "{waiting} of {}", sum(&all, |_| true));
     }
 
     #[test]

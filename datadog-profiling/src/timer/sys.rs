@@ -12,7 +12,7 @@ use std::mem;
 use std::os::unix::fs::FileExt;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use libc::{clockid_t, pid_t, sigaction, siginfo_t, timer_t, ucontext_t};
@@ -103,7 +103,15 @@ pub(crate) struct Registers {
     pub(crate) link: u64,
 }
 
-/// Who is called for each signal of a timer, in the interrupted thread. It must neither allocate, nor wait, nor panic.
+impl Registers {
+    /// Whether what was interrupted is the handler itself, before its first instruction: two signals came together.
+    pub(super) fn are_of_handler<T: Handler>(&self) -> bool {
+        self.instruction == handle::<T> as *const () as u64
+    }
+}
+
+/// Who is called for each signal of a timer, in the interrupted thread. It must neither allocate, nor wait, nor panic. Another
+/// signal may interrupt it.
 pub(super) type OnTick = fn(Tick, &Registers);
 
 /// Makes `T::on_tick` the one that is called. It stays that after the timers are gone: a late signal must not find the
@@ -126,7 +134,9 @@ pub(super) fn install<T: Handler>() -> Result<(), String> {
     }
     action.sa_sigaction = own;
     // Without SA_ONSTACK: the alternate stacks that the standard library makes are too small for an unwinder.
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+    // With SA_NODEFER: a thread that blocks the signal while it handles that of its own timer would hand that of the process'
+    // timer, which often comes at the same tick, to a thread that waits (torvalds/linux: `retarget_shared_pending`).
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_NODEFER;
     // SAFETY: the action is a live value, and its handler has the signature that SA_SIGINFO asks for.
     let set = unsafe { sigaction(SIGNAL, &action, ptr::null_mut()) };
     ok(set).map_err(|error| format!("sigaction: {error}"))
@@ -261,8 +271,48 @@ pub(crate) fn block_other_signals() {
     }
 }
 
+/// Something at the end of the main thread's stack; 0 where that is not known.
+static MAIN_STACK_END: AtomicU64 = AtomicU64::new(0);
+
+/// Something at the end of the stack that was made for this thread, above all that it has there; 0 where that is not known.
+///
+/// The main thread's stack is the kernel's. Its control block lies elsewhere: where stacks of coroutines may come to lie right
+/// below it, without a page between that can't be read.
+#[inline]
+pub(super) fn stack_end(is_main: bool) -> u64 {
+    if is_main {
+        MAIN_STACK_END.load(Ordering::Relaxed)
+    } else {
+        thread_pointer()
+    }
+}
+
+/// The address of the thread's control block. The C libraries put it at the end of the stack that they make for a thread.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn thread_pointer() -> u64 {
+    let pointer: u64;
+    // SAFETY: the block begins with its own address (System V ABI: ELF Handling for Thread-Local Storage, variant II).
+    unsafe {
+        std::arch::asm!("mov {}, fs:0", out(reg) pointer, options(nostack, readonly, preserves_flags));
+    }
+    pointer
+}
+
+/// The address of the thread's control block. The C libraries put it at the end of the stack that they make for a thread.
+#[cfg(target_arch = "aarch64")]
+#[inline]
+fn thread_pointer() -> u64 {
+    let pointer: u64;
+    // SAFETY: it reads a register that every program may read.
+    unsafe {
+        std::arch::asm!("mrs {}, tpidr_el0", out(reg) pointer, options(nostack, nomem, preserves_flags));
+    }
+    pointer
+}
+
 /// A page of memory on the machines that have the smallest ones. What can be read can be read in whole pages.
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
 
 /// Room for what [`read_memory`] finds.
 pub(super) type TwoPages = [u8; 2 * PAGE];
@@ -276,6 +326,9 @@ static MEMORY: OnceLock<File> = OnceLock::new();
 ///
 /// Where the system forbids both.
 pub(crate) fn allow_reads() -> Result<(), String> {
+    // SAFETY: takes a number. The kernel puts these random bytes above all that the main thread has on its stack.
+    let end = unsafe { libc::getauxval(libc::AT_RANDOM) };
+    MAIN_STACK_END.store(end, Ordering::Relaxed);
     let mut memory = [0; 2 * PAGE];
     let here = &raw const memory as u64;
     if read_memory(here, &mut memory).1 > 0 {
@@ -287,6 +340,12 @@ pub(crate) fn allow_reads() -> Result<(), String> {
     file.read_at(&mut [0], here).map_err(explain)?;
     let _ = MEMORY.set(file);
     Ok(())
+}
+
+/// Whether [`read_memory`] finds what the program itself may read, and nothing else. The file shows protected pages, too.
+#[inline]
+pub(super) fn reads_as_the_program() -> bool {
+    MEMORY.get().is_none()
 }
 
 /// Copies the page of `address` and the next one, as far as they are mapped. Returns the address of the first

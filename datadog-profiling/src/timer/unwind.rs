@@ -8,7 +8,8 @@ use framehop::{
 };
 
 use crate::timer::modules::{self, Table, Version};
-use crate::timer::sys::{self, Registers, TwoPages};
+use crate::timer::stack::{Stack, Window};
+use crate::timer::sys::Registers;
 
 type Unwinder = UnwinderNative<Table, MustNotAllocateDuringUnwind>;
 type Cache = CacheNative<MustNotAllocateDuringUnwind>;
@@ -63,13 +64,39 @@ impl Unwinders {
         }
     }
 
-    /// Hands `take` what tells one by one the calls that lead to the interrupted code, the innermost first. False if all
-    /// unwinders are in use. For the signal handler.
+    /// Hands `take` the calls that lead to the interrupted code of this thread, the innermost first, until it returns
+    /// false. False if all unwinders are in use. For the signal handler.
     pub(crate) fn unwind(
         &self,
         thread: u32,
+        stack_end: u64,
         registers: &Registers,
-        take: impl FnOnce(&mut dyn FnMut() -> Option<usize>),
+        take: impl FnMut(usize) -> bool,
+    ) -> bool {
+        self.with_free(thread, |unwinder, cache, window| {
+            let stack = Stack::of_this_thread(registers.stack, stack_end, window);
+            calls(unwinder, cache, stack, registers, take);
+        })
+    }
+
+    /// As [`Self::unwind`], for another thread, which has stopped.
+    pub(crate) fn unwind_another(
+        &self,
+        thread: u32,
+        registers: &Registers,
+        take: impl FnMut(usize) -> bool,
+    ) -> bool {
+        self.with_free(thread, |unwinder, cache, window| {
+            let stack = Stack::of_another_thread(window);
+            calls(unwinder, cache, stack, registers, take);
+        })
+    }
+
+    #[inline]
+    fn with_free(
+        &self,
+        thread: u32,
+        work: impl FnOnce(&Unwinder, &mut Cache, &mut Window),
     ) -> bool {
         // The same one for the same thread, as its cache knows the thread's calls.
         let (before, from) = self.all.split_at(thread as usize % self.all.len());
@@ -77,7 +104,8 @@ impl Unwinders {
         let Some(mut state) = free.find_map(Result::ok) else {
             return false;
         };
-        state.calls(registers, take);
+        let state = &mut *state;
+        work(&state.unwinder, &mut state.cache, &mut state.window);
         true
     }
 }
@@ -90,26 +118,23 @@ fn load() -> Unwinder {
     unwinder
 }
 
-impl State {
-    fn calls(
-        &mut self,
-        registers: &Registers,
-        take: impl FnOnce(&mut dyn FnMut() -> Option<usize>),
-    ) {
-        self.window.length = 0;
-        let mut read = |address| self.window.word(address).ok_or(());
-        let mut calls = self.unwinder.iter_frames(
-            registers.instruction,
-            native(registers),
-            &mut self.cache,
-            &mut read,
-        );
-        take(&mut || {
-            let call = calls.next().ok()??;
-            // What is no return address becomes one, as `Sample` wants it.
-            let past = u64::from(!call.is_return_address());
-            Some(call.address().wrapping_add(past) as usize)
-        });
+#[inline]
+fn calls(
+    unwinder: &Unwinder,
+    cache: &mut Cache,
+    mut stack: Stack<'_>,
+    registers: &Registers,
+    mut take: impl FnMut(usize) -> bool,
+) {
+    let mut read = |address| stack.word(address).ok_or(());
+    let mut calls =
+        unwinder.iter_frames(registers.instruction, native(registers), cache, &mut read);
+    while let Ok(Some(call)) = calls.next() {
+        // What is no return address becomes one, as `Sample` wants it.
+        let past = u64::from(!call.is_return_address());
+        if !take(call.address().wrapping_add(past) as usize) {
+            break;
+        }
     }
 }
 
@@ -121,52 +146,4 @@ fn native(registers: &Registers) -> UnwindRegsNative {
 #[cfg(target_arch = "aarch64")]
 fn native(registers: &Registers) -> UnwindRegsNative {
     UnwindRegsNative::new(registers.link, registers.stack, registers.frame)
-}
-
-/// A copy of the part of the stack that is being read: one system call for many words, which can't fault.
-struct Window {
-    start: u64,
-    length: usize,
-    bytes: Box<TwoPages>,
-}
-
-impl Window {
-    fn new() -> Self {
-        Self {
-            start: 0,
-            length: 0,
-            bytes: Box::new([0; size_of::<TwoPages>()]),
-        }
-    }
-
-    fn word(&mut self, address: u64) -> Option<u64> {
-        self.cached(address).or_else(|| {
-            (self.start, self.length) = sys::read_memory(address, &mut self.bytes);
-            self.cached(address)
-        })
-    }
-
-    fn cached(&self, address: u64) -> Option<u64> {
-        let offset = usize::try_from(address.checked_sub(self.start)?).ok()?;
-        let word = self.bytes[..self.length].get(offset..)?.first_chunk()?;
-        Some(u64::from_ne_bytes(*word))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_words_here_and_there_and_none_where_nothing_is() {
-        let words: Vec<u64> = (0..4096).collect();
-        let mut window = Window::new();
-        for index in [0, 4095, 1, 2000, 4094] {
-            let at = &raw const words[index] as u64;
-            assert_eq!(window.word(at), Some(index as u64));
-        }
-        assert_eq!(window.word(16), None);
-        assert_eq!(window.word(u64::MAX), None);
-        assert_eq!(window.word(u64::MAX - 7), None);
-    }
 }

@@ -54,13 +54,24 @@ impl Sampler {
         }
     }
 
-    /// The samples so far, by the thread's name.
-    pub(crate) fn report(&self) -> HashMap<String, u64> {
-        let mut threads = HashMap::new();
+    /// Makes a profile of the samples so far: ours is sent, too.
+    pub(crate) fn make_profile(&self) {
         match self {
             Self::Ours(profiler, agent) => {
                 agent.clear();
                 assert_eq!(profiler.flush(SOON).delivered, 1);
+            }
+            Self::Pprof(guard) => drop(guard.report().build().unwrap()),
+            Self::None => (),
+        }
+    }
+
+    /// The samples so far, by the thread's name.
+    pub(crate) fn report(&self) -> HashMap<String, u64> {
+        let mut threads = HashMap::new();
+        match self {
+            Self::Ours(_, agent) => {
+                self.make_profile();
                 let profiles = agent.profiles();
                 let samples = profiles[0].pprof().unwrap();
                 let by_thread = samples.sum_by_label("cpu-samples", "thread name").unwrap();
