@@ -69,6 +69,7 @@ mod obfuscate;
 mod panics;
 mod parked;
 mod pool;
+mod prefetch;
 #[cfg(target_os = "linux")]
 mod process_context;
 mod profiled;

@@ -167,22 +167,23 @@ where
             return;
         }
         let mut fields = Fields::take();
-        attributes.record(&mut fields.record_as(rule));
-        let span = self.start(attributes, &context);
-        let open = OpenSpan::new(span, metadata, callsite, fields);
+        attributes.record(&mut fields.record_first(callsite));
+        let mut open = OpenSpan::new(self.start(attributes, &context), fields);
+        open.apply(metadata.name(), callsite);
         self.slots.put(id, open, &context);
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        // Read without the lock: a value may say something about itself while it is read.
-        let rule = Callsite::of(span.metadata()).rule;
+        let metadata = span.metadata();
+        let callsite = Callsite::of(metadata);
         drop(span);
+        // Read without the lock: a value may say something about itself while it is read.
         let mut recorded = Fields::take();
-        values.record(&mut recorded.record_as(rule));
+        values.record(&mut recorded.record_as(callsite.rule));
         self.slots.with(id, &context, |open| {
             open.fields.extend(&mut recorded);
-            open.apply();
+            open.apply(metadata.name(), callsite);
         });
         recorded.give_back();
     }
