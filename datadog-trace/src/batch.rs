@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::prefetch;
 use crate::span_data::{Extras, SpanData};
 use crate::tags::{Range, Tags, Text};
 use crate::ticks::Ticks;
@@ -101,6 +102,9 @@ impl Batch {
         if span.extras.is_some() {
             finished.extras = span.extras.take();
         }
+        // The memory comes back from the worker's processor: it is fetched while the program goes on, for the next span.
+        prefetch::behind(&self.spans, size_of::<Finished>());
+        self.tags.prefetch();
     }
 
     /// Takes all spans of another batch.

@@ -12,8 +12,10 @@ use crate::batch::Batch;
 use crate::context::Inner;
 use crate::local::{self, Active};
 use crate::span::Place;
+use crate::span_data::SpanData;
+use crate::ticks::Ticks;
 use crate::trace::Trace;
-use crate::{Span, SpanContext, TagValue};
+use crate::{Span, SpanContext, TagValue, panics};
 
 /// An open span that is active on no thread. It is finished when it is dropped, on whatever thread.
 #[must_use = "a span is finished as soon as it is dropped: bind it to a name, such as `_span`"]
@@ -69,8 +71,8 @@ impl DetachedSpan {
         work(&mut lent.span)
     }
 
-    /// Sets tags, each of another key, and of none that [`Span::set_tag`] takes for more than a tag. For bridges, which know
-    /// that of their keys: it costs less than one by one.
+    /// Sets tags, of no key that [`Span::set_tag`] takes for more than a tag. For bridges, which know that of their keys: it
+    /// costs less than one by one. The last value of a key counts.
     pub fn set_tags<'a>(&mut self, tags: impl Iterator<Item = (&'static str, TagValue<'a>)>) {
         match self.open.as_mut().map(|open| &mut open.place) {
             Some(Place::Own(data)) => data.tags.set_all(tags),
@@ -121,11 +123,28 @@ impl DetachedSpan {
 }
 
 impl Drop for DetachedSpan {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(open) = self.open.take() {
-            Span::lend(open.place, open.trace, open.span_id).finish();
+        match self.open.take() {
+            Some(Open {
+                place: Place::Own(data),
+                trace,
+                ..
+            }) => end(data, &trace),
+            Some(open) => Span::lend(open.place, open.trace, open.span_id).finish(),
+            None => {}
         }
     }
+}
+
+/// Ends a span that is not the first of its trace. As [`Span::finish`] does, but most of that is for other spans.
+fn end(mut data: Box<SpanData>, trace: &Arc<Trace>) {
+    data.end = Ticks::now();
+    let panicking = std::thread::panicking();
+    if panicking || panics::are_noted() {
+        panics::tell(&mut data, panicking);
+    }
+    local::finish_detached(trace, data);
 }
 
 /// Brings a span back, even from a panic.

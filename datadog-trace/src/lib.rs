@@ -71,6 +71,7 @@ mod panics;
 mod parked;
 mod peer_service;
 mod pool;
+mod prefetch;
 #[cfg(target_os = "linux")]
 mod process_context;
 mod profiled;

@@ -116,6 +116,7 @@ pub(crate) fn memory() -> Box<SpanData> {
 
 /// Makes a span of `trace` the active one of this thread. It adds a holder to the trace if this thread has no segment
 /// of it. `None` while the thread is being torn down.
+#[inline]
 pub(crate) fn enter(
     trace: &Arc<Trace>,
     span_id: u64,
@@ -124,17 +125,22 @@ pub(crate) fn enter(
 ) -> Option<SegmentId> {
     with(|local| {
         let segment = local.segment_of(trace);
-        local.push(Active {
-            tracer: trace.tracer.id(),
-            segment,
-            span_id,
-            trace_id: trace.id,
-            local_root_id: trace.local_root_id,
-            service,
-            name,
-        });
-        segment
+        // As in `start_child`.
+        local.active.push(const { Active::blank() });
+        let entry = local.active.last_mut()?;
+        entry.tracer = trace.tracer.id();
+        entry.segment = segment;
+        entry.span_id = span_id;
+        entry.trace_id = trace.id;
+        entry.local_root_id = trace.local_root_id;
+        if service.is_some() {
+            entry.service = service;
+        }
+        entry.name = name;
+        context::set(Some(entry.shown()));
+        Some(segment)
     })
+    .flatten()
 }
 
 /// Takes a span off the stack of this thread that [`enter`] put there, and that goes on.
@@ -153,32 +159,33 @@ pub(crate) fn exit(span_id: u64) {
 
 /// Takes a finished span that was active nowhere and held its trace.
 pub(crate) fn finish_detached(trace: &Arc<Trace>, mut data: Box<SpanData>) {
-    let ready = with(|local| {
+    // Not what the work returns: moving it would take time, though there is mostly none.
+    let mut ready = None;
+    let is_taken = with(|local| {
         let mut known = local.segments.iter_mut().flatten();
-        let ready = match known.find(|segment| Arc::ptr_eq(&segment.trace, trace)) {
-            // With the others of this thread.
+        match known.find(|segment| Arc::ptr_eq(&segment.trace, trace)) {
+            // With the others of this thread, whose segment holds the trace. That of the span ends first: what is written
+            // to the segment takes long to arrive in memory, and the count would wait for it.
             Some(of_trace) => {
+                trace.leave_to_others();
                 of_trace.push(&mut data);
-                of_trace.part()
+                if let Some(part) = of_trace.part() {
+                    ready = Some(part);
+                }
             }
             None => {
                 let mut finished = trace.tracer.pool.take();
                 finished.push(&mut data);
-                Some(Ready::All(Arc::clone(trace), finished))
+                ready = Some(Ready::All(Arc::clone(trace), finished));
             }
-        };
-        keep(&mut local.free, data);
-        ready
-    })
-    .flatten();
-    match ready {
-        Some(all @ Ready::All(..)) => all.go(),
-        part => {
-            if let Some(part) = part {
-                part.go();
-            }
-            trace.leave();
         }
+        keep(&mut local.free, data);
+    });
+    if is_taken.is_none() {
+        trace.leave();
+    }
+    if let Some(ready) = ready {
+        ready.go();
     }
 }
 
@@ -392,12 +399,6 @@ impl Local {
             trace, finished, ..
         } = self.segments.get_mut(segment)?.take()?;
         Some(Ready::All(trace, finished))
-    }
-
-    #[inline]
-    fn push(&mut self, span: Active) {
-        self.active.push(span);
-        self.show_top();
     }
 
     /// Removes a span from the stack. The segment that it belongs to.

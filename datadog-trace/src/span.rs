@@ -64,6 +64,7 @@ pub(crate) enum Place {
 
 impl Place {
     /// What the stack of active spans has to know.
+    #[inline]
     pub(crate) fn service_and_name(&self) -> (Option<Arc<str>>, Cow<'static, str>) {
         let facts = |data: &SpanData| (data.service.clone(), data.name.clone());
         match self {

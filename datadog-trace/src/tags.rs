@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::TagValue;
+use crate::{TagValue, prefetch};
 
 /// A tag's key. Static ones are kept as pointers.
 pub(crate) type Key = Cow<'static, str>;
@@ -133,12 +133,16 @@ impl Tags {
         }
     }
 
-    /// Sets tags with different static keys. A span that has none yet need not be searched for them.
+    /// Sets tags with static keys. A span that has none yet is only searched for those that may come twice.
     #[inline]
     pub(crate) fn set_all<'a>(&mut self, tags: impl Iterator<Item = (&'static str, TagValue<'a>)>) {
-        let is_first = self.tags.is_empty();
+        let mut seen = if self.tags.is_empty() { 0 } else { u64::MAX };
         for (key, value) in tags {
-            let is_new = is_first && self.tags.len() < MOST_TAGS;
+            // The same for the same keys, and mostly another one for others.
+            let last = key.as_bytes().last().copied().unwrap_or_default();
+            let mark = 1 << ((key.len() * 7 + usize::from(last)) % 64);
+            let is_new = seen & mark == 0 && self.tags.len() < MOST_TAGS;
+            seen |= mark;
             match value {
                 TagValue::Text(text) if is_new && self.has_room(text.len()) => {
                     let value = Value::Text(self.push_text(&text));
@@ -374,6 +378,13 @@ impl Tags {
         })
     }
 
+    /// Fetches the memory for some more tags.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self) {
+        prefetch::behind(&self.tags, 4 * size_of::<(Text, Value)>());
+        prefetch::behind(self.buffer.as_bytes(), 1);
+    }
+
     /// Forgets the tags but keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.buffer.clear();
@@ -436,6 +447,22 @@ mod tests {
             count,
             buffer: 0,
         }
+    }
+
+    #[test]
+    fn of_tags_that_are_set_together_the_last_of_a_key_counts() {
+        let mut tags = Tags::default();
+        let all = [("a", "x".into()), ("b", 1.into()), ("c", "z".into())];
+        tags.set_all(all.into_iter());
+        let again = [("a", "y".into()), ("d", 4.into()), ("d", "w".into())];
+        let mut other = Tags::default();
+        other.set_all(again.iter().cloned().chain([("a", 5.into())]));
+        tags.set_all(again.into_iter());
+        assert_eq!((tags.text("a"), tags.number("b")), (Some("y"), Some(1.0)));
+        assert_eq!((tags.text("c"), tags.text("d")), (Some("z"), Some("w")));
+        assert_eq!(tags.tags.len(), 4);
+        assert_eq!((other.number("a"), other.text("d")), (Some(5.0), Some("w")));
+        assert_eq!(other.tags.len(), 2);
     }
 
     #[test]

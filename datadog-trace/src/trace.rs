@@ -39,13 +39,13 @@ pub(crate) struct Trace {
     pub(crate) upstream: Option<Arc<Carried>>,
     /// After how many finished spans a thread sends its part.
     flush_spans: AtomicUsize,
+    /// Segments and detached spans that will still bring something.
+    holders: AtomicUsize,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Segments and detached spans that will still bring something.
-    holders: usize,
     /// The first span, while it is open: decisions are made by it, from whatever thread.
     root: Option<Box<SpanData>>,
     /// What segments brought while others still hold the trace, with its bytes.
@@ -95,8 +95,8 @@ impl Trace {
             local_root_id: root.span_id,
             tracer: Arc::clone(tracer),
             flush_spans: AtomicUsize::new(tracer.flush_spans),
+            holders: AtomicUsize::new(0),
             state: Mutex::new(State {
-                holders: 0,
                 root: Some(root),
                 finished: Batch::default(),
                 finished_bytes: 0,
@@ -166,27 +166,36 @@ impl Trace {
     }
 
     /// Counts one more that will bring spans.
+    #[inline]
     pub(crate) fn hold(&self) {
-        self.state.lock().holders += 1;
+        // Nothing is read by this number but itself: spans go through the lock.
+        self.holders.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts one less that will bring spans.
+    /// Counts one less that will bring spans, and brings none.
+    #[inline]
     pub(crate) fn leave(&self) {
-        let mut state = self.state.lock();
-        if state.holders > 1 {
-            state.holders -= 1;
-            return;
+        let others = |holders| (holders > 1).then(|| holders - 1);
+        let left = self
+            .holders
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, others);
+        if left.is_err() {
+            self.release(Batch::default());
         }
-        drop(state);
-        self.release(Batch::default());
+    }
+
+    /// The same for one that knows of another holder, which stays.
+    #[inline]
+    pub(crate) fn leave_to_others(&self) {
+        self.holders.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Takes the spans of a holder that has no more. If it was the last one, or too much has come together, what is
     /// there goes to the worker.
     pub(crate) fn release(&self, mut spans: Batch) {
         let mut state = self.state.lock();
-        state.holders = state.holders.saturating_sub(1);
-        let stays = state.holders > 0
+        let is_last = self.holders.fetch_sub(1, Ordering::Relaxed) == 1;
+        let stays = !is_last
             && state.finished.len() + spans.len() < self.tracer.flush_spans
             && self.park(&mut state, &spans);
         if state.finished.is_empty() {

@@ -15,6 +15,7 @@ mod help;
 mod marks;
 mod options;
 mod python;
+mod servers;
 mod stacks;
 mod style;
 mod test;

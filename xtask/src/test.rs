@@ -1,4 +1,4 @@
-//! `cargo xtask test`: all tests, those against Datadog's APM test agent and its Python clients among them.
+//! `cargo xtask test`: all tests, those against Datadog's APM test agent, its Python clients, PostgreSQL and Redis among them.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::python::Package;
 use crate::test_agent::{self, TestAgent};
-use crate::{Outcome, style, workspace};
+use crate::{Outcome, servers, style, workspace};
 
 /// Datadog's Python client, in the version that our metrics are compared with.
 const PYTHON_CLIENT: Package = Package {
@@ -47,6 +47,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         .env("APM_TEST_AGENT_SOCKET", agent.socket())
         .env("DATADOGPY_PYTHON", python_with_client)
         .env("DDTRACE_PYTHON", python_with_tracer);
+    servers::provide(&mut cargo)?;
     eprintln!("{} all tests", style::step("running"));
     let (passed, tally) = run_and_count(cargo)?;
     let payloads = agent.payloads()?;

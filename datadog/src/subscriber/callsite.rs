@@ -15,6 +15,8 @@ pub(super) struct Callsite {
     pub(super) rule: Option<&'static Rule>,
     /// Whether its fields are tags, and nothing else.
     pub(super) is_plain: bool,
+    /// Whether no two of its fields go by the same key.
+    pub(super) keys_differ: bool,
 }
 
 /// How many a thread remembers. One that has the place of another is looked at again.
@@ -31,6 +33,7 @@ impl Callsite {
         is_inner_life: false,
         rule: None,
         is_plain: false,
+        keys_differ: false,
     };
 
     #[inline]
@@ -51,16 +54,19 @@ impl Callsite {
     }
 
     #[cold]
-    fn read(metadata: &Metadata<'_>) -> Self {
+    fn read(metadata: &'static Metadata<'static>) -> Self {
         let rule = Rule::of(metadata.target());
+        let keys = metadata.fields().iter().map(|field| match rule {
+            Some(rule) => rule.key(field.name()),
+            None => field.name(),
+        });
+        let mut sorted: Vec<_> = keys.collect();
+        sorted.sort_unstable();
         Self {
             is_inner_life: is_inner_life(metadata.target()),
             rule,
-            is_plain: rule.is_none()
-                && !metadata
-                    .fields()
-                    .iter()
-                    .any(|field| has_meaning(field.name())),
+            is_plain: rule.is_none() && !sorted.iter().any(|key| has_meaning(key)),
+            keys_differ: sorted.windows(2).all(|pair| pair[0] != pair[1]),
         }
     }
 }

@@ -9,6 +9,7 @@ use tracing_core::{Event, Level as EventLevel, Metadata, Subscriber};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::callsite::Callsite;
 use super::fields::{FieldValue, Fields};
 use super::layer::DDTracingLayer;
 use super::open_span::OpenSpan;
@@ -68,6 +69,7 @@ impl DDTracingLayer {
         let Some(span) = context.event_span(event) else {
             return;
         };
+        let of_span = span.metadata();
         self.slots.with(&span.id(), context, |open| {
             if fails {
                 let (kind, message) = failure(fields);
@@ -77,7 +79,7 @@ impl DDTracingLayer {
             }
             if event.metadata().target() == RESPONSE {
                 open.fields.copy(fields, "http.response.status_code");
-                open.apply();
+                open.apply(of_span.name(), Callsite::of(of_span));
             }
             if self.span_events {
                 open.add_event(|| span_event(event.metadata(), fields));

@@ -8,6 +8,7 @@ use datadog_transport::ErrorReport;
 use tracing_core::Field;
 use tracing_core::field::Visit;
 
+use super::callsite::Callsite;
 use super::rules::Rule;
 
 /// The most fields that are kept of a span or an event.
@@ -18,7 +19,8 @@ const MOST_FREE: usize = 64;
 const FREE_BYTES: usize = 4_096;
 
 thread_local! {
-    static FREE: RefCell<Vec<Fields>> = const { RefCell::new(Vec::new()) };
+    #[expect(clippy::vec_box, reason = "they go in and out one by one")]
+    static FREE: RefCell<Vec<Box<Fields>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The fields of one span or event. Texts share one buffer, so that fields which are used again take no memory.
@@ -58,7 +60,8 @@ pub(super) enum FieldValue<'a> {
 
 impl Fields {
     /// No fields, with memory that was used before if there is some.
-    pub(super) fn take() -> Self {
+    #[inline]
+    pub(super) fn take() -> Box<Self> {
         FREE.try_with(|free| free.try_borrow_mut().ok()?.pop())
             .ok()
             .flatten()
@@ -66,14 +69,17 @@ impl Fields {
     }
 
     /// Keeps the memory for others.
-    pub(super) fn give_back(mut self) {
+    #[inline]
+    pub(super) fn give_back(mut self: Box<Self>) {
         let bytes = self.buffer.capacity() + self.list.capacity() * size_of::<(&str, Stored)>();
         if bytes > FREE_BYTES {
             return;
         }
         self.buffer.clear();
         self.list.clear();
-        self.error = None;
+        if self.error.is_some() {
+            self.error = None;
+        }
         let _ = FREE.try_with(|free| {
             if let Ok(mut free) = free.try_borrow_mut()
                 && free.len() < MOST_FREE
@@ -85,7 +91,21 @@ impl Fields {
 
     /// Takes what is recorded, under the names that `rule` gives.
     pub(super) fn record_as(&mut self, rule: Option<&'static Rule>) -> Recording<'_> {
-        Recording { fields: self, rule }
+        Recording {
+            fields: self,
+            rule,
+            all_differ: false,
+        }
+    }
+
+    /// Takes what a new span of this place records; there must be no fields yet.
+    #[inline]
+    pub(super) fn record_first(&mut self, callsite: Callsite) -> Recording<'_> {
+        Recording {
+            fields: self,
+            rule: callsite.rule,
+            all_differ: callsite.keys_differ,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -179,16 +199,29 @@ impl Fields {
         }
     }
 
+    /// Adds a field that is not there yet.
+    #[inline]
+    fn add(&mut self, key: &'static str, stored: Stored) {
+        if self.list.len() < MOST_FIELDS {
+            self.list.push((key, stored));
+        }
+    }
+
+    #[inline]
+    fn push_text(&mut self, text: &str) -> Stored {
+        let start = self.buffer.len();
+        self.buffer.push_str(text);
+        Stored::Text(start, self.buffer.len())
+    }
+
     /// Sets a field. A later value replaces an earlier one.
     fn set(&mut self, key: &'static str, stored: Stored) {
         if self.error.as_ref().is_some_and(|error| error.key == key) {
             self.error = None;
         }
-        let room = self.list.len() < MOST_FIELDS;
         match self.list.iter_mut().find(|(known, _)| *known == key) {
             Some((_, known)) => *known = stored,
-            None if room => self.list.push((key, stored)),
-            None => {}
+            None => self.add(key, stored),
         }
     }
 
@@ -203,9 +236,7 @@ impl Fields {
         write(&mut self.buffer);
         let text = Stored::Text(start, self.buffer.len());
         match known {
-            None if self.error.is_none() && self.list.len() < MOST_FIELDS => {
-                self.list.push((key, text));
-            }
+            None if self.error.is_none() => self.add(key, text),
             _ => self.set(key, text),
         }
     }
@@ -276,37 +307,55 @@ pub(super) fn has_meaning(key: &str) -> bool {
 pub(super) struct Recording<'f> {
     fields: &'f mut Fields,
     rule: Option<&'static Rule>,
+    /// Whether each key comes once, and none is there already: then there is nothing to look for.
+    all_differ: bool,
 }
 
 impl Recording<'_> {
+    #[inline]
     fn key(&self, field: &Field) -> &'static str {
         match self.rule {
             Some(rule) => rule.key(field.name()),
             None => field.name(),
         }
     }
+
+    #[inline]
+    fn set(&mut self, field: &Field, stored: Stored) {
+        let key = self.key(field);
+        if self.all_differ {
+            self.fields.add(key, stored);
+        } else {
+            self.fields.set(key, stored);
+        }
+    }
 }
 
 impl Visit for Recording<'_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.fields.set(self.key(field), Stored::Float(value));
+        self.set(field, Stored::Float(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.fields.set(self.key(field), Stored::Int(value));
+        self.set(field, Stored::Int(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.fields.set(self.key(field), Stored::UInt(value));
+        self.set(field, Stored::UInt(value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.fields.set(self.key(field), Stored::Bool(value));
+        self.set(field, Stored::Bool(value));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
         let key = self.key(field);
-        self.fields.set_text(key, |buffer| buffer.push_str(value));
+        if self.all_differ {
+            let text = self.fields.push_text(value);
+            self.fields.add(key, text);
+        } else {
+            self.fields.set_text(key, |buffer| buffer.push_str(value));
+        }
     }
 
     /// An error value is the text that it displays; one that says a failure is described in full as well.

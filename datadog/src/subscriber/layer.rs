@@ -51,7 +51,8 @@ use crate::patch::{Probe, report_once};
 /// Fields become tags of their types. Those with names of OpenTelemetry's conventions (`http.*`, `db.*`, `messaging.*`,
 /// `rpc.*`, `graphql.*`, `faas.*`, `otel.kind`, `otel.name`, `otel.status_code`, `otel.status_message`,
 /// `exception.*`) also decide about the span's name, resource, type and failure, by the rules of the Datadog Agent;
-/// `dd.name`, `dd.resource`, `dd.service` and `dd.type` beat them. The spans of `tower-http`, poem, warp, mysql_async,
+/// `dd.name`, `dd.resource`, `dd.service` and `dd.type` beat them. So do `operation.name`, `resource.name`, `service.name` and
+/// `span.type`, and texts in the fields `operation`, `resource` and `service`, as bridges of others have them. The spans of `tower-http`, poem, warp, mysql_async,
 /// fred, scylla, sea-orm, clickhouse, async-graphql and the AWS SDK are understood as they are, and statements of `sqlx` and
 /// commands of mongodb, which tell them by events, become spans. [`DDClient::patch`] says which of them arrive, and options
 /// switch them off. A field `error` or `err` marks the span as failed, and is its `error.message`: of both an error
@@ -167,22 +168,23 @@ where
             return;
         }
         let mut fields = Fields::take();
-        attributes.record(&mut fields.record_as(rule));
-        let span = self.start(attributes, &context);
-        let open = OpenSpan::new(span, metadata, callsite, fields);
+        attributes.record(&mut fields.record_first(callsite));
+        let mut open = OpenSpan::new(self.start(attributes, &context), fields);
+        open.apply(metadata.name(), callsite);
         self.slots.put(id, open, &context);
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        // Read without the lock: a value may say something about itself while it is read.
-        let rule = Callsite::of(span.metadata()).rule;
+        let metadata = span.metadata();
+        let callsite = Callsite::of(metadata);
         drop(span);
+        // Read without the lock: a value may say something about itself while it is read.
         let mut recorded = Fields::take();
-        values.record(&mut recorded.record_as(rule));
+        values.record(&mut recorded.record_as(callsite.rule));
         self.slots.with(id, &context, |open| {
             open.fields.extend(&mut recorded);
-            open.apply();
+            open.apply(metadata.name(), callsite);
         });
         recorded.give_back();
     }

@@ -95,6 +95,8 @@ impl<'a> Meaning<'a> {
                 | "resource.name"
                 | "service.name"
                 | "span.type" => {}
+                // As tracing-datadog has them.
+                "operation" | "resource" | "service" if self.fields.text(&[key]).is_some() => {}
                 key if error_key == Some(key) => {}
                 key if is_error_key(key) && self.fields.text(&[key]).is_none() => {}
                 key if key.starts_with("dd.") => {}
@@ -131,12 +133,12 @@ impl<'a> Meaning<'a> {
     }
 
     fn write_identity(&self, span: &mut Span) {
-        if let Some(service) = self.fields.text(&["dd.service", "service.name"]) {
+        if let Some(service) = self.fields.text(&["dd.service", "service.name", "service"]) {
             span.set_service(service);
         }
         let name = self
             .fields
-            .text(&["dd.name", "dd.operation", "operation.name"]);
+            .text(&["dd.name", "dd.operation", "operation.name", "operation"]);
         match name {
             Some(name) => _ = span.set_name(name.to_owned()),
             None => {
@@ -145,7 +147,9 @@ impl<'a> Meaning<'a> {
                 }
             }
         }
-        let resource = self.fields.text(&["dd.resource", "resource.name"]);
+        let resource = self
+            .fields
+            .text(&["dd.resource", "resource.name", "resource"]);
         let resource = resource.map(|resource| Cow::Owned(resource.to_owned()));
         if let Some(resource) = resource.or_else(|| self.resource()) {
             span.set_resource(resource);

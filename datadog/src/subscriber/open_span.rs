@@ -1,7 +1,6 @@
 //! What the registry keeps of a span for the layer.
 
 use datadog_trace::{DetachedSpan, SpanEvent, SpanLink};
-use tracing_core::Metadata;
 
 use super::callsite::Callsite;
 use super::fields::Fields;
@@ -14,33 +13,25 @@ const MOST_EVENTS: usize = 128;
 #[derive(Debug)]
 pub(super) struct OpenSpan {
     pub(super) span: DetachedSpan,
-    pub(super) fields: Fields,
-    callsite: Callsite,
-    name: &'static str,
+    /// Elsewhere, as that is moved several times.
+    pub(super) fields: Box<Fields>,
     events: usize,
 }
 
 impl OpenSpan {
-    pub(super) fn new(
-        span: DetachedSpan,
-        metadata: &'static Metadata<'static>,
-        callsite: Callsite,
-        fields: Fields,
-    ) -> Self {
-        let mut open = Self {
+    #[inline]
+    pub(super) fn new(span: DetachedSpan, fields: Box<Fields>) -> Self {
+        Self {
             span,
             fields,
-            callsite,
-            name: metadata.name(),
             events: 0,
-        };
-        open.apply();
-        open
+        }
     }
 
     /// Writes the fields to the Datadog span.
-    pub(super) fn apply(&mut self) {
-        let (name, callsite, fields) = (self.name, self.callsite, &self.fields);
+    #[inline]
+    pub(super) fn apply(&mut self, name: &'static str, callsite: Callsite) {
+        let fields = &*self.fields;
         if fields.is_empty() && callsite.rule.is_none() {
             return;
         }

@@ -187,6 +187,42 @@ fn what_the_program_says_beats_the_conventions() {
 }
 
 #[test]
+fn the_fields_of_other_bridges_say_what_they_say_there() {
+    let of_tracing_datadog = one(|| {
+        drop(info_span!(
+            "x",
+            operation = "shop.page",
+            resource = "front page",
+            service = "front",
+            span.type = "worker",
+        ));
+    });
+    let of_opentelemetry = one(|| {
+        drop(info_span!(
+            "x",
+            operation.name = "shop.page",
+            resource.name = "front page",
+            service.name = "front",
+            span.type = "worker",
+        ));
+    });
+    for span in [of_tracing_datadog, of_opentelemetry] {
+        assert_eq!(identity(&span), ("shop.page", "front page", "worker"));
+        assert_eq!(span.service, "front");
+        for key in ["operation", "resource", "service", "span.type"] {
+            assert!(!span.meta.contains_key(key), "{span:?}");
+        }
+    }
+    let both = one(|| drop(info_span!("x", service = "this not", dd.service = "front")));
+    assert_eq!(both.service, "front");
+    let number = one(|| drop(info_span!("x", operation = 7)));
+    assert_eq!(
+        (identity(&number), number.metrics["operation"]),
+        (("x", "x", ""), 7.0)
+    );
+}
+
+#[test]
 fn failures() {
     let status = one(|| {
         drop(info_span!(

@@ -1,16 +1,9 @@
 //! Queries of tokio-postgres to a PostgreSQL that the test starts, where there is one.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, chown};
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-use tempfile::TempDir;
+use integration_tests::postgresql::PostgreSql;
 use tokio_postgres::{Client, NoTls};
 
-use crate::fixture::{Fixture, LIMIT, assert_child, runtime, tags};
+use crate::fixture::{Fixture, assert_child, runtime, tags};
 
 #[test]
 fn queries_become_spans_without_their_values() {
@@ -20,7 +13,7 @@ fn queries_become_spans_without_their_values() {
     };
     let fixture = Fixture::new();
     runtime().block_on(async {
-        let postgres = server.connect().await;
+        let postgres = connect(&server).await;
         let order = fixture.client.trace("order").detach();
         datadog::FutureExt::in_span(queries(&fixture, postgres), order).await;
     });
@@ -129,88 +122,12 @@ async fn queries(fixture: &Fixture, mut postgres: Client) {
     );
 }
 
-struct PostgreSql {
-    process: Child,
-    /// Removed when dropped, so after the process.
-    directory: TempDir,
-}
-
-impl PostgreSql {
-    /// A server of its own, with a socket in a directory of its own; `None` where none is installed.
-    fn start() -> Option<Self> {
-        let programs = programs()?;
-        let directory = tempfile::Builder::new()
-            .prefix("pg")
-            .tempdir_in("/tmp")
-            .unwrap();
-        let root = directory.path();
-        // It refuses to run as root.
-        let user = (fs::metadata("/proc/self").unwrap().uid() == 0).then_some(65_534);
-        if let Some(user) = user {
-            chown(root, Some(user), Some(user)).unwrap();
-        }
-        let data = root.join("data");
-        let run = |program: &str| {
-            let mut command = Command::new(programs.join(program));
-            command
-                .current_dir(root)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null());
-            if let Some(user) = user {
-                command.uid(user).gid(user);
-            }
-            command.arg("-D").arg(&data);
-            command
-        };
-        let made = run("initdb")
-            .args(["--no-sync", "--auth=trust", "--username=shop"])
-            .status()
-            .unwrap();
-        assert!(made.success());
-        let process = run("postgres")
-            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"])
-            .arg(root)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Some(Self { process, directory })
-    }
-
-    /// Waits until it takes connections: it has no other way to tell.
-    async fn connect(&self) -> Client {
-        let place = format!(
-            "host={} user=shop dbname=postgres",
-            self.directory.path().display()
-        );
-        let started = Instant::now();
-        loop {
-            match tokio_postgres::connect(&place, NoTls).await {
-                Ok((client, connection)) => {
-                    tokio::spawn(connection);
-                    return client;
-                }
-                Err(error) => assert!(started.elapsed() < LIMIT, "{error}"),
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-}
-
-impl Drop for PostgreSql {
-    fn drop(&mut self) {
-        _ = self.process.kill();
-        _ = self.process.wait();
-    }
-}
-
-/// Where the server's programs are: on the path, or where Debian has them.
-fn programs() -> Option<PathBuf> {
-    let of_debian = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
-    let of_debian = of_debian.map(|version| version.path().join("bin"));
-    let usual = ["/usr/local/bin", "/usr/bin", "/usr/local/pgsql/bin"];
-    let mut places = usual.iter().map(PathBuf::from).chain(of_debian);
-    places.find(|place| place.join("initdb").exists() && place.join("postgres").exists())
+async fn connect(server: &PostgreSql) -> Client {
+    let place = format!(
+        "host={} user=shop dbname=postgres",
+        server.socket_directory().display()
+    );
+    let (client, connection) = tokio_postgres::connect(&place, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
 }

@@ -3,13 +3,10 @@
 
 mod responder;
 
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
+use integration_tests::redis_server::RedisServer;
 use redis::{AsyncTypedCommands, Client, TypedCommands};
 
-use crate::fixture::{Fixture, LIMIT, assert_child, runtime, tags};
+use crate::fixture::{Fixture, assert_child, runtime, tags};
 use responder::Responder;
 
 #[test]
@@ -26,7 +23,7 @@ fn commands_become_spans_without_their_arguments() {
 
 #[test]
 fn commands_to_a_real_server_become_spans() {
-    let Some(server) = RealServer::start() else {
+    let Some(server) = RedisServer::start() else {
         println!("left out: there is no redis-server");
         return;
     };
@@ -106,53 +103,4 @@ fn check(fixture: &Fixture) {
     }
     let [message] = tags(commands[2], ["error.message"]);
     assert!(message.contains("not an integer"), "{message}");
-}
-
-struct RealServer {
-    process: Child,
-    port: u16,
-}
-
-impl RealServer {
-    fn start() -> Option<Self> {
-        // Redis can't choose a port by itself.
-        let port = TcpListener::bind("127.0.0.1:0")
-            .ok()?
-            .local_addr()
-            .ok()?
-            .port();
-        let port_text = port.to_string();
-        let process = Command::new("redis-server")
-            .args([
-                "--bind",
-                "127.0.0.1",
-                "--port",
-                &port_text,
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ])
-            .stdout(Stdio::null())
-            .spawn()
-            .ok()?;
-        let server = Self { process, port };
-        let started = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(started.elapsed() < LIMIT, "redis-server does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Some(server)
-    }
-
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-}
-
-impl Drop for RealServer {
-    fn drop(&mut self) {
-        _ = self.process.kill();
-        _ = self.process.wait();
-    }
 }
