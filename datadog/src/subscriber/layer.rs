@@ -52,12 +52,13 @@ use crate::patch::{Probe, report_once};
 /// `rpc.*`, `graphql.*`, `faas.*`, `otel.kind`, `otel.name`, `otel.status_code`, `otel.status_message`,
 /// `exception.*`) also decide about the span's name, resource, type and failure, by the rules of the Datadog Agent;
 /// `dd.name`, `dd.resource`, `dd.service` and `dd.type` beat them. So do `operation.name`, `resource.name`, `service.name` and
-/// `span.type`, and texts in the fields `operation`, `resource` and `service`, as bridges of others have them. The spans of `tower-http`, poem, warp, mysql_async,
-/// fred, scylla, sea-orm, clickhouse, async-graphql and the AWS SDK are understood as they are, and statements of `sqlx` and
-/// commands of mongodb, which tell them by events, become spans. [`DDClient::patch`] says which of them arrive, and options
-/// switch them off. A field `error` or `err` marks the span as failed, and is its `error.message`: of both an error
-/// value, else the first; the other keeps its name, as error values in other fields do. The values of URL queries are
-/// not sent.
+/// `span.type`, and texts in the fields `operation`, `resource` and `service`, as bridges of others have them. The spans of
+/// `tower-http`, poem, warp, mysql_async, fred, scylla, sea-orm, clickhouse, async-graphql and the AWS SDK are understood as
+/// they are, and statements of `sqlx` and commands of mongodb, which tell them by events, become spans; `tower-http` and `sqlx`
+/// are tested as they run, the others by what their published source says they tell. [`DDClient::patch`] says which of
+/// them arrive, and options switch them off. A field `error` or `err` marks the span as failed, and is its `error.message`:
+/// of both an error value, else the first; the other keeps its name, as error values in other fields do. The values of URL
+/// queries are not sent.
 ///
 /// Spans of protocols and runtimes such as `h2` and `tokio` are left out.
 ///
