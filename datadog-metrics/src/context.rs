@@ -141,6 +141,10 @@ impl Context {
         if state.retired {
             cell.retire();
         }
+        if state.cells.is_empty() {
+            // Most contexts are used by one thread.
+            state.cells.reserve_exact(1);
+        }
         state.cells.push(Counted {
             cell: Arc::clone(&cell),
             hits: 0,

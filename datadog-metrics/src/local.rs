@@ -27,8 +27,8 @@ thread_local! {
 }
 
 struct Local {
-    /// By name and tags as the caller gave them.
-    known: HashTable<Rc<Known>>,
+    /// By name and tags as the caller gave them, each with its hash, so that the table grows without a look at them.
+    known: HashTable<(u64, Rc<Known>)>,
     /// Those used last, by where the caller's texts are in memory: a guess that is checked, and that saves the hash
     /// of texts that are where they were, as literals are.
     recent: [Option<Rc<Known>>; RECENT],
@@ -39,7 +39,6 @@ struct Local {
 }
 
 struct Known {
-    hash: u64,
     /// See [`scope`].
     scope: u64,
     kind: Kind,
@@ -200,13 +199,14 @@ impl Local {
     ) -> Rc<Known> {
         let scope = scope(metrics, rate);
         let hash = hash(metrics.hasher(), scope, kind, name, tags);
-        let is_it = |known: &Rc<Known>| known.is(scope, kind, name, tags);
-        if let Some(known) = self.known.find(hash, is_it) {
+        let is_it = |(known_hash, known): &(u64, Rc<Known>)| {
+            *known_hash == hash && known.is(scope, kind, name, tags)
+        };
+        if let Some((_, known)) = self.known.find(hash, is_it) {
             return Rc::clone(known);
         }
         let context = metrics.look_up(kind, rate, name, tags);
         let known = Rc::new(Known {
-            hash,
             scope,
             kind,
             key: Key::new(name, tags),
@@ -216,7 +216,7 @@ impl Local {
         self.clean(metrics.evictions());
         self.known_bytes += known.key.bytes();
         self.known
-            .insert_unique(hash, Rc::clone(&known), |known| known.hash);
+            .insert_unique(hash, (hash, Rc::clone(&known)), |(hash, _)| *hash);
         known
     }
 
@@ -224,7 +224,7 @@ impl Local {
     fn clean(&mut self, evictions: u64) {
         if self.evictions != evictions {
             self.evictions = evictions;
-            self.known.retain(|known| !known.cell.is_retired());
+            self.known.retain(|(_, known)| !known.cell.is_retired());
             self.recent = [const { None }; RECENT];
         }
         if self.known.len() >= MOST_KNOWN || self.known_bytes >= MOST_KNOWN_BYTES {

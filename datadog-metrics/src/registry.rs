@@ -52,7 +52,8 @@ pub(crate) struct Registry {
 
 #[derive(Debug, Default)]
 struct Inner {
-    live: HashTable<Arc<Context>>,
+    /// Each with its hash, so that the table grows without a look at what is in it.
+    live: HashTable<(u64, Arc<Context>)>,
     /// The names and tags of the live ones.
     bytes: usize,
     /// Evicted, but a thread or a handle may still write to them. No limit of the registry holds them, because a thread that
@@ -94,13 +95,14 @@ impl Registry {
         }
         let hash = self.hash(kind, rate, head, tail);
         let mut inner = self.inner.lock();
-        let is_it = |context: &Arc<Context>| {
-            context.kind == kind
+        let is_it = |(known, context): &(u64, Arc<Context>)| {
+            *known == hash
+                && context.kind == kind
                 && context.rate.key() == rate.key()
                 && *context.head == *head
                 && *context.tail == *tail
         };
-        if let Some(context) = inner.live.find(hash, is_it) {
+        if let Some((_, context)) = inner.live.find(hash, is_it) {
             return Arc::clone(context);
         }
         let bytes = inner.bytes + head.len() + tail.len();
@@ -109,11 +111,8 @@ impl Registry {
         }
         inner.bytes = bytes;
         let context = Arc::new(Context::new(kind, rate, head, tail, &self.home));
-        inner
-            .live
-            .insert_unique(hash, Arc::clone(&context), |context| {
-                self.hash(context.kind, context.rate, &context.head, &context.tail)
-            });
+        let entry = (hash, Arc::clone(&context));
+        inner.live.insert_unique(hash, entry, |(hash, _)| *hash);
         context
     }
 
@@ -126,7 +125,8 @@ impl Registry {
     pub(crate) fn all(&self) -> Vec<Arc<Context>> {
         let inner = self.inner.lock();
         let discarding = [&self.overflow, &self.invalid];
-        let contexts = inner.live.iter().chain(&inner.retired).chain(discarding);
+        let live = inner.live.iter().map(|(_, context)| context);
+        let contexts = live.chain(&inner.retired).chain(discarding);
         contexts.cloned().collect()
     }
 
@@ -143,7 +143,8 @@ impl Registry {
         } = &mut *inner;
         // A retired context that nobody else holds can get no more values, and what it got is counted and sent.
         retired.retain(|context| is_held(context) || !context.is_idle(since));
-        let evicted = live.extract_if(|context| context.is_idle(since));
+        let evicted = live.extract_if(|(_, context)| context.is_idle(since));
+        let evicted = evicted.map(|(_, context)| context);
         let before = retired.len();
         retired.extend(evicted.inspect(|context| {
             context.retire();
