@@ -139,10 +139,12 @@ impl Encoder {
         self.clock.renew();
     }
 
-    /// Takes the body of a payload that was sent, as memory for the next one.
+    /// Takes the body of a payload that was sent, as memory for the next one. An empty one has none to give.
     pub(crate) fn reuse(&mut self, mut body: Vec<u8>) {
-        body.clear();
-        self.spare = body;
+        if body.capacity() > 0 {
+            body.clear();
+            self.spare = body;
+        }
     }
 
     /// An empty payload.

@@ -1,4 +1,4 @@
-//! Nothing but tests: see `tests/libraries`.
+//! The servers that the tests start.
 
 pub mod postgresql;
 pub mod redis_server;
