@@ -15,6 +15,8 @@ pub(super) struct Callsite {
     pub(super) rule: Option<&'static Rule>,
     /// Whether its fields are tags, and nothing else.
     pub(super) is_plain: bool,
+    /// Whether its fields say a span's identity as those of `tracing-datadog` do.
+    pub(super) is_of_bridge: bool,
     /// Whether no two of its fields go by the same key.
     pub(super) keys_differ: bool,
 }
@@ -33,6 +35,7 @@ impl Callsite {
         is_inner_life: false,
         rule: None,
         is_plain: false,
+        is_of_bridge: false,
         keys_differ: false,
     };
 
@@ -62,11 +65,22 @@ impl Callsite {
         });
         let mut sorted: Vec<_> = keys.collect();
         sorted.sort_unstable();
+        let is_of_bridge = names_identity(&sorted);
         Self {
             is_inner_life: is_inner_life(metadata.target()),
             rule,
-            is_plain: rule.is_none() && !sorted.iter().any(|key| has_meaning(key)),
+            is_plain: rule.is_none() && !is_of_bridge && !sorted.iter().any(|key| has_meaning(key)),
+            is_of_bridge,
             keys_differ: sorted.windows(2).all(|pair| pair[0] != pair[1]),
         }
     }
+}
+
+/// Whether a span with these fields is written for `tracing-datadog`, whose fields `operation`, `resource`, `service` and
+/// `span.type` are the span's own (its README, "Span tag semantics"). One of these words alone is a tag of the program's:
+/// `#[instrument] fn restart(service: &str)` tells which service it restarts. `operation` beside another is what is
+/// written for that crate, as by `komoju-datadog` and `sqlx-datadog`. Fields that are to be recorded later count too.
+fn names_identity(keys: &[&str]) -> bool {
+    let others = ["resource", "service", "span.type"];
+    keys.contains(&"operation") && others.iter().any(|other| keys.contains(other))
 }

@@ -276,31 +276,32 @@ pub(super) fn has_meaning(key: &str) -> bool {
     ) {
         return false;
     }
-    let end = key.bytes().position(|byte| byte == b'.');
-    let group = &key[..end.unwrap_or(key.len())];
-    matches!(
-        group,
+    let (group, is_dotted) = match key.bytes().position(|byte| byte == b'.') {
+        Some(end) => (&key[..end], true),
+        None => (key, false),
+    };
+    match group {
+        // Without a dot they are words of the program's, unless they come together.
+        "operation" | "resource" | "service" => is_dotted,
         "http"
-            | "db"
-            | "messaging"
-            | "rpc"
-            | "graphql"
-            | "faas"
-            | "otel"
-            | "dd"
-            | "exception"
-            | "error"
-            | "err"
-            | "operation"
-            | "url"
-            | "span"
-            | "service"
-            | "resource"
-            // What `Span::set_tag` obeys.
-            | "manual"
-            | "sampling"
-            | "_sampling_priority_v1"
-    )
+        | "db"
+        | "messaging"
+        | "rpc"
+        | "graphql"
+        | "faas"
+        | "otel"
+        | "dd"
+        | "exception"
+        | "error"
+        | "err"
+        | "url"
+        | "span"
+        // What `Span::set_tag` obeys.
+        | "manual"
+        | "sampling"
+        | "_sampling_priority_v1" => true,
+        _ => false,
+    }
 }
 
 /// Takes what a span or an event records.
@@ -413,11 +414,12 @@ mod tests {
             "error",
             "otel.name",
             "dd.service",
+            "service.name",
             "span.type",
         ] {
             assert!(has_meaning(key), "{key}");
         }
-        for key in ["route", "https", "cart.items", "", "errors"] {
+        for key in ["route", "https", "cart.items", "", "errors", "service"] {
             assert!(!has_meaning(key), "{key}");
         }
     }

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use datadog_trace::{Span, SpanKind, TagValue};
 
+use super::callsite::Callsite;
 use super::fields::{FieldValue, Fields, is_error_key};
 use super::rules::Rule;
 
@@ -26,8 +27,8 @@ const PORT: &[&str] = &["server.port", "net.peer.port"];
 const HIDDEN: &str = "?<redacted>";
 
 /// Writes the fields of a span.
-pub(super) fn apply(span: &mut Span, name: &'static str, rule: Option<&Rule>, fields: &Fields) {
-    let meaning = Meaning::new(name, rule, fields);
+pub(super) fn apply(span: &mut Span, name: &'static str, callsite: Callsite, fields: &Fields) {
+    let meaning = Meaning::new(name, callsite, fields);
     meaning.write_tags(span);
     meaning.write_identity(span);
     meaning.write_failure(span);
@@ -48,7 +49,8 @@ pub(super) fn tag_value(value: FieldValue<'_>) -> TagValue<'_> {
 /// The fields of a span, with what decides how they are read.
 struct Meaning<'a> {
     name: &'static str,
-    rule: Option<&'a Rule>,
+    rule: Option<&'static Rule>,
+    is_of_bridge: bool,
     fields: &'a Fields,
     kind: Option<SpanKind>,
     method: Option<&'a str>,
@@ -56,17 +58,25 @@ struct Meaning<'a> {
 }
 
 impl<'a> Meaning<'a> {
-    fn new(name: &'static str, rule: Option<&'a Rule>, fields: &'a Fields) -> Self {
+    fn new(name: &'static str, callsite: Callsite, fields: &'a Fields) -> Self {
+        let rule = callsite.rule;
         let kind = fields.text(&["otel.kind", "span.kind"]).and_then(kind_of);
         let db_system = fields.text(DB_SYSTEM);
         Self {
             name,
             rule,
+            is_of_bridge: callsite.is_of_bridge,
             fields,
             kind: kind.or_else(|| rule.and_then(|rule| rule.kind)),
             method: fields.text(METHOD),
             db_system: db_system.or_else(|| rule.and_then(|rule| rule.db_system)),
         }
+    }
+
+    /// What the program says itself: the text of the first of these fields that there is, else that of `tracing-datadog`'s.
+    fn said(&self, keys: &[&str], of_bridge: &str) -> Option<&'a str> {
+        let said = self.fields.text(keys);
+        said.or_else(|| self.fields.text(&[of_bridge]).filter(|_| self.is_of_bridge))
     }
 
     /// What the span tells another process, or is told by one.
@@ -95,8 +105,7 @@ impl<'a> Meaning<'a> {
                 | "resource.name"
                 | "service.name"
                 | "span.type" => {}
-                // As tracing-datadog has them.
-                "operation" | "resource" | "service" if self.fields.text(&[key]).is_some() => {}
+                "operation" | "resource" | "service" if self.said(&[], key).is_some() => {}
                 key if error_key == Some(key) => {}
                 key if is_error_key(key) && self.fields.text(&[key]).is_none() => {}
                 key if key.starts_with("dd.") => {}
@@ -133,13 +142,11 @@ impl<'a> Meaning<'a> {
     }
 
     fn write_identity(&self, span: &mut Span) {
-        if let Some(service) = self.fields.text(&["dd.service", "service.name", "service"]) {
+        if let Some(service) = self.said(&["dd.service", "service.name"], "service") {
             span.set_service(service);
         }
-        let name = self
-            .fields
-            .text(&["dd.name", "dd.operation", "operation.name", "operation"]);
-        match name {
+        let names = ["dd.name", "dd.operation", "operation.name"];
+        match self.said(&names, "operation") {
             Some(name) => _ = span.set_name(name.to_owned()),
             None => {
                 if let Some(name) = self.operation() {
@@ -147,9 +154,7 @@ impl<'a> Meaning<'a> {
                 }
             }
         }
-        let resource = self
-            .fields
-            .text(&["dd.resource", "resource.name", "resource"]);
+        let resource = self.said(&["dd.resource", "resource.name"], "resource");
         let resource = resource.map(|resource| Cow::Owned(resource.to_owned()));
         if let Some(resource) = resource.or_else(|| self.resource()) {
             span.set_resource(resource);

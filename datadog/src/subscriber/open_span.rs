@@ -41,7 +41,7 @@ impl OpenSpan {
             return self.span.set_tags(tags);
         }
         self.span
-            .edit(|span| mapping::apply(span, name, callsite.rule, fields));
+            .edit(|span| mapping::apply(span, name, callsite, fields));
     }
 
     pub(super) fn link_to(&mut self, other: &SpanLink) {

@@ -10,6 +10,11 @@ fn one(work: impl FnOnce()) -> Span {
     span
 }
 
+/// The span that comes of a span of `tracing` with these fields.
+macro_rules! span {
+    ($($fields:tt)*) => { one(|| drop(info_span!($($fields)*))) };
+}
+
 fn identity(span: &Span) -> (&str, &str, &str) {
     (&span.name, &span.resource, &span.type_)
 }
@@ -48,114 +53,92 @@ fn requests_that_are_served() {
 
 #[test]
 fn requests_that_are_made() {
-    let span = one(|| {
-        drop(info_span!(
-            "call",
-            otel.kind = "client",
-            http.method = "POST",
-            http.status_code = 404_u64,
-            server.address = "api.example",
-            server.port = 8443,
-        ));
-    });
+    let span = span!(
+        "call",
+        otel.kind = "client",
+        http.method = "POST",
+        http.status_code = 404_u64,
+        server.address = "api.example",
+        server.port = 8443,
+    );
     assert_eq!(identity(&span), ("http.client.request", "POST", "http"));
     assert_eq!(span.error, 1, "a client's 4xx is its failure");
     assert_eq!(span.meta["out.host"], "api.example");
     assert_eq!(span.metrics["network.destination.port"], 8443.0);
-    let served = one(|| {
-        drop(info_span!(
-            "x",
-            otel.kind = "SERVER",
-            http.method = "GET",
-            http.status_code = 404
-        ));
-    });
+    let served = span!(
+        "x",
+        otel.kind = "SERVER",
+        http.method = "GET",
+        http.status_code = 404
+    );
     assert_eq!((served.error, &*served.resource), (0, "GET"));
 }
 
 #[test]
 fn databases() {
-    let span = one(|| {
-        drop(info_span!(
-            "query",
-            otel.kind = "client",
-            db.system = "postgresql",
-            db.statement = "SELECT 1",
-            db.name = "shop",
-        ));
-    });
+    let span = span!(
+        "query",
+        otel.kind = "client",
+        db.system = "postgresql",
+        db.statement = "SELECT 1",
+        db.name = "shop",
+    );
     assert_eq!(identity(&span), ("postgresql.query", "SELECT 1", "sql"));
     assert_eq!(span.meta["db.name"], "shop");
-    let redis = one(|| {
-        drop(info_span!(
-            "GET",
-            otel.kind = "client",
-            db.system.name = "redis",
-            db.operation.name = "GET"
-        ));
-    });
+    let redis = span!(
+        "GET",
+        otel.kind = "client",
+        db.system.name = "redis",
+        db.operation.name = "GET"
+    );
     assert_eq!(identity(&redis), ("redis.query", "GET", "redis"));
     assert_eq!(redis.meta["db.system"], "redis");
 }
 
 #[test]
 fn messages_calls_functions_and_graphs() {
-    let consumer = one(|| {
-        drop(info_span!(
-            "take",
-            otel.kind = "consumer",
-            messaging.system = "kafka",
-            messaging.operation = "receive",
-            messaging.destination.name = "orders",
-        ));
-    });
+    let consumer = span!(
+        "take",
+        otel.kind = "consumer",
+        messaging.system = "kafka",
+        messaging.operation = "receive",
+        messaging.destination.name = "orders",
+    );
     assert_eq!(
         identity(&consumer),
         ("kafka.receive", "receive orders", "custom")
     );
-    let server = one(|| {
-        drop(info_span!(
-            "call",
-            otel.kind = "server",
-            rpc.system = "grpc",
-            rpc.service = "shop.Cart",
-            rpc.method = "Add",
-        ));
-    });
+    let server = span!(
+        "call",
+        otel.kind = "server",
+        rpc.system = "grpc",
+        rpc.service = "shop.Cart",
+        rpc.method = "Add",
+    );
     assert_eq!(
         identity(&server),
         ("grpc.server.request", "Add shop.Cart", "web")
     );
-    let aws = one(|| {
-        drop(info_span!(
-            target: "aws_sdk_sqs::operation",
-            "SQS.SendMessage",
-            rpc.system = "aws-api",
-            rpc.service = "SQS",
-            rpc.method = "SendMessage",
-        ));
-    });
+    let aws = span!(
+        target: "aws_sdk_sqs::operation",
+        "SQS.SendMessage",
+        rpc.system = "aws-api",
+        rpc.service = "SQS",
+        rpc.method = "SendMessage",
+    );
     assert_eq!(
         identity(&aws),
         ("aws.sqs.request", "SendMessage SQS", "http")
     );
     assert_eq!(aws.meta["component"], "aws-sdk");
-    let function = one(|| {
-        drop(info_span!(
-            "f",
-            otel.kind = "server",
-            faas.trigger = "timer"
-        ));
-    });
+    let function = span!("f", otel.kind = "server", faas.trigger = "timer");
     assert_eq!(identity(&function), ("timer.invoke", "f", "web"));
-    let graph = one(|| {
-        drop(info_span!(
-            "g",
-            otel.kind = "server",
-            graphql.operation.type = "query",
-            graphql.operation.name = "Cart",
-        ));
-    });
+    let graph = span!(
+        "g",
+        otel.kind = "server",
+        graphql.operation.type = "query",
+        graphql.operation.name = "Cart",
+    );
     assert_eq!(
         identity(&graph),
         ("graphql.server.request", "query Cart", "web")
@@ -164,84 +147,103 @@ fn messages_calls_functions_and_graphs() {
 
 #[test]
 fn what_the_program_says_beats_the_conventions() {
-    let span = one(|| {
-        drop(info_span!(
-            "x",
-            otel.kind = "server",
-            http.method = "GET",
-            otel.name = "not this",
-            dd.name = "shop.page",
-            dd.resource = "front page",
-            dd.service = "front",
-            dd.type = "worker",
-        ));
-    });
+    let span = span!(
+        "x",
+        otel.kind = "server",
+        http.method = "GET",
+        otel.name = "not this",
+        dd.name = "shop.page",
+        dd.resource = "front page",
+        dd.service = "front",
+        dd.type = "worker",
+    );
     assert_eq!(identity(&span), ("shop.page", "front page", "worker"));
     assert_eq!(span.service, "front");
     assert!(
         span.meta.keys().all(|key| !key.starts_with("dd.")),
         "{span:?}"
     );
-    let named = one(|| drop(info_span!("x", otel.name = "load cart")));
+    let named = span!("x", otel.name = "load cart");
     assert_eq!(identity(&named), ("x", "load cart", ""));
 }
 
 #[test]
 fn the_fields_of_other_bridges_say_what_they_say_there() {
-    let of_tracing_datadog = one(|| {
-        drop(info_span!(
+    let of_tracing_datadog = span!(
+        "x",
+        operation = "shop.page",
+        resource = "front page",
+        service = "front",
+        span.type = "worker",
+    );
+    let of_opentelemetry = span!(
+        "x",
+        operation.name = "shop.page",
+        resource.name = "front page",
+        service.name = "front",
+        span.type = "worker",
+    );
+    // As sqlx-datadog has it.
+    let recorded_later = one(|| {
+        let span = info_span!(
             "x",
             operation = "shop.page",
-            resource = "front page",
+            resource = tracing::field::Empty,
             service = "front",
             span.type = "worker",
-        ));
+        );
+        span.record("resource", "front page");
     });
-    let of_opentelemetry = one(|| {
-        drop(info_span!(
-            "x",
-            operation.name = "shop.page",
-            resource.name = "front page",
-            service.name = "front",
-            span.type = "worker",
-        ));
-    });
-    for span in [of_tracing_datadog, of_opentelemetry] {
+    for span in [of_tracing_datadog, of_opentelemetry, recorded_later] {
         assert_eq!(identity(&span), ("shop.page", "front page", "worker"));
         assert_eq!(span.service, "front");
         for key in ["operation", "resource", "service", "span.type"] {
             assert!(!span.meta.contains_key(key), "{span:?}");
         }
     }
-    let both = one(|| drop(info_span!("x", service = "this not", dd.service = "front")));
-    assert_eq!(both.service, "front");
-    let number = one(|| drop(info_span!("x", operation = 7)));
+    let both = span!(
+        "x",
+        operation = "a",
+        service = "this not",
+        dd.service = "front"
+    );
+    assert_eq!((&*both.name, &*both.service), ("a", "front"));
+    let number = span!("x", operation = 7, resource = "page");
     assert_eq!(
         (identity(&number), number.metrics["operation"]),
-        (("x", "x", ""), 7.0)
+        (("x", "page", ""), 7.0)
     );
 }
 
 #[test]
+fn words_of_the_program_do_not_change_its_spans() {
+    // As `#[instrument] fn restart(service: &str, resource: &str)` has it.
+    let span = span!("restart", service = "billing", resource = "cpu");
+    let plain = span!("restart");
+    assert_eq!(
+        (identity(&span), &span.service),
+        (identity(&plain), &plain.service)
+    );
+    let tags = ["service", "resource"].map(|key| &*span.meta[key]);
+    assert_eq!(tags, ["billing", "cpu"]);
+    let alone = span!("file", operation = "read", http.route = "/files");
+    assert_eq!(identity(&alone), ("file", "file", ""));
+    assert_eq!(alone.meta["operation"], "read");
+}
+
+#[test]
 fn failures() {
-    let status = one(|| {
-        drop(info_span!(
-            "x",
-            otel.status_code = "ERROR",
-            otel.status_message = "too slow"
-        ));
-    });
+    let status = span!(
+        "x",
+        otel.status_code = "ERROR",
+        otel.status_message = "too slow"
+    );
     assert_eq!(
         (status.error, &*status.meta["error.message"]),
         (1, "too slow")
     );
     let error = std::io::Error::other("disk on fire");
-    let value = one(|| {
-        drop(info_span!(
-            "x",
-            error = &error as &(dyn std::error::Error + 'static)
-        ));
-    });
+    let value = span!("x", error = &error as &(dyn std::error::Error + 'static));
     assert_eq!(
         (value.error, &*value.meta["error.message"]),
         (1, "disk on fire")
@@ -252,18 +254,16 @@ fn failures() {
         span.record("err", tracing::field::display("refused"));
     });
     assert_eq!((text.error, &*text.meta["error.message"]), (1, "refused"));
-    let exception = one(|| {
-        drop(info_span!(
-            "x",
-            exception.type = "Refused",
-            exception.message = "no",
-            exception.stacktrace = "at a"
-        ));
-    });
+    let exception = span!(
+        "x",
+        exception.type = "Refused",
+        exception.message = "no",
+        exception.stacktrace = "at a"
+    );
     let tags = ["error.type", "error.message", "error.stack"];
     let tags = tags.map(|key| &*exception.meta[key]);
     assert_eq!((exception.error, tags), (1, ["Refused", "no", "at a"]));
-    let flag = one(|| drop(info_span!("x", error = true)));
-    let fine = one(|| drop(info_span!("x", error = false, otel.status_code = "OK")));
+    let flag = span!("x", error = true);
+    let fine = span!("x", error = false, otel.status_code = "OK");
     assert_eq!((flag.error, fine.error), (1, 0));
 }
