@@ -7,13 +7,12 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::{LIMIT, told};
+use crate::process::Process;
+use crate::told;
 
 /// Names the directory of an installation.
 const VARIABLE: &str = "POSTGRESQL";
@@ -21,7 +20,7 @@ const VARIABLE: &str = "POSTGRESQL";
 /// A running server.
 #[derive(Debug)]
 pub struct PostgreSql {
-    process: Child,
+    _process: Process,
     /// Removed when dropped, so after the process.
     directory: TempDir,
 }
@@ -40,9 +39,9 @@ impl PostgreSql {
             .unwrap();
         let root = directory.path();
         // It refuses to run as root.
-        let user = (fs::metadata("/proc/self").unwrap().uid() == 0).then_some(65_534);
-        if let Some(user) = user {
-            chown(root, Some(user), Some(user)).unwrap();
+        let user = (fs::metadata(root).unwrap().uid() == 0).then(other_user);
+        if let Some((user, group)) = user {
+            chown(root, Some(user), Some(group)).unwrap();
         }
         let programs = match user {
             // The user can't look everywhere.
@@ -50,53 +49,37 @@ impl PostgreSql {
             _ => installed.join("bin"),
         };
         let data = root.join("data");
-        let run = |program: &str| {
-            let mut command = Command::new(programs.join(program));
-            command
-                .current_dir(root)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null());
-            if let Some(user) = user {
-                command.uid(user).gid(user);
+        let as_user = |mut command: Command| {
+            command.current_dir(root).arg("-D").arg(&data);
+            if let Some((user, group)) = user {
+                command.uid(user).gid(group);
             }
-            command.arg("-D").arg(&data);
             command
         };
-        let made = run("initdb")
+        let made = as_user(Command::new(programs.join("initdb")))
             .args(["--no-sync", "--auth=trust", "--username=shop"])
-            .status()
+            .stdin(Stdio::null())
+            .output()
             .unwrap();
-        assert!(made.success());
-        let process = run("postgres")
+        let said = String::from_utf8_lossy(&made.stderr);
+        assert!(made.status.success(), "initdb, {}: {said}", made.status);
+        // Told to quit, it ends its own processes, and gives back the memory that it shares with them.
+        let mut server = as_user(Process::command(programs.join("postgres"), "QUIT"));
+        server
             .args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"])
-            .arg(root)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Some(Self { process, directory }.wait())
+            .arg(root);
+        let socket = root.join(".s.PGSQL.5432");
+        let process = Process::start(&mut server);
+        let process = process.wait_until(|| UnixStream::connect(&socket).is_ok());
+        Some(Self {
+            _process: process,
+            directory,
+        })
     }
 
     /// The directory of its socket.
     pub fn socket_directory(&self) -> &Path {
         self.directory.path()
-    }
-
-    /// Waits until it takes connections: it has no other way to tell.
-    fn wait(self) -> Self {
-        let socket = self.directory.path().join(".s.PGSQL.5432");
-        let started = Instant::now();
-        while UnixStream::connect(&socket).is_err() {
-            assert!(started.elapsed() < LIMIT, "PostgreSQL does not listen");
-            thread::sleep(Duration::from_millis(20));
-        }
-        self
-    }
-}
-
-impl Drop for PostgreSql {
-    fn drop(&mut self) {
-        _ = self.process.kill();
-        _ = self.process.wait();
     }
 }
 
@@ -116,15 +99,39 @@ fn programs() -> Option<PathBuf> {
     places.find(|place| has(place, "initdb") && has(place, "postgres"))
 }
 
+/// Whom it may run as: the user and the group of `nobody`, else of another but root. It asks for the name, so it has to be one
+/// that the system knows.
+fn other_user() -> (u32, u32) {
+    let users = fs::read_to_string("/etc/passwd").unwrap();
+    let users: Vec<_> = users.lines().filter_map(entry).collect();
+    let nobody = users.iter().find(|(name, ..)| *name == "nobody");
+    let other = nobody.or_else(|| users.iter().find(|(_, user, _)| *user != 0));
+    let (_, user, group) = other.expect("a user that is not root");
+    (*user, *group)
+}
+
+/// Name, user and group of a line such as `nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin`.
+fn entry(line: &str) -> Option<(&str, u32, u32)> {
+    let mut parts = line.split(':');
+    let name = parts.next()?;
+    let mut number = |at| parts.nth(at)?.parse().ok();
+    Some((name, number(1)?, number(0)?))
+}
+
 /// The programs of a Python package, copied with the libraries beside it to where the user may look.
 fn copied(installed: &Path, root: &Path) -> PathBuf {
     let package = installed.parent().unwrap();
     let copy = root.join("site").join(package.file_name().unwrap());
     fs::create_dir_all(&copy).unwrap();
-    let libraries = package.with_extension("libs");
-    for (from, to) in [(installed, &*copy), (&libraries, &root.join("site"))] {
+    let copy_into = |from: &Path, to: &Path| {
         let status = Command::new("cp").arg("-r").args([from, to]).status();
         assert!(status.unwrap().success());
+    };
+    copy_into(installed, &copy);
+    // Not every package has them.
+    let libraries = package.with_extension("libs");
+    if libraries.exists() {
+        copy_into(&libraries, &root.join("site"));
     }
     copy.join(installed.file_name().unwrap()).join("bin")
 }

@@ -1,15 +1,15 @@
 //! Redis, or what speaks its protocol.
 
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 
-use crate::{LIMIT, told};
+use crate::process::Process;
+use crate::told;
 
 /// A running server.
 #[derive(Debug)]
 pub struct RedisServer {
-    process: Child,
+    _process: Process,
     port: u16,
 }
 
@@ -20,46 +20,27 @@ impl RedisServer {
     ///
     /// If one is installed and does not start.
     pub fn start() -> Option<Self> {
+        let program = told("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
+        Command::new(&program).arg("--version").output().ok()?;
         // Redis can't choose a port by itself.
         let port = TcpListener::bind("127.0.0.1:0")
             .ok()?
             .local_addr()
             .ok()?
             .port();
-        let port_text = port.to_string();
-        let program = told("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
-        let process = Command::new(program)
-            .args([
-                "--bind",
-                "127.0.0.1",
-                "--port",
-                &port_text,
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ])
-            .stdout(Stdio::null())
-            .spawn()
-            .ok()?;
-        let server = Self { process, port };
-        let started = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(started.elapsed() < LIMIT, "redis-server does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Some(server)
+        let mut command = Process::command(program, "TERM");
+        command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
+        command.args(["--save", "", "--appendonly", "no"]);
+        let process = Process::start(&mut command);
+        let process = process.wait_until(|| TcpStream::connect(("127.0.0.1", port)).is_ok());
+        Some(Self {
+            _process: process,
+            port,
+        })
     }
 
     /// Its address.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
-    }
-}
-
-impl Drop for RedisServer {
-    fn drop(&mut self) {
-        _ = self.process.kill();
-        _ = self.process.wait();
     }
 }

@@ -26,6 +26,8 @@ mod workspace;
 use std::path::Path;
 use std::process::ExitCode;
 
+use servers::IfMissing;
+
 /// What a task comes to; the error is shown to the user.
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -35,7 +37,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = args.collect();
     let outcome = match (task.as_str(), args.as_slice()) {
         ("help" | "--help" | "-h", _) => help::run(),
-        ("test", args) => test::run(args),
+        ("test", args) => test::run(args, IfMissing::Warn),
         ("bench", args) => bench::run(args),
         ("fuzz", args) => fuzz::run(args),
         ("verify", args) => verify::run(args),

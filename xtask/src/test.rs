@@ -5,8 +5,9 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::python::Package;
+use crate::servers::{self, IfMissing};
 use crate::test_agent::{self, TestAgent};
-use crate::{Outcome, servers, style, workspace};
+use crate::{Outcome, style, workspace};
 
 /// Datadog's Python client, in the version that our metrics are compared with.
 const PYTHON_CLIENT: Package = Package {
@@ -26,7 +27,7 @@ const PYTHON_TRACER: Package = Package {
 const HEAVY: [&str; 2] = ["trace-peers", "patch-peers"];
 
 /// `args` go to `cargo test`, such as `--test apm_test_agent`.
-pub(crate) fn run(args: &[String]) -> Outcome {
+pub(crate) fn run(args: &[String], if_missing: IfMissing) -> Outcome {
     let started = Instant::now();
     let python_with_client = PYTHON_CLIENT.install()?;
     let python_with_tracer = PYTHON_TRACER.install()?;
@@ -47,12 +48,12 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         .env("APM_TEST_AGENT_SOCKET", agent.socket())
         .env("DATADOGPY_PYTHON", python_with_client)
         .env("DDTRACE_PYTHON", python_with_tracer);
-    servers::provide(&mut cargo)?;
+    let missing = servers::provide(&mut cargo, if_missing)?;
     eprintln!("{} all tests", style::step("running"));
     let (passed, tally) = run_and_count(cargo)?;
     let payloads = agent.payloads()?;
     let agent_log = agent.log().display();
-    let told = format!(
+    let mut told = format!(
         "{} passed, {} failed, {} ignored in {} test programs; ddapm-test-agent {} got {payloads} payloads; {:.0} s",
         tally.passed,
         tally.failed,
@@ -61,6 +62,10 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         test_agent::VERSION,
         started.elapsed().as_secs_f64(),
     );
+    if !missing.is_empty() {
+        told.push_str("; not installed: ");
+        told.push_str(&missing.join(", "));
+    }
     if tally.programs == 0 {
         return Err("no test ran, see above".into());
     }
