@@ -148,11 +148,11 @@ pub fn server_request(span: &mut Span, request: &Request<'_>) {
     }
 }
 
-/// Says on a span what a server answered: `http.status_code`, configured headers, and whether that is an error.
-pub fn server_response(span: &mut Span, status: StatusCode, headers: &HeaderMap) {
-    if let Some(settings) = settings(span) {
-        answered(span, status, headers, &settings, &settings.server_errors);
-    }
+/// Says on a span what a server answered: `http.status_code`, configured headers, and whether that is an error. Returns
+/// whether it is one, for middleware that knows more of it; `false` for the span of a tracer that is off.
+pub fn server_response(span: &mut Span, status: StatusCode, headers: &HeaderMap) -> bool {
+    settings(span)
+        .is_some_and(|settings| answered(span, status, headers, &settings, &settings.server_errors))
 }
 
 /// Says on a span what a client asks for: `http.method`, `http.url`, `out.host`, `network.destination.name`,
@@ -173,11 +173,11 @@ pub fn client_request(span: &mut Span, request: &Request<'_>) {
     }
 }
 
-/// Says on a span what a client was answered: `http.status_code`, configured headers, and whether that is an error.
-pub fn client_response(span: &mut Span, status: StatusCode, headers: &HeaderMap) {
-    if let Some(settings) = settings(span) {
-        answered(span, status, headers, &settings, &settings.client_errors);
-    }
+/// Says on a span what a client was answered: `http.status_code`, configured headers, and whether that is an error. Returns
+/// whether it is one, for middleware that knows more of it; `false` for the span of a tracer that is off.
+pub fn client_response(span: &mut Span, status: StatusCode, headers: &HeaderMap) -> bool {
+    settings(span)
+        .is_some_and(|settings| answered(span, status, headers, &settings, &settings.client_errors))
 }
 
 /// What the options say.
@@ -220,10 +220,12 @@ fn answered(
     headers: &HeaderMap,
     settings: &HttpSettings,
     errors: &[RangeInclusive<u16>],
-) {
+) -> bool {
     span.set_tag("http.status_code", status.as_str());
     settings.header_tags.of_response(span, headers);
-    if errors.iter().any(|range| range.contains(&status.as_u16())) {
+    let is_error = errors.iter().any(|range| range.contains(&status.as_u16()));
+    if is_error {
         span.set_failure("http.status", &status.to_string());
     }
+    is_error
 }

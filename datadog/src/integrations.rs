@@ -5,6 +5,7 @@
 //! | library | feature | one line |
 //! |---|---|---|
 //! | axum 0.8 | `axum` | `.layer(client.axum_layer())` |
+//! | actix-web 4 | `actix-web` | `.wrap(client.actix_web_middleware())` |
 //! | servers of tower: tonic 0.14, hyper 1 | `tower` | `.layer(client.tower_server_layer())` |
 //! | clients of tower: tonic 0.14, hyper 1 | `tower` | `.layer(client.tower_client_layer())` |
 //! | reqwest 0.13 | `reqwest` | `.with(client.reqwest_middleware())` |
@@ -13,6 +14,8 @@
 //! | tokio-postgres 0.7 | `tokio-postgres` | `client.postgres(&postgres).query(…)` |
 //! | diesel 2.3 | `diesel` | `client.instrument_diesel()`, once for the process |
 
+#[cfg(feature = "actix-web")]
+mod actix_web;
 #[cfg(feature = "axum")]
 mod axum;
 #[cfg(feature = "diesel")]
@@ -43,6 +46,8 @@ mod ureq;
 ))]
 mod watch;
 
+#[cfg(feature = "actix-web")]
+pub use self::actix_web::{ActixWebFuture, ActixWebMiddleware, ActixWebService};
 #[cfg(feature = "redis")]
 pub use self::redis::RedisConnection;
 #[cfg(feature = "reqwest")]
@@ -51,7 +56,7 @@ pub use self::reqwest::ReqwestMiddleware;
 pub use self::tokio_postgres::PostgresClient;
 #[cfg(feature = "tower")]
 pub use self::tower::{
-    ClientLayer, ClientService, ResponseFuture, ServerLayer, ServerService, SpanBody,
+    ClientLayer, ClientService, ResponseFuture, ServerLayer, ServerService, SpanBody, SpanService,
 };
 #[cfg(feature = "ureq")]
 pub use self::ureq::UreqMiddleware;

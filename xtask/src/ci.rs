@@ -7,7 +7,7 @@ use crate::servers::IfMissing;
 use crate::{Outcome, crates, style, test, verify, workspace};
 
 /// The features of the facade; each has to work without the others.
-const FEATURES: [&str; 14] = [
+const FEATURES: [&str; 15] = [
     "metrics",
     "logs",
     "tracing",
@@ -17,6 +17,7 @@ const FEATURES: [&str; 14] = [
     "runtime-metrics",
     "runtime-metrics-tokio",
     "tower",
+    "actix-web",
     "reqwest",
     "ureq",
     "redis",

@@ -25,8 +25,7 @@ impl DDClient {
     /// Only the routes above the line with the layer have it. Put around the whole router instead, it would not know the
     /// routes.
     pub fn axum_layer(&self) -> ServerLayer {
-        ServerLayer::new(self, ModuleId::Axum)
-            .component("axum")
+        ServerLayer::new(self, ModuleId::Axum, "axum")
             .route(matched_path)
             .peer(connected_to)
     }

@@ -68,6 +68,10 @@ const AXUM: Feature = Feature {
     name: "axum",
     compiled: cfg!(feature = "axum"),
 };
+const ACTIX_WEB: Feature = Feature {
+    name: "actix-web",
+    compiled: cfg!(feature = "actix-web"),
+};
 const TOWER: Feature = Feature {
     name: "tower",
     compiled: cfg!(feature = "tower"),
@@ -95,6 +99,8 @@ const DIESEL: Feature = Feature {
 
 // The lines, with the types that they add.
 const AXUM_LINE: &str = "integrations::ServerLayer, .layer(client.axum_layer()) on the router";
+const ACTIX_WEB_LINE: &str =
+    "integrations::ActixWebMiddleware, .wrap(client.actix_web_middleware()) on the App";
 const TOWER_LINE: &str = "integrations::ServerLayer, .layer(client.tower_server_layer())";
 const TOWER_CLIENT_LINE: &str = "integrations::ClientLayer, .layer(client.tower_client_layer())";
 const REQWEST_LINE: &str = "integrations::ReqwestMiddleware, .with(client.reqwest_middleware())";
@@ -157,8 +163,8 @@ modules! {
     Tonic = "tonic" | "grpc": Way::Line(TOWER, TOWER_LINE);
     HyperClient = "hyper-client" | "tower-client": Way::Line(TOWER, TOWER_CLIENT_LINE);
     TowerHttp = "tower-http": span("tower_http::trace::make_span", LogLevel::Debug), "with its TraceLayer";
-    ActixWeb = "actix-web" | "actix" | "tracing-actix-web":
-        span("tracing_actix_web::root_span_builder", LogLevel::Info), "with the crate tracing-actix-web";
+    ActixWeb = "actix-web" | "actix": Way::Line(ACTIX_WEB, ACTIX_WEB_LINE);
+    TracingActixWeb = "tracing-actix-web": span("tracing_actix_web::root_span_builder", LogLevel::Info);
     Poem = "poem": span("poem::middleware::tracing_mw", LogLevel::Info), "with its Tracing middleware";
     Warp = "warp": span("warp::filters::trace", LogLevel::Info), "with its trace filter";
     Reqwest = "reqwest" | "reqwest-middleware": Way::Line(REQWEST, REQWEST_LINE);
@@ -201,7 +207,7 @@ pub(super) static GROUPS: &[(&[&str], &[ModuleId], &str)] = {
                 "aiohttp",
                 "cherrypy",
             ],
-            &[Axum, ActixWeb, Poem, Warp, TowerHttp],
+            &[Axum, ActixWeb, TracingActixWeb, Poem, Warp, TowerHttp],
             "one of Rust's web servers",
         ),
         (

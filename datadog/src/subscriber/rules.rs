@@ -112,8 +112,8 @@ static AWS_SDK: Rule = Rule {
 };
 
 /// tracing-actix-web 0.7: `src/root_span_builder.rs`. It says all in OpenTelemetry's terms.
-static ACTIX_WEB: Rule = Rule {
-    module: ModuleId::ActixWeb,
+static TRACING_ACTIX_WEB: Rule = Rule {
+    module: ModuleId::TracingActixWeb,
     component: "actix-web",
     ..NONE
 };
@@ -165,7 +165,7 @@ impl Rule {
             "fred" => Some(&FRED),
             "sea_orm" => Some(&SEA_ORM),
             "clickhouse" => Some(&CLICKHOUSE),
-            "tracing_actix_web" => Some(&ACTIX_WEB),
+            "tracing_actix_web" => Some(&TRACING_ACTIX_WEB),
             "reqwest_tracing" => Some(&REQWEST_TRACING),
             "scylla" => Some(&SCYLLA),
             "async_graphql" => Some(&ASYNC_GRAPHQL),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod actix_web;
 mod axum;
 mod clients;
 mod diesel;

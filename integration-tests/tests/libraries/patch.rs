@@ -7,7 +7,8 @@ use diesel::prelude::*;
 
 use crate::fixture::{Fixture, runtime, serve};
 
-const LINES: [&str; 7] = [
+const LINES: [&str; 8] = [
+    "actix-web",
     "axum",
     "tower",
     "hyper-client",
@@ -33,6 +34,7 @@ fn modules_need_a_line_until_the_program_has_it() {
             "{status:?}"
         );
     }
+    _ = client.actix_web_middleware();
     _ = client.axum_layer();
     let tonic = |client: &DDClient| client.patch(["tonic"]).modules()[0].status.clone();
     assert!(matches!(tonic(client), PatchStatus::NeedsLine { .. }));

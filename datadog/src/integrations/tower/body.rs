@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use datadog_trace::DetachedSpan;
+use datadog_trace::{DetachedSpan, Span};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -21,8 +21,46 @@ pin_project! {
 }
 
 impl<B> SpanBody<B> {
-    pub(super) fn new(body: B, open: Option<(DetachedSpan, Exchange)>) -> Self {
+    pub(in crate::integrations) fn new(body: B, open: Option<(DetachedSpan, Exchange)>) -> Self {
         Self { body, open }
+    }
+
+    #[cfg_attr(
+        not(feature = "actix-web"),
+        expect(dead_code, reason = "for actix-web")
+    )]
+    pub(in crate::integrations) fn inner(&self) -> &B {
+        &self.body
+    }
+
+    #[cfg_attr(
+        not(feature = "actix-web"),
+        expect(dead_code, reason = "for actix-web")
+    )]
+    pub(in crate::integrations) fn into_parts(self) -> (B, Option<(DetachedSpan, Exchange)>) {
+        (self.body, self.open)
+    }
+
+    /// Polls the body in the span; `is_end` tells the span what came, and whether that was the last part.
+    pub(in crate::integrations) fn poll_in_span<T>(
+        self: Pin<&mut Self>,
+        poll: impl FnOnce(Pin<&mut B>) -> Poll<T>,
+        is_end: impl FnOnce(&T, Pin<&B>, &mut Span, &Exchange) -> bool,
+    ) -> Poll<T> {
+        let mut this = self.project();
+        let Some((span, exchange)) = this.open.take() else {
+            return poll(this.body);
+        };
+        let mut span = span.attach();
+        let part = poll(this.body.as_mut());
+        let ended = match &part {
+            Poll::Pending => false,
+            Poll::Ready(part) => is_end(part, this.body.as_ref(), &mut span, &exchange),
+        };
+        if !ended {
+            *this.open = Some((span.detach(), exchange));
+        }
+        part
     }
 }
 
@@ -38,30 +76,20 @@ where
         self: Pin<&mut Self>,
         task: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let mut this = self.project();
-        let Some((span, exchange)) = this.open.take() else {
-            return this.body.poll_frame(task);
-        };
-        let mut span = span.attach();
-        let frame = this.body.as_mut().poll_frame(task);
-        let ended = match &frame {
-            Poll::Pending => false,
-            Poll::Ready(None) => true,
-            Poll::Ready(Some(Ok(frame))) => {
+        let poll = |body: Pin<&mut B>| body.poll_frame(task);
+        self.poll_in_span(poll, |frame, body, span, exchange| match frame {
+            None => true,
+            Some(Ok(frame)) => {
                 if let Some(trailers) = frame.trailers_ref() {
-                    exchange.trailed(&mut span, trailers);
+                    exchange.trailed(span, trailers);
                 }
-                this.body.is_end_stream()
+                body.is_end_stream()
             }
-            Poll::Ready(Some(Err(error))) => {
+            Some(Err(error)) => {
                 span.set_failure(std::any::type_name::<B::Error>(), &error.to_string());
                 true
             }
-        };
-        if !ended {
-            *this.open = Some((span.detach(), exchange));
-        }
-        frame
+        })
     }
 
     fn is_end_stream(&self) -> bool {

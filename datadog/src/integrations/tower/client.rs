@@ -1,18 +1,12 @@
 //! The layer for clients.
 
-use std::fmt::Display;
-use std::task::{Context, Poll};
-
-use datadog_trace::{FutureExt, Span, Tracer, http as standard};
-use http::{Request, Response};
-use http_body::Body;
+use datadog_trace::{Span, Tracer, http as standard};
+use http::Request;
 use tower_layer::Layer;
-use tower_service::Service;
 
-use super::body::SpanBody;
 use super::exchange::{Exchange, Side};
-use super::future::ResponseFuture;
 use super::grpc::{self, Call};
+use super::service::{SpanService, Start};
 use crate::DDClient;
 use crate::integrations::module::ModuleTracer;
 use crate::patch::ModuleId;
@@ -43,39 +37,16 @@ impl<S> Layer<S> for ClientLayer {
     type Service = ClientService<S>;
 
     fn layer(&self, inner: S) -> ClientService<S> {
-        ClientService {
-            inner,
-            tracer: self.tracer.clone(),
-        }
+        SpanService::new(inner, self.clone())
     }
 }
 
 /// A service with a [`ClientLayer`].
-#[derive(Clone, Debug)]
-pub struct ClientService<S> {
-    inner: S,
-    tracer: ModuleTracer,
-}
+pub type ClientService<S> = SpanService<S, ClientLayer>;
 
-impl<S, B, R> Service<Request<B>> for ClientService<S>
-where
-    S: Service<Request<B>, Response = Response<R>>,
-    S::Error: Display,
-    R: Body,
-    R::Error: Display,
-{
-    type Response = Response<SpanBody<R>>;
-    type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
-
-    fn poll_ready(&mut self, task: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(task)
-    }
-
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let (span, exchange) = start(self.tracer.get(), &mut request);
-        let answer = self.inner.call(request);
-        ResponseFuture::new(answer.in_span(span), exchange)
+impl Start for ClientLayer {
+    fn start<B>(&self, request: &mut Request<B>) -> (Span, Exchange) {
+        start(self.tracer.get(), request)
     }
 }
 

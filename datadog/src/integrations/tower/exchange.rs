@@ -5,24 +5,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datadog_trace::{Span, http as standard};
-use http::{Method, Response, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 
 use super::grpc;
 
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub(in crate::integrations) enum Side {
     Server,
     Client,
 }
 
 /// Told of each request that is through.
-pub(super) type OnEnd = Arc<dyn Fn(&Ended<'_>) + Send + Sync>;
+pub(in crate::integrations) type OnEnd = Arc<dyn Fn(&Ended<'_>) + Send + Sync>;
 
 /// A request that is through.
 #[derive(Debug)]
 #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "for metrics"))]
-pub(super) struct Ended<'a> {
+pub(in crate::integrations) struct Ended<'a> {
     pub(super) method: &'a Method,
     pub(super) route: Option<&'a str>,
     /// `None` if there was no response.
@@ -31,7 +31,7 @@ pub(super) struct Ended<'a> {
 }
 
 #[derive(Debug)]
-pub(super) struct Exchange {
+pub(in crate::integrations) struct Exchange {
     side: Side,
     is_grpc: bool,
     watch: Option<Watch>,
@@ -62,13 +62,30 @@ impl Exchange {
         self.side == Side::Server || self.is_grpc
     }
 
-    /// Notes the head of the response.
-    pub(super) fn answered<B>(&mut self, span: &mut Span, response: &Response<B>) {
-        let (status, headers) = (response.status(), response.headers());
-        match self.side {
+    /// Notes the route that was found, where the request was not sure of one.
+    #[cfg_attr(
+        not(feature = "actix-web"),
+        expect(dead_code, reason = "others know it before")
+    )]
+    pub(in crate::integrations) fn routed(&mut self, span: &mut Span, method: &str, route: &str) {
+        span.set_tag("http.route", route)
+            .set_resource(format!("{method} {route}"));
+        if let Some(watch) = &mut self.watch {
+            watch.route = Some(route.to_owned());
+        }
+    }
+
+    /// Notes the head of the response. Returns whether it is an error.
+    pub(in crate::integrations) fn answered(
+        &mut self,
+        span: &mut Span,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> bool {
+        let failed = match self.side {
             Side::Server => standard::server_response(span, status, headers),
             Side::Client => standard::client_response(span, status, headers),
-        }
+        };
         self.trailed(span, headers);
         if let Some(watch) = &mut self.watch {
             watch.status = Some(status.as_u16());
@@ -77,10 +94,11 @@ impl Exchange {
                 watch.route = None;
             }
         }
+        failed
     }
 
     /// Notes the trailers of the response.
-    pub(super) fn trailed(&self, span: &mut Span, trailers: &http::HeaderMap) {
+    pub(super) fn trailed(&self, span: &mut Span, trailers: &HeaderMap) {
         if self.is_grpc {
             grpc::answered(span, trailers);
         }
@@ -132,9 +150,10 @@ mod tests {
             });
             let exchange = Exchange::new(Side::Server, true);
             let mut exchange = exchange.on_end(on_end, &Method::POST, Some("/shop/Buy"));
-            let response = Response::builder().status(http);
-            let response = response.header("grpc-status", grpc).body(()).unwrap();
-            exchange.answered(&mut Span::none(), &response);
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-status", grpc.parse().unwrap());
+            let status = StatusCode::from_u16(http).unwrap();
+            exchange.answered(&mut Span::none(), status, &headers);
         }
         let known = || Some("/shop/Buy".to_owned());
         assert_eq!(*routes.lock().unwrap(), [known(), known(), None, None]);

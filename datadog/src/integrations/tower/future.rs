@@ -61,7 +61,7 @@ where
 {
     match (answer, exchange) {
         (Ok(response), Some(mut exchange)) => {
-            exchange.answered(&mut span, &response);
+            exchange.answered(&mut span, response.status(), response.headers());
             let more = exchange.lasts_with_body() && !response.body().is_end_stream();
             let open = more.then(|| (span.detach(), exchange));
             Ok(response.map(|body| SpanBody::new(body, open)))

@@ -1,22 +1,16 @@
 //! The layer for servers.
 
-use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use datadog_trace::{FutureExt, Parent, Span, http as standard};
-use http::{Extensions, Request, Response};
-use http_body::Body;
+use datadog_trace::Span;
+use http::{Extensions, Request};
 use tower_layer::Layer;
-use tower_service::Service;
 
-use super::body::SpanBody;
-use super::exchange::{Exchange, OnEnd, Side};
-use super::future::ResponseFuture;
-use super::grpc::{self, Call};
+use super::exchange::Exchange;
+use super::incoming::{Asked, Incoming};
+use super::service::{SpanService, Start};
 use crate::DDClient;
-use crate::integrations::module::ModuleTracer;
 use crate::patch::ModuleId;
 
 /// A layer for servers that are services of `tower`, with a span for each request.
@@ -60,35 +54,28 @@ pub struct ServerLayer {
     settings: Arc<Settings>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Settings {
-    tracer: ModuleTracer,
-    /// For calls of gRPC.
-    tonic: ModuleTracer,
-    component: &'static str,
+    incoming: Incoming,
     route: fn(&Extensions) -> Option<&str>,
     peer: fn(&Extensions) -> Option<IpAddr>,
-    on_end: Option<OnEnd>,
 }
 
 impl DDClient {
     /// A layer for servers that are services of `tower`: see [`ServerLayer`].
     pub fn tower_server_layer(&self) -> ServerLayer {
         self.modules().set_used(ModuleId::Tonic);
-        ServerLayer::new(self, ModuleId::Tower)
+        ServerLayer::new(self, ModuleId::Tower, "tower")
     }
 }
 
 impl ServerLayer {
-    pub(crate) fn new(client: &DDClient, module: ModuleId) -> Self {
+    pub(crate) fn new(client: &DDClient, module: ModuleId, component: &'static str) -> Self {
         Self {
             settings: Arc::new(Settings {
-                tracer: ModuleTracer::new(client, module),
-                tonic: ModuleTracer::unused(client, ModuleId::Tonic),
-                component: "tower",
+                incoming: Incoming::new(client, module, component),
                 route: |_| None,
                 peer: |_| None,
-                on_end: None,
             }),
         }
     }
@@ -111,14 +98,19 @@ impl ServerLayer {
     /// Sets the tag `component`: the name of the framework. The default is `tower`, and of a call of gRPC `grpc`.
     #[must_use]
     pub fn component(mut self, name: &'static str) -> Self {
-        Arc::make_mut(&mut self.settings).component = name;
+        Arc::make_mut(&mut self.settings).incoming.component = name;
         self
     }
 
-    /// Calls `on_end` when a request is through.
-    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "for metrics"))]
-    pub(super) fn on_end(mut self, on_end: OnEnd) -> Self {
-        Arc::make_mut(&mut self.settings).on_end = Some(on_end);
+    /// Measures requests, whether their traces are kept or not: a distribution `http.server.request.duration` in seconds,
+    /// with the tags `http.request.method`, `http.route` and `http.response.status_code`, as OpenTelemetry's conventions have
+    /// it. A request without a response has no status, one without a route no route, and neither has a call of gRPC to what does
+    /// not exist.
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn request_metrics(mut self, client: &DDClient) -> Self {
+        let on_end = super::request_metrics::measure(client);
+        Arc::make_mut(&mut self.settings).incoming.on_end = Some(on_end);
         self
     }
 }
@@ -127,90 +119,23 @@ impl<S> Layer<S> for ServerLayer {
     type Service = ServerService<S>;
 
     fn layer(&self, inner: S) -> ServerService<S> {
-        ServerService {
-            inner,
-            settings: Arc::clone(&self.settings),
-        }
+        SpanService::new(inner, self.clone())
     }
 }
 
 /// A service with a [`ServerLayer`].
-#[derive(Clone, Debug)]
-pub struct ServerService<S> {
-    inner: S,
-    settings: Arc<Settings>,
-}
+pub type ServerService<S> = SpanService<S, ServerLayer>;
 
-impl<S, B, R> Service<Request<B>> for ServerService<S>
-where
-    S: Service<Request<B>, Response = Response<R>>,
-    S::Error: Display,
-    R: Body,
-    R::Error: Display,
-{
-    type Response = Response<SpanBody<R>>;
-    type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
-
-    fn poll_ready(&mut self, task: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(task)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (span, exchange) = self.settings.start(&request);
-        let answer = self.inner.call(request);
-        ResponseFuture::new(answer.in_span(span), exchange)
-    }
-}
-
-impl Settings {
-    fn start<B>(&self, request: &Request<B>) -> (Span, Exchange) {
-        let (method, headers) = (request.method(), request.headers());
-        let call = Call::of(request.uri(), headers);
-        let route = match call {
-            Some(_) => Some(request.uri().path()),
-            None => (self.route)(request.extensions()),
-        };
-        let exchange = Exchange::new(Side::Server, call.is_some());
-        let exchange = match &self.on_end {
-            Some(on_end) => exchange.on_end(Arc::clone(on_end), method, route),
-            None => exchange,
-        };
-        let tracer = match call {
-            Some(_) => self.tonic.get(),
-            None => self.tracer.get(),
-        };
-        let Some(tracer) = tracer else {
-            return (Span::none(), exchange);
-        };
-        let caller = tracer.extract(headers);
-        let parent = caller.as_ref().map_or(Parent::Active, Parent::Of);
-        let name = match call {
-            Some(_) => grpc::SERVER_NAME,
-            None => "http.server.request",
-        };
-        let mut span = tracer.trace_detached(parent, name).attach();
-        let mut asked = standard::Request::new(method, request.uri(), headers);
-        if let Some(route) = route {
-            asked = asked.route(route);
-        }
-        if let Some(peer) = (self.peer)(request.extensions()) {
-            asked = asked.peer(peer);
-        }
-        standard::server_request(&mut span, &asked);
-        span.set_tag("component", self.component);
-        if let Some(call) = call {
-            call.write(&mut span);
-        }
-        (span, exchange)
-    }
-}
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("component", &self.component)
-            .field("on_end", &self.on_end.is_some())
-            .finish_non_exhaustive()
+impl Start for ServerLayer {
+    fn start<B>(&self, request: &mut Request<B>) -> (Span, Exchange) {
+        let settings = &*self.settings;
+        settings.incoming.start(&Asked {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            route: (settings.route)(request.extensions()),
+            peer: (settings.peer)(request.extensions()),
+            is_secure: false,
+        })
     }
 }
