@@ -171,7 +171,7 @@ modules! {
     ReqwestTracing = "reqwest-tracing": span("reqwest_tracing::reqwest_otel_span_builder", LogLevel::Info);
     Ureq = "ureq": Way::Line(UREQ, UREQ_LINE);
     Sqlx = "sqlx": event("sqlx::query", LogLevel::Debug);
-    SeaOrm = "sea-orm": span("sea_orm::database::tracing_spans", LogLevel::Info), "with its feature tracing-spans";
+    SeaOrm = "sea-orm": span("sea_orm::database::db_connection", LogLevel::Info), "with its feature tracing-spans";
     Diesel = "diesel" | "diesel-async": Way::Hook(DIESEL, install_diesel), "for connections that are opened later";
     TokioPostgres = "tokio-postgres" | "postgres": Way::Line(TOKIO_POSTGRES, POSTGRES_LINE);
     Redis = "redis" | "redis-rs": Way::Line(REDIS, REDIS_LINE);

@@ -67,7 +67,7 @@ impl Callsite {
         sorted.sort_unstable();
         let is_of_bridge = names_identity(&sorted);
         Self {
-            is_inner_life: is_inner_life(metadata.target()),
+            is_inner_life: is_inner_life(metadata.target(), metadata.name()),
             rule,
             is_plain: rule.is_none() && !is_of_bridge && !sorted.iter().any(|key| has_meaning(key)),
             is_of_bridge,

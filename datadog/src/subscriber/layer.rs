@@ -56,13 +56,13 @@ use crate::patch::{Probe, report_once};
 /// `operation` beside `resource`, `service` or `span.type`, as spans for the crate `tracing-datadog` have: then texts in them
 /// are the span's name, resource and service. The spans of
 /// `tower-http`, poem, warp, mysql_async, fred, scylla, sea-orm, clickhouse, async-graphql and the AWS SDK are understood as
-/// they are, and statements of `sqlx` and commands of mongodb, which tell them by events, become spans; `tower-http` and `sqlx`
-/// are tested as they run, the others by what their published source says they tell. [`DDClient::patch`] says which of
+/// they are, and statements of `sqlx` and commands of mongodb, which tell them by events, become spans; `tower-http`, `sqlx`
+/// and sea-orm are tested as they run, the others by what their published source says they tell. [`DDClient::patch`] says which of
 /// them arrive, and options switch them off. A field `error` or `err` marks the span as failed, and is its `error.message`:
 /// of both an error value, else the first; the other keeps its name, as error values in other fields do. The values of URL
 /// queries are not sent.
 ///
-/// Spans of protocols and runtimes such as `h2` and `tokio` are left out.
+/// Spans of protocols and runtimes such as `h2` and `tokio` are left out, and of sea-orm those of its own functions.
 ///
 /// # Filters
 ///

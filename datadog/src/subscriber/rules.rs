@@ -88,7 +88,7 @@ static FRED: Rule = Rule {
     names: &[("cmd.name", "db.operation.name")],
 };
 
-/// sea-orm 2.0: `src/database/tracing_spans.rs`.
+/// sea-orm 2.0: `src/database/tracing_spans.rs`, a macro for those beside it.
 static SEA_ORM: Rule = Rule {
     module: ModuleId::SeaOrm,
     component: "sea-orm",
@@ -189,12 +189,14 @@ fn library(target: &str) -> &str {
     &target[..end.unwrap_or(target.len())]
 }
 
-/// Whether spans of this target are about the inner life of a protocol or a runtime, of which there are far too many.
-pub(super) fn is_inner_life(target: &str) -> bool {
+/// Whether such spans are about the inner life of a protocol, a runtime or a library, of which there are far too many.
+pub(super) fn is_inner_life(target: &str, name: &str) -> bool {
     match library(target) {
         "h2" | "h3" | "hyper" | "hyper_util" | "mio" | "quinn" | "runtime" | "rustls" | "tokio"
         | "want" => true,
         "tower" => target.starts_with("tower::buffer"),
+        // Its functions have spans of level trace besides, with all their arguments: the URL of the database is one.
+        "sea_orm" => !name.starts_with("sea_orm."),
         _ => false,
     }
 }
@@ -215,7 +217,15 @@ mod tests {
         for target in ["tower_http::cors", "fredo", "shop::fred", "", "aws"] {
             assert_eq!(component(target), None, "{target}");
         }
-        assert!(is_inner_life("h2::codec") && is_inner_life("tower::buffer::worker"));
-        assert!(!is_inner_life("tower::limit") && !is_inner_life("tokio_postgres"));
+        for (target, name, is_inner) in [
+            ("h2::codec", "", true),
+            ("tower::buffer::worker", "", true),
+            ("tower::limit", "", false),
+            ("tokio_postgres", "", false),
+            ("sea_orm::database", "connect", true),
+            ("sea_orm::database", "sea_orm.execute", false),
+        ] {
+            assert_eq!(is_inner_life(target, name), is_inner, "{target} {name}");
+        }
     }
 }
