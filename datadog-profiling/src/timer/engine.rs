@@ -10,7 +10,7 @@ use datadog_transport::{context, profiled};
 
 use crate::timer::bell::Bell;
 use crate::timer::ring::Ring;
-use crate::timer::sys::{self, Handler, OnTick, Registers, Tick};
+use crate::timer::sys::{self, Registers, Tick};
 use crate::timer::unwind::Unwinders;
 
 static ENGINE: OnceLock<Engine> = OnceLock::new();
@@ -114,6 +114,19 @@ impl Engine {
         self.round.store(0, Ordering::Release);
     }
 
+    /// Makes the handler the one of the process' signal.
+    ///
+    /// # Errors
+    ///
+    /// Where the program has one of its own.
+    pub(super) fn install() -> Result<(), String> {
+        sys::install(|tick, registers| {
+            if let Some(engine) = ENGINE.get() {
+                engine.on_tick(tick, registers);
+            }
+        })
+    }
+
     fn on_tick(&self, tick: Tick, registers: &Registers) {
         let tag = Tag::of(tick.tag);
         if tag.round != self.round.load(Ordering::Acquire) {
@@ -126,7 +139,7 @@ impl Engine {
                 COVERED_IN.set(tag.round);
                 thread.get()
             }
-            None if COVERED_IN.get() == tag.round || registers.are_of_handler::<Self>() => {
+            None if COVERED_IN.get() == tag.round || registers.are_of_handler() => {
                 return counts.add(&counts.covered, tick.periods);
             }
             None => {
@@ -155,11 +168,10 @@ impl Engine {
         place.span(span);
         let timed = self.timed.load(Ordering::Relaxed);
         place.time(if timed { sys::now() } else { 0 });
-        let stack_end = sys::stack_end(thread == self.process.load(Ordering::Relaxed));
         let mut stack = place.stack();
         let unwound = self
             .unwinders
-            .unwind(thread, stack_end, registers, |call| stack.push(call));
+            .unwind(thread, registers, |call| stack.push(call));
         if unwound {
             place.finish(periods);
         } else {
@@ -167,14 +179,6 @@ impl Engine {
         }
         unwound
     }
-}
-
-impl Handler for Engine {
-    const ON_TICK: OnTick = |tick, registers| {
-        if let Some(engine) = ENGINE.get() {
-            engine.on_tick(tick, registers);
-        }
-    };
 }
 
 impl Counts {

@@ -6,7 +6,7 @@
 //! | `sys` | the system calls, and the signal handler's way in |
 //! | `engine` | what the handler does |
 //! | `unwind`, `modules` | from the interrupted instruction to its callers, by the unwind tables of what is loaded |
-//! | `stack` | reads the interrupted stack |
+//! | `stack`, `bounds` | reads the interrupted stack; where it is |
 //! | `bell` | calls for a timer when the handler finds a thread without one |
 //! | `ring` | from the handler to the worker |
 //!
@@ -15,6 +15,7 @@
 //! system call, which fails where an unwind table is wrong and the stack is not where it says. A thread of its own looks after all the rest.
 
 pub(crate) mod bell;
+mod bounds;
 mod engine;
 mod modules;
 pub(crate) mod ring;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use datadog_config::DDConfig;
 
 use crate::sample::{SAMPLE_NANOS, Sample, Sampler, Samples};
+use crate::timer::bounds;
 use crate::timer::engine::Engine;
 use crate::timer::sys;
 use crate::timer::threads::Threads;
@@ -53,7 +54,7 @@ impl TimerSampler {
 
 impl Sampler for TimerSampler {
     fn start(&mut self) -> Result<(), String> {
-        sys::install::<Engine>()?;
+        Engine::install()?;
         let engine = Engine::get();
         let Some(round) = engine.begin(self.timed) else {
             return Err("another profiler of this process runs".to_owned());
@@ -115,6 +116,7 @@ impl Running {
         let thread = thread::Builder::new().name("datadog-sampler".to_owned());
         let thread = thread.spawn(move || {
             sys::block_other_signals();
+            bounds::learn();
             while !watching.over.load(Ordering::Acquire) {
                 let all_have_timers = threads.scan();
                 engine.unwinders.refresh();

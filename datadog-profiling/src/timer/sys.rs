@@ -105,8 +105,8 @@ pub(crate) struct Registers {
 
 impl Registers {
     /// Whether what was interrupted is the handler itself, before its first instruction: two signals came together.
-    pub(super) fn are_of_handler<T: Handler>(&self) -> bool {
-        self.instruction == handle::<T> as *const () as u64
+    pub(super) fn are_of_handler(&self) -> bool {
+        self.instruction == HANDLER.load(Ordering::Relaxed)
     }
 }
 
@@ -114,25 +114,35 @@ impl Registers {
 /// signal may interrupt it.
 pub(super) type OnTick = fn(Tick, &Registers);
 
-/// Makes `T::on_tick` the one that is called. It stays that after the timers are gone: a late signal must not find the
+static ON_TICK: OnceLock<OnTick> = OnceLock::new();
+
+/// The address of the handler that is installed: a function may have several.
+static HANDLER: AtomicU64 = AtomicU64::new(0);
+
+/// Makes the first `on_tick` the one that is called. It stays that after the timers are gone: a late signal must not find the
 /// default action, which ends the process.
 ///
 /// # Errors
 ///
 /// Where the program has a handler of its own.
-pub(super) fn install<T: Handler>() -> Result<(), String> {
-    let handler = handle::<T> as extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
+pub(super) fn install(on_tick: OnTick) -> Result<(), String> {
+    let handler = handle as extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
+    ON_TICK.get_or_init(|| on_tick);
     // SAFETY: zero is a value of each of the structure's fields, and an empty set of signals.
     let (mut action, mut before): (sigaction, sigaction) =
         unsafe { (mem::zeroed(), mem::zeroed()) };
     // SAFETY: it asks for the present action alone; the pointer is to a live value of its type.
     let asked = unsafe { sigaction(SIGNAL, ptr::null(), &mut before) };
     ok(asked).map_err(|error| format!("sigaction: {error}"))?;
-    let own = handler as usize;
-    if ![libc::SIG_DFL, libc::SIG_IGN, own].contains(&before.sa_sigaction) {
+    let installed = HANDLER.load(Ordering::Relaxed);
+    if before.sa_sigaction as u64 == installed && installed != 0 {
+        return Ok(());
+    }
+    if ![libc::SIG_DFL, libc::SIG_IGN].contains(&before.sa_sigaction) {
         return Err("another profiler of this process uses SIGPROF".to_owned());
     }
-    action.sa_sigaction = own;
+    action.sa_sigaction = handler as usize;
+    HANDLER.store(action.sa_sigaction as u64, Ordering::Relaxed);
     // Without SA_ONSTACK: the alternate stacks that the standard library makes are too small for an unwinder.
     // With SA_NODEFER: a thread that blocks the signal while it handles that of its own timer would hand that of the process'
     // timer, which often comes at the same tick, to a thread that waits (torvalds/linux: `retarget_shared_pending`).
@@ -142,12 +152,7 @@ pub(super) fn install<T: Handler>() -> Result<(), String> {
     ok(set).map_err(|error| format!("sigaction: {error}"))
 }
 
-/// See [`install`].
-pub(super) trait Handler {
-    const ON_TICK: OnTick;
-}
-
-extern "C" fn handle<T: Handler>(_: c_int, info: *mut siginfo_t, context: *mut c_void) {
+extern "C" fn handle(_: c_int, info: *mut siginfo_t, context: *mut c_void) {
     // SAFETY: the C library gives each thread its own, always valid one.
     let errno = unsafe { *libc::__errno_location() };
     // SAFETY: the kernel passes a valid structure, as SA_SIGINFO asks for it.
@@ -160,7 +165,9 @@ extern "C" fn handle<T: Handler>(_: c_int, info: *mut siginfo_t, context: *mut c
             tag: timer.tag,
             periods: 1 + u64::try_from(timer.overrun).unwrap_or(0),
         };
-        T::ON_TICK(tick, &registers);
+        if let Some(on_tick) = ON_TICK.get() {
+            on_tick(tick, &registers);
+        }
     }
     // SAFETY: as above.
     unsafe { *libc::__errno_location() = errno };
@@ -271,46 +278,6 @@ pub(crate) fn block_other_signals() {
     }
 }
 
-/// Something at the end of the main thread's stack; 0 where that is not known.
-static MAIN_STACK_END: AtomicU64 = AtomicU64::new(0);
-
-/// Something at the end of the stack that was made for this thread, above all that it has there; 0 where that is not known.
-///
-/// The main thread's stack is the kernel's. Its control block lies elsewhere: where stacks of coroutines may come to lie right
-/// below it, without a page between that can't be read.
-#[inline]
-pub(super) fn stack_end(is_main: bool) -> u64 {
-    if is_main {
-        MAIN_STACK_END.load(Ordering::Relaxed)
-    } else {
-        thread_pointer()
-    }
-}
-
-/// The address of the thread's control block. The C libraries put it at the end of the stack that they make for a thread.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-fn thread_pointer() -> u64 {
-    let pointer: u64;
-    // SAFETY: the block begins with its own address (System V ABI: ELF Handling for Thread-Local Storage, variant II).
-    unsafe {
-        std::arch::asm!("mov {}, fs:0", out(reg) pointer, options(nostack, readonly, preserves_flags));
-    }
-    pointer
-}
-
-/// The address of the thread's control block. The C libraries put it at the end of the stack that they make for a thread.
-#[cfg(target_arch = "aarch64")]
-#[inline]
-fn thread_pointer() -> u64 {
-    let pointer: u64;
-    // SAFETY: it reads a register that every program may read.
-    unsafe {
-        std::arch::asm!("mrs {}, tpidr_el0", out(reg) pointer, options(nostack, nomem, preserves_flags));
-    }
-    pointer
-}
-
 /// A page of memory on the machines that have the smallest ones. What can be read can be read in whole pages.
 pub(super) const PAGE: usize = 4096;
 
@@ -326,9 +293,6 @@ static MEMORY: OnceLock<File> = OnceLock::new();
 ///
 /// Where the system forbids both.
 pub(crate) fn allow_reads() -> Result<(), String> {
-    // SAFETY: takes a number. The kernel puts these random bytes above all that the main thread has on its stack.
-    let end = unsafe { libc::getauxval(libc::AT_RANDOM) };
-    MAIN_STACK_END.store(end, Ordering::Relaxed);
     let mut memory = [0; 2 * PAGE];
     let here = &raw const memory as u64;
     if read_memory(here, &mut memory).1 > 0 {
@@ -340,12 +304,6 @@ pub(crate) fn allow_reads() -> Result<(), String> {
     file.read_at(&mut [0], here).map_err(explain)?;
     let _ = MEMORY.set(file);
     Ok(())
-}
-
-/// Whether [`read_memory`] finds what the program itself may read, and nothing else. The file shows protected pages, too.
-#[inline]
-pub(super) fn reads_as_the_program() -> bool {
-    MEMORY.get().is_none()
 }
 
 /// Copies the page of `address` and the next one, as far as they are mapped. Returns the address of the first
