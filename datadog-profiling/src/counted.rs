@@ -53,7 +53,7 @@ impl Counted {
 }
 
 /// One number for each of [`TYPES`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Values {
     pub(crate) allocated_objects: u64,
     pub(crate) allocated_bytes: u64,
@@ -76,6 +76,11 @@ const TYPES: [(&str, &str); 7] = [
 ];
 
 impl Values {
+    /// Leaves away what is in use.
+    pub(crate) fn leave_in_use(&mut self) {
+        (self.in_use_objects, self.in_use_bytes) = (0, 0);
+    }
+
     /// The sums, which say which kinds of values there are.
     pub(crate) fn present(all: &[Counted]) -> Self {
         let mut sums = Self::default();

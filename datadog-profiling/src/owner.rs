@@ -142,7 +142,9 @@ mod tests {
         assert!(taken && owner.is_here());
         assert!(!owner.take_if(|| panic!("there is one")));
         // A child that was forked just then.
-        owner.0.store((process::id() + 1) | BEGINS, Ordering::Relaxed);
+        owner
+            .0
+            .store((process::id() + 1) | BEGINS, Ordering::Relaxed);
         assert!(owner.take());
     }
 
