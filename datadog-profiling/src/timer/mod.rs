@@ -7,6 +7,7 @@
 //! | `engine` | what the handler does |
 //! | `unwind`, `modules` | from the interrupted instruction to its callers, by the unwind tables of what is loaded |
 //! | `stack`, `bounds` | reads the interrupted stack; where it is |
+//! | `wall` | interrupts threads by the clock, as far as that is wanted |
 //! | `bell` | calls for a timer when the handler finds a thread without one |
 //! | `ring` | from the handler to the worker |
 //!
@@ -26,5 +27,6 @@ mod stress;
 pub(crate) mod sys;
 mod threads;
 pub(crate) mod unwind;
+mod wall;
 
 pub(crate) use sampler::TimerSampler;

@@ -27,6 +27,7 @@ struct Place {
     span_id: AtomicU64,
     local_root_id: AtomicU64,
     periods: AtomicU64,
+    wall_nanos: AtomicU64,
     time: AtomicU64,
     depth: AtomicUsize,
     stack: [AtomicUsize; MOST_CALLS],
@@ -37,6 +38,15 @@ const FREE: u8 = 0;
 const TAKEN: u8 = 1;
 /// A sample is in it.
 const FULL: u8 = 2;
+
+/// What a sample stands for.
+#[derive(Clone, Copy)]
+pub(super) enum Seen {
+    /// Of CPU time.
+    Periods(u64),
+    /// By the wall clock.
+    Nanos(u64),
+}
 
 /// A place that one handler writes to.
 pub(super) struct Writer<'a>(&'a Place);
@@ -115,8 +125,13 @@ impl Writer<'_> {
     }
 
     /// Hands the sample over.
-    pub(super) fn finish(self, periods: u64) {
+    pub(super) fn finish(self, seen: Seen) {
+        let (periods, nanos) = match seen {
+            Seen::Periods(periods) => (periods, 0),
+            Seen::Nanos(nanos) => (0, nanos),
+        };
         self.0.periods.store(periods, Ordering::Relaxed);
+        self.0.wall_nanos.store(nanos, Ordering::Relaxed);
         self.0.state.store(FULL, Ordering::Release);
     }
 }
@@ -144,6 +159,7 @@ impl Place {
             span_id: AtomicU64::new(0),
             local_root_id: AtomicU64::new(0),
             periods: AtomicU64::new(0),
+            wall_nanos: AtomicU64::new(0),
             time: AtomicU64::new(0),
             depth: AtomicUsize::new(0),
             stack: [const { AtomicUsize::new(0) }; MOST_CALLS],
@@ -162,6 +178,7 @@ impl Place {
         }
         let length = name.iter().position(|byte| *byte == 0);
         let id = self.span_id.load(Ordering::Relaxed);
+        let wall_nanos = self.wall_nanos.load(Ordering::Relaxed);
         take(Sample {
             stack: &stack[..depth],
             thread: &String::from_utf8_lossy(&name[..length.unwrap_or(name.len())]),
@@ -171,6 +188,8 @@ impl Place {
                 local_root: self.local_root_id.load(Ordering::Relaxed),
             }),
             count: self.periods.load(Ordering::Relaxed),
+            wall_count: u64::from(wall_nanos > 0),
+            wall_nanos,
             time: self.time.load(Ordering::Relaxed),
         });
     }
@@ -195,7 +214,7 @@ mod tests {
         place.span(span);
         let mut stack = place.stack();
         let _ = (0..thread_id as usize).rev().all(|call| stack.push(call));
-        place.finish(periods);
+        place.finish(Seen::Periods(periods));
         true
     }
 

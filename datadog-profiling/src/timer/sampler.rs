@@ -13,6 +13,7 @@ use crate::timer::bounds;
 use crate::timer::engine::Engine;
 use crate::timer::sys;
 use crate::timer::threads::Threads;
+use crate::timer::wall::Wall;
 
 /// How often threads and libraries are looked for and the ring is emptied, at least.
 const LOOK_AROUND: Duration = Duration::from_millis(200);
@@ -25,6 +26,8 @@ pub(crate) struct TimerSampler {
     pub(super) period: Duration,
     /// Whether samples carry their times.
     timed: bool,
+    /// Whether threads are also sampled by the wall clock.
+    by_the_clock: bool,
     running: Option<Running>,
     lost_before: u64,
 }
@@ -32,6 +35,7 @@ pub(crate) struct TimerSampler {
 struct Running {
     watch: Arc<Watch>,
     thread: JoinHandle<()>,
+    wall: Option<Wall>,
 }
 
 /// What the worker and the watching thread share.
@@ -46,6 +50,7 @@ impl TimerSampler {
         Self {
             period: Duration::from_nanos(SAMPLE_NANOS),
             timed: config.profiling_timeline_enabled(),
+            by_the_clock: config.profiling_walltime_enabled(),
             running: None,
             lost_before: 0,
         }
@@ -59,13 +64,20 @@ impl Sampler for TimerSampler {
         let Some(round) = engine.begin(self.timed) else {
             return Err("another profiler of this process runs".to_owned());
         };
-        self.running = match Running::start(engine, round, self.period) {
-            Ok(running) => Some(running),
+        let mut running = match Running::start(engine, round, self.period) {
+            Ok(running) => running,
             Err(error) => {
                 engine.end();
                 return Err(error);
             }
         };
+        if self.by_the_clock {
+            match Wall::start(round) {
+                Ok(wall) => running.wall = Some(wall),
+                Err(error) => log::warn!(target: "datadog", "profiling: {error}"),
+            }
+        }
+        self.running = Some(running);
         Ok(())
     }
 
@@ -89,6 +101,7 @@ impl Sampler for TimerSampler {
             return;
         };
         Engine::get().end();
+        drop(running.wall);
         running.watch.over.store(true, Ordering::Release);
         running.thread.thread().unpark();
         Engine::get().newcomers.ring();
@@ -130,7 +143,11 @@ impl Running {
             }
         });
         let thread = thread.map_err(|error| format!("no thread to watch the timers: {error}"))?;
-        Ok(Self { watch, thread })
+        Ok(Self {
+            watch,
+            thread,
+            wall: None,
+        })
     }
 }
 
@@ -198,6 +215,7 @@ mod tests {
         TimerSampler {
             period: Duration::from_nanos(SAMPLE_NANOS),
             timed: false,
+            by_the_clock: false,
             running: None,
             lost_before: 0,
         }

@@ -84,11 +84,11 @@ impl Clock {
     }
 }
 
-/// What a timer's signal brings along.
+/// What a signal brings along.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tick {
     pub(super) tag: u64,
-    /// The periods that went by since the last signal.
+    /// The periods that went by since the last signal; 0 for one that [`signal`] sent.
     pub(super) periods: u64,
 }
 
@@ -110,7 +110,7 @@ impl Registers {
     }
 }
 
-/// Who is called for each signal of a timer, in the interrupted thread. It must neither allocate, nor wait, nor panic. Another
+/// Who is called for each signal of a timer and of [`signal`], in the interrupted thread. It must neither allocate, nor wait, nor panic. Another
 /// signal may interrupt it.
 pub(super) type OnTick = fn(Tick, &Registers);
 
@@ -156,14 +156,18 @@ extern "C" fn handle(_: c_int, info: *mut siginfo_t, context: *mut c_void) {
     // SAFETY: the C library gives each thread its own, always valid one.
     let errno = unsafe { *libc::__errno_location() };
     // SAFETY: the kernel passes a valid structure, as SA_SIGINFO asks for it.
-    if unsafe { (*info).si_code } == libc::SI_TIMER {
-        // SAFETY: signals of timers have these fields, and `TimerInfo` lays them out as the kernel does.
-        let timer = unsafe { &*info.cast::<TimerInfo>() };
+    let code = unsafe { (*info).si_code };
+    if code == libc::SI_TIMER || code == libc::SI_QUEUE {
+        // SAFETY: signals with these codes have these fields, and `SignalInfo` lays them out as the kernel does.
+        let signal = unsafe { &*info.cast::<SignalInfo>() };
         // SAFETY: with SA_SIGINFO, the third argument is the interrupted context.
         let registers = registers(unsafe { &*context.cast::<ucontext_t>() });
         let tick = Tick {
-            tag: timer.tag,
-            periods: 1 + u64::try_from(timer.overrun).unwrap_or(0),
+            tag: signal.tag,
+            periods: match code {
+                libc::SI_TIMER => 1 + u64::try_from(signal.overrun).unwrap_or(0),
+                _ => 0,
+            },
         };
         if let Some(on_tick) = ON_TICK.get() {
             on_tick(tick, &registers);
@@ -175,17 +179,41 @@ extern "C" fn handle(_: c_int, info: *mut siginfo_t, context: *mut c_void) {
 
 /// `siginfo_t` of a timer, on 64-bit Linux (torvalds/linux: `include/uapi/asm-generic/siginfo.h`).
 #[repr(C)]
-struct TimerInfo {
+struct SignalInfo {
     signal: c_int,
     errno: c_int,
     code: c_int,
     pad: c_int,
+    /// Of a signal that a process sent, its id and then that of its user.
     timer: c_int,
     overrun: c_int,
     tag: u64,
 }
 
-const _: () = assert!(size_of::<TimerInfo>() <= size_of::<siginfo_t>());
+const _: () = assert!(size_of::<SignalInfo>() <= size_of::<siginfo_t>());
+
+/// Sends a thread of this process the signal of the timers.
+pub(super) fn signal(thread: u32, tag: u64) -> io::Result<()> {
+    send(thread, libc::SI_QUEUE, tag)
+}
+
+fn send(thread: u32, code: c_int, tag: u64) -> io::Result<()> {
+    // SAFETY: zero is a value of each of the structure's fields.
+    let mut info: siginfo_t = unsafe { mem::zeroed() };
+    // SAFETY: it takes nothing, and can't fail.
+    let process = unsafe { libc::getpid() };
+    // SAFETY: `SignalInfo` has the layout of what the kernel reads there, and is not larger.
+    let signal = unsafe { &mut *(&raw mut info).cast::<SignalInfo>() };
+    signal.signal = SIGNAL;
+    signal.code = code;
+    signal.tag = tag;
+    // SAFETY: the structure is a live one; the rest is numbers. A thread of another process can't be meant.
+    let sent = unsafe {
+        let info = &raw const info;
+        libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, SIGNAL, info)
+    };
+    ok(sent as c_int)
+}
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn registers(context: &ucontext_t) -> Registers {
@@ -358,24 +386,7 @@ pub(super) mod tests {
 
     /// Sends the signal of a timer. It is handled before this returns.
     pub(crate) fn signal_this_thread(tag: u64) {
-        // SAFETY: zero is a value of each of the structure's fields.
-        let mut info: siginfo_t = unsafe { mem::zeroed() };
-        // SAFETY: `TimerInfo` has the layout of what the kernel writes there, and is not larger.
-        let timer = unsafe { &mut *(&raw mut info).cast::<TimerInfo>() };
-        timer.signal = SIGNAL;
-        timer.code = libc::SI_TIMER;
-        timer.tag = tag;
-        // SAFETY: the structure is a live one; the rest is numbers.
-        let sent = unsafe {
-            libc::syscall(
-                libc::SYS_rt_tgsigqueueinfo,
-                libc::getpid(),
-                thread_id(),
-                SIGNAL,
-                &raw const info,
-            )
-        };
-        assert_eq!(sent, 0);
+        send(thread_id(), libc::SI_TIMER, tag).unwrap();
     }
 
     /// One that the program doesn't use otherwise.
