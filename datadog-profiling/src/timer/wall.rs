@@ -15,8 +15,8 @@ use crate::timer::sys;
 /// From one look to the next: 19 in a second, so that it keeps out of step with what programs do by the clock.
 const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / 19);
 
-/// The most threads that are interrupted at a look. Each takes some 15 µs if it waits, so together 0.5 % of a core.
-const MOST_AT_ONCE: usize = 16;
+/// The most threads that are interrupted at a look. Each takes some 27 µs if it waits, so together 0.4 % of a core.
+const MOST_AT_ONCE: usize = 8;
 
 /// Threads are interrupted while this exists.
 pub(super) struct Wall {
