@@ -10,7 +10,8 @@ use datadog_transport::{context, in_spans, profiled};
 
 use crate::timer::bell::Bell;
 use crate::timer::ring::{Ring, Seen};
-use crate::timer::sys::{self, Registers, Tick};
+use crate::timer::signal::{self, Registers, Tick};
+use crate::timer::sys;
 use crate::timer::unwind::Unwinders;
 
 static ENGINE: OnceLock<Engine> = OnceLock::new();
@@ -122,7 +123,7 @@ impl Engine {
     ///
     /// Where the program has one of its own.
     pub(super) fn install() -> Result<(), String> {
-        sys::install(|tick, registers| {
+        signal::install(|tick, registers| {
             if let Some(engine) = ENGINE.get() {
                 engine.on_tick(tick, registers);
             }
@@ -144,7 +145,7 @@ impl Engine {
                 COVERED_IN.set(tag.round);
                 thread.get()
             }
-            None if COVERED_IN.get() == tag.round || registers.are_of_handler() => {
+            None if COVERED_IN.get() == tag.round || tick.comes_with_timer => {
                 return counts.add(&counts.covered, tick.periods);
             }
             None => {
@@ -242,7 +243,7 @@ impl Engine {
             round: self.round.load(Ordering::Acquire),
             thread: NonZero::new(sys::thread_id()),
         };
-        sys::tests::signal_this_thread(tag.number());
+        signal::tests::signal_this_thread(tag.number());
     }
 
     /// What the wall clock does with this thread, if it has a span.
@@ -252,6 +253,6 @@ impl Engine {
             thread: None,
         };
         in_spans::this().unwrap().owe(1);
-        sys::signal(sys::thread_id(), tag.number()).unwrap();
+        signal::send(sys::thread_id(), tag.number()).unwrap();
     }
 }

@@ -3,7 +3,8 @@
 //! | file | role |
 //! |---|---|
 //! | `threads` | starts and ends the timers, as threads begin and end |
-//! | `sys` | the system calls, and the signal handler's way in |
+//! | `sys` | the system calls |
+//! | `signal` | the signal, and the handler's way in |
 //! | `engine` | what the handler does |
 //! | `unwind`, `modules` | from the interrupted instruction to its callers, by the unwind tables of what is loaded |
 //! | `stack`, `bounds` | reads the interrupted stack; where it is |
@@ -21,6 +22,7 @@ mod engine;
 mod modules;
 pub(crate) mod ring;
 mod sampler;
+pub(crate) mod signal;
 mod stack;
 #[cfg(test)]
 mod stress;

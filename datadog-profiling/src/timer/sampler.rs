@@ -11,6 +11,7 @@ use datadog_config::DDConfig;
 use crate::sample::{SAMPLE_NANOS, Sample, Sampler, Samples};
 use crate::timer::bounds;
 use crate::timer::engine::Engine;
+use crate::timer::signal;
 use crate::timer::sys;
 use crate::timer::threads::Threads;
 use crate::timer::wall::Wall;
@@ -128,7 +129,7 @@ impl Running {
         let watching = Arc::clone(&watch);
         let thread = thread::Builder::new().name("datadog-sampler".to_owned());
         let thread = thread.spawn(move || {
-            sys::block_other_signals();
+            signal::block_other_signals();
             bounds::learn();
             while !watching.over.load(Ordering::Acquire) {
                 let all_have_timers = threads.scan();

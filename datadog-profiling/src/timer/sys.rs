@@ -1,8 +1,7 @@
-//! The system calls of the sampler, each behind a safe function. All but [`Timer`] and [`install`] may be called in
-//! a signal handler.
+//! The system calls of the sampler, each behind a safe function. All but [`Timer`] may be called in a signal handler.
 #![expect(
     unsafe_code,
-    reason = "timers of threads, signal handlers and reads of another stack have no safe interface"
+    reason = "timers of threads and reads of another stack have no safe interface"
 )]
 
 use std::ffi::{c_int, c_void};
@@ -12,13 +11,12 @@ use std::mem;
 use std::os::unix::fs::FileExt;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use libc::{clockid_t, pid_t, sigaction, siginfo_t, timer_t, ucontext_t};
+use libc::{clockid_t, pid_t, timer_t};
 
-/// The signal of profilers. Another profiler of the process is told from ours by the handler.
-const SIGNAL: c_int = libc::SIGPROF;
+use crate::timer::signal::SIGNAL;
 
 /// A timer that signals once in each period of CPU time, of one thread or of the process.
 pub(super) struct Timer(timer_t);
@@ -84,158 +82,6 @@ impl Clock {
     }
 }
 
-/// What a signal brings along.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Tick {
-    pub(super) tag: u64,
-    /// The periods that went by since the last signal; 0 for one that [`signal`] sent.
-    pub(super) periods: u64,
-}
-
-/// The registers of the interrupted code from which its callers can be found.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Registers {
-    pub(crate) instruction: u64,
-    pub(crate) stack: u64,
-    pub(crate) frame: u64,
-    /// The link register, which x86 doesn't have.
-    #[cfg(target_arch = "aarch64")]
-    pub(crate) link: u64,
-}
-
-impl Registers {
-    /// Whether what was interrupted is the handler itself, before its first instruction: two signals came together.
-    pub(super) fn are_of_handler(&self) -> bool {
-        self.instruction == HANDLER.load(Ordering::Relaxed)
-    }
-}
-
-/// Who is called for each signal of a timer and of [`signal`], in the interrupted thread. It must neither allocate, nor wait, nor panic. Another
-/// signal may interrupt it.
-pub(super) type OnTick = fn(Tick, &Registers);
-
-static ON_TICK: OnceLock<OnTick> = OnceLock::new();
-
-/// The address of the handler that is installed: a function may have several.
-static HANDLER: AtomicU64 = AtomicU64::new(0);
-
-/// Makes the first `on_tick` the one that is called. It stays that after the timers are gone: a late signal must not find the
-/// default action, which ends the process.
-///
-/// # Errors
-///
-/// Where the program has a handler of its own.
-pub(super) fn install(on_tick: OnTick) -> Result<(), String> {
-    let handler = handle as extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
-    ON_TICK.get_or_init(|| on_tick);
-    // SAFETY: zero is a value of each of the structure's fields, and an empty set of signals.
-    let (mut action, mut before): (sigaction, sigaction) =
-        unsafe { (mem::zeroed(), mem::zeroed()) };
-    // SAFETY: it asks for the present action alone; the pointer is to a live value of its type.
-    let asked = unsafe { sigaction(SIGNAL, ptr::null(), &mut before) };
-    ok(asked).map_err(|error| format!("sigaction: {error}"))?;
-    let installed = HANDLER.load(Ordering::Relaxed);
-    if before.sa_sigaction as u64 == installed && installed != 0 {
-        return Ok(());
-    }
-    if ![libc::SIG_DFL, libc::SIG_IGN].contains(&before.sa_sigaction) {
-        return Err("another profiler of this process uses SIGPROF".to_owned());
-    }
-    action.sa_sigaction = handler as usize;
-    HANDLER.store(action.sa_sigaction as u64, Ordering::Relaxed);
-    // Without SA_ONSTACK: the alternate stacks that the standard library makes are too small for an unwinder.
-    // With SA_NODEFER: a thread that blocks the signal while it handles that of its own timer would hand that of the process'
-    // timer, which often comes at the same tick, to a thread that waits (torvalds/linux: `retarget_shared_pending`).
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_NODEFER;
-    // SAFETY: the action is a live value, and its handler has the signature that SA_SIGINFO asks for.
-    let set = unsafe { sigaction(SIGNAL, &action, ptr::null_mut()) };
-    ok(set).map_err(|error| format!("sigaction: {error}"))
-}
-
-extern "C" fn handle(_: c_int, info: *mut siginfo_t, context: *mut c_void) {
-    // SAFETY: the C library gives each thread its own, always valid one.
-    let errno = unsafe { *libc::__errno_location() };
-    // SAFETY: the kernel passes a valid structure, as SA_SIGINFO asks for it.
-    let code = unsafe { (*info).si_code };
-    if code == libc::SI_TIMER || code == libc::SI_QUEUE {
-        // SAFETY: signals with these codes have these fields, and `SignalInfo` lays them out as the kernel does.
-        let signal = unsafe { &*info.cast::<SignalInfo>() };
-        // SAFETY: with SA_SIGINFO, the third argument is the interrupted context.
-        let registers = registers(unsafe { &*context.cast::<ucontext_t>() });
-        let tick = Tick {
-            tag: signal.tag,
-            periods: match code {
-                libc::SI_TIMER => 1 + u64::try_from(signal.overrun).unwrap_or(0),
-                _ => 0,
-            },
-        };
-        if let Some(on_tick) = ON_TICK.get() {
-            on_tick(tick, &registers);
-        }
-    }
-    // SAFETY: as above.
-    unsafe { *libc::__errno_location() = errno };
-}
-
-/// `siginfo_t` of a timer, on 64-bit Linux (torvalds/linux: `include/uapi/asm-generic/siginfo.h`).
-#[repr(C)]
-struct SignalInfo {
-    signal: c_int,
-    errno: c_int,
-    code: c_int,
-    pad: c_int,
-    /// Of a signal that a process sent, its id and then that of its user.
-    timer: c_int,
-    overrun: c_int,
-    tag: u64,
-}
-
-const _: () = assert!(size_of::<SignalInfo>() <= size_of::<siginfo_t>());
-
-/// Sends a thread of this process the signal of the timers.
-pub(super) fn signal(thread: u32, tag: u64) -> io::Result<()> {
-    send(thread, libc::SI_QUEUE, tag)
-}
-
-fn send(thread: u32, code: c_int, tag: u64) -> io::Result<()> {
-    // SAFETY: zero is a value of each of the structure's fields.
-    let mut info: siginfo_t = unsafe { mem::zeroed() };
-    // SAFETY: it takes nothing, and can't fail.
-    let process = unsafe { libc::getpid() };
-    // SAFETY: `SignalInfo` has the layout of what the kernel reads there, and is not larger.
-    let signal = unsafe { &mut *(&raw mut info).cast::<SignalInfo>() };
-    signal.signal = SIGNAL;
-    signal.code = code;
-    signal.tag = tag;
-    // SAFETY: the structure is a live one; the rest is numbers. A thread of another process can't be meant.
-    let sent = unsafe {
-        let info = &raw const info;
-        libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, SIGNAL, info)
-    };
-    ok(sent as c_int)
-}
-
-#[cfg(target_arch = "x86_64")]
-pub(crate) fn registers(context: &ucontext_t) -> Registers {
-    let all = &context.uc_mcontext.gregs;
-    Registers {
-        instruction: all[libc::REG_RIP as usize] as u64,
-        stack: all[libc::REG_RSP as usize] as u64,
-        frame: all[libc::REG_RBP as usize] as u64,
-    }
-}
-
-#[cfg(target_arch = "aarch64")]
-pub(crate) fn registers(context: &ucontext_t) -> Registers {
-    let all = &context.uc_mcontext;
-    Registers {
-        instruction: all.pc,
-        stack: all.sp,
-        frame: all.regs[29],
-        link: all.regs[30],
-    }
-}
-
 /// The id of this thread.
 pub(crate) fn thread_id() -> u32 {
     // SAFETY: it takes nothing, and can't fail.
@@ -292,18 +138,6 @@ pub(crate) fn thread_name() -> [u8; 16] {
     // SAFETY: the kernel writes 16 bytes at most (torvalds/linux: `TASK_COMM_LEN`).
     unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
     name
-}
-
-/// No other handler than ours runs on this thread from now on. Ours has to: while only this thread runs, the
-/// system would give the signal of the process' timer to one that sleeps.
-pub(crate) fn block_other_signals() {
-    // SAFETY: zero is a value of the structure's fields; both pointers are to a live one.
-    unsafe {
-        let mut others: libc::sigset_t = mem::zeroed();
-        libc::sigfillset(&mut others);
-        libc::sigdelset(&mut others, SIGNAL);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &others, ptr::null_mut());
-    }
 }
 
 /// A page of memory on the machines that have the smallest ones. What can be read can be read in whole pages.
@@ -373,7 +207,7 @@ pub(super) fn kernel_is_at_least(version: (u32, u32)) -> bool {
     Option::zip(next(), next()).is_some_and(|found: (u32, u32)| found >= version)
 }
 
-fn ok(result: c_int) -> io::Result<()> {
+pub(super) fn ok(result: c_int) -> io::Result<()> {
     if result == 0 {
         return Ok(());
     }
@@ -383,11 +217,6 @@ fn ok(result: c_int) -> io::Result<()> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-
-    /// Sends the signal of a timer. It is handled before this returns.
-    pub(crate) fn signal_this_thread(tag: u64) {
-        send(thread_id(), libc::SI_TIMER, tag).unwrap();
-    }
 
     /// One that the program doesn't use otherwise.
     pub(crate) fn load_and_unload_a_library() {

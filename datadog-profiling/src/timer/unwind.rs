@@ -8,8 +8,8 @@ use framehop::{
 };
 
 use crate::timer::modules::{self, Table, Version};
+use crate::timer::signal::Registers;
 use crate::timer::stack::{Stack, Window};
-use crate::timer::sys::Registers;
 
 type Unwinder = UnwinderNative<Table, MustNotAllocateDuringUnwind>;
 type Cache = CacheNative<MustNotAllocateDuringUnwind>;

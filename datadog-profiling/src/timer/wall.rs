@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use datadog_transport::in_spans;
 
 use crate::timer::engine::Tag;
+use crate::timer::signal;
 use crate::timer::sys;
 
 /// From one look to the next: 19 in a second, so that it keeps out of step with what programs do by the clock.
@@ -34,13 +35,13 @@ impl Wall {
             thread: None,
         };
         // Nothing is owed for this one.
-        sys::signal(sys::thread_id(), tag.number()).map_err(|error| reason(&error))?;
+        signal::send(sys::thread_id(), tag.number()).map_err(|error| reason(&error))?;
         in_spans::follow();
         let over = Arc::new(AtomicBool::new(false));
         let is_over = Arc::clone(&over);
         let thread = thread::Builder::new().name("datadog-wall".to_owned());
         let thread = thread.spawn(move || {
-            sys::block_other_signals();
+            signal::block_other_signals();
             look_until(&is_over, tag.number());
         });
         Ok(Self {
@@ -80,7 +81,7 @@ fn look_until(over: &AtomicBool, tag: u64) {
             // Each stands for those that are not chosen, too.
             thread.owe(nanos * threads.len() as u64 / threads.len().min(MOST_AT_ONCE) as u64);
             // It may have ended meanwhile.
-            let _ = sys::signal(thread.id(), tag);
+            let _ = signal::send(thread.id(), tag);
         }
     }
 }
@@ -94,7 +95,69 @@ fn chosen<T: Copy>(threads: &[T], first: usize) -> impl Iterator<Item = T> {
 
 #[cfg(test)]
 mod tests {
+    use std::hint::black_box;
+
+    use datadog_config::DDConfig;
+    use datadog_transport::context::{self, ActiveSpan};
+
     use super::*;
+    use crate::sample::Sampler;
+    use crate::sampler::tests::turn;
+    use crate::symbol::Symbols;
+    use crate::timer::TimerSampler;
+    use crate::timer::engine::Engine;
+
+    /// Works while signals wait, that come together then.
+    #[inline(never)]
+    fn work_and_let_them_come() {
+        signal::tests::block_signal(true);
+        // The first one: beside it, the system lets only those of timers wait.
+        Engine::get().look_at_this_thread();
+        for number in 0..5_000_000_u64 {
+            black_box(number);
+        }
+        signal::tests::block_signal(false);
+    }
+
+    #[test]
+    fn signals_that_come_together_show_what_they_interrupt() {
+        let _turn = turn();
+        let config = DDConfig::builder()
+            .environment([("", "")])
+            .profiling_walltime_enabled(true);
+        let mut sampler = TimerSampler::new(&config.build().unwrap());
+        sampler.start().unwrap();
+        let thread = thread::Builder::new().name("together".to_owned());
+        let thread = thread.spawn(|| {
+            context::set(Some(ActiveSpan {
+                trace_id: 1,
+                span_id: 2,
+                local_root_id: 2,
+            }));
+            (0..30).for_each(|_| work_and_let_them_come());
+        });
+        thread.unwrap().join().unwrap();
+        let (mut all, mut known) = ([0; 2], [0; 2]);
+        let mut symbols = Symbols::default();
+        let take = &mut |sample: crate::sample::Sample<'_>| {
+            let mut calls = sample.stack.iter();
+            let is_known = calls.any(|call| {
+                let mut symbols = symbols.at(*call).iter();
+                symbols.any(|symbol| symbol.name.ends_with("work_and_let_them_come"))
+            });
+            if sample.thread == "together" {
+                for (at, count) in [sample.count, sample.wall_count].into_iter().enumerate() {
+                    all[at] += count;
+                    known[at] += if is_known { count } else { 0 };
+                }
+            }
+        };
+        sampler.drain(take).unwrap();
+        for (all, known) in all.into_iter().zip(known) {
+            assert!(all >= 30, "{all} samples");
+            assert!(known * 10 > all * 9, "{known} of {all}");
+        }
+    }
 
     #[test]
     fn each_thread_has_the_same_chance() {
