@@ -1,5 +1,7 @@
 //! Where the signal handler leaves samples: a fixed number of places, without a lock.
 
+use std::alloc::{self, Layout};
+use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use datadog_transport::context::ActiveSpan;
@@ -14,7 +16,8 @@ const TRIES: usize = 8;
 
 pub(super) struct Ring {
     places: Box<[Place]>,
-    /// Where the next sample goes, modulo the number of places.
+    /// Where the next sample goes, modulo the number of places. Begins anew when they are emptied, so that those that are seldom
+    /// needed take no memory.
     next: AtomicUsize,
 }
 
@@ -60,7 +63,7 @@ pub(super) struct StackWriter<'a> {
 impl Ring {
     pub(super) fn new(places: usize) -> Self {
         Self {
-            places: (0..places).map(|_| Place::empty()).collect(),
+            places: empty(places),
             next: AtomicUsize::new(0),
         }
     }
@@ -87,6 +90,27 @@ impl Ring {
                 place.state.store(FREE, Ordering::Release);
             }
         }
+        self.next.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Places that take no memory until something is written to them.
+#[expect(
+    unsafe_code,
+    reason = "there is no safe way to get memory that nobody has to write zeros to"
+)]
+fn empty(places: usize) -> Box<[Place]> {
+    const { assert!(FREE == 0) };
+    // One where so many can't even be asked for.
+    let layout = Layout::array::<Place>(places.max(1)).unwrap_or_else(|_| Layout::new::<Place>());
+    let places = layout.size() / size_of::<Place>();
+    // SAFETY: the layout has a size; zeros are values of all fields of so many places; and nobody else frees the memory.
+    unsafe {
+        let memory = alloc::alloc_zeroed(layout).cast::<Place>();
+        if memory.is_null() {
+            alloc::handle_alloc_error(layout);
+        }
+        Box::from_raw(ptr::slice_from_raw_parts_mut(memory, places))
     }
 }
 
@@ -151,21 +175,6 @@ impl StackWriter<'_> {
 }
 
 impl Place {
-    const fn empty() -> Self {
-        Self {
-            state: AtomicU8::new(FREE),
-            thread_id: AtomicU32::new(0),
-            thread_name: [const { AtomicU64::new(0) }; 2],
-            span_id: AtomicU64::new(0),
-            local_root_id: AtomicU64::new(0),
-            periods: AtomicU64::new(0),
-            wall_nanos: AtomicU64::new(0),
-            time: AtomicU64::new(0),
-            depth: AtomicUsize::new(0),
-            stack: [const { AtomicUsize::new(0) }; MOST_CALLS],
-        }
-    }
-
     fn read(&self, take: &mut impl FnMut(Sample<'_>)) {
         let mut stack = [0; MOST_CALLS];
         let depth = self.depth.load(Ordering::Relaxed).min(MOST_CALLS);
@@ -261,6 +270,17 @@ mod tests {
         assert_eq!(taken, 3);
         ring.drain(|_| ());
         assert!(write(&ring, 1, 1));
+    }
+
+    #[test]
+    fn only_as_many_places_are_used_as_are_needed() {
+        let ring = Ring::new(64);
+        for _ in 0..10 {
+            assert!((0..3).all(|_| write(&ring, 7, 1)));
+            ring.drain(|_| ());
+        }
+        let used = |place: &&Place| place.thread_id.load(Ordering::Relaxed) != 0;
+        assert_eq!(ring.places.iter().filter(used).count(), 3);
     }
 
     #[test]
