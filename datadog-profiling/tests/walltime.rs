@@ -187,7 +187,7 @@ fn this_thread() -> String {
         .to_string()
 }
 
-/// Whether all of it is about right. One sample stands for 53 ms.
+/// Whether all of it is about right. One sample stands for 91 ms.
 fn about(found: Duration, truth: Duration) -> bool {
     found > truth.mul_f64(0.8) && found < truth.mul_f64(1.2)
 }
@@ -271,7 +271,7 @@ fn a_thread_without_a_span_is_left_alone() {
     thread::sleep(Duration::from_secs(1));
     let after = woken();
     let [with, without] = [0, 1].map(|at| after[at] - before[at]);
-    assert!(with > 5, "{with}");
+    assert!(with > 3, "{with}");
     assert_eq!(without, 0);
     for (thread, end, _) in all {
         drop(end);
@@ -304,7 +304,7 @@ fn of_more_threads_than_are_looked_at_the_sum_is_right() {
     let time = found.wall(found.of("one-of-many"));
     assert!(about(time, slept), "{time:?} of {slept:?}");
     let samples = found.sum(("wall-samples", "count"), found.of("one-of-many"));
-    let most = lasted.as_secs_f64() * 19.0 * 8.0;
+    let most = lasted.as_secs_f64() * 11.0 * 8.0;
     assert!(samples as f64 <= most + 8.0, "{samples} of {most}");
 }
 

@@ -11,8 +11,8 @@ use crate::sample::{Sample, SpanIds};
 /// The most calls of a stack, counted from the innermost. The rest is left out.
 pub(crate) const MOST_CALLS: usize = 256;
 
-/// How many places are tried for a free one. All are emptied together, so more would hardly find any.
-const TRIES: usize = 8;
+/// How many places are tried for a free one. Those that are filled while others are emptied lie together, and wait for the next time.
+const TRIES: usize = 32;
 
 pub(super) struct Ring {
     places: Box<[Place]>,

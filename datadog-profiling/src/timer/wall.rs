@@ -13,10 +13,10 @@ use crate::timer::engine::Tag;
 use crate::timer::signal;
 use crate::timer::sys;
 
-/// From one look to the next: 19 in a second, so that it keeps out of step with what programs do by the clock.
-const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / 19);
+/// From one look to the next: 11 in a second, so that it keeps out of step with what programs do by the clock.
+const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / 11);
 
-/// The most threads that are interrupted at a look. Each takes some 27 µs if it waits, so together 0.4 % of a core.
+/// The most threads that are interrupted at a look. Each takes some 40 µs if it waits, so together 0.4 % of a core.
 const MOST_AT_ONCE: usize = 8;
 
 /// Threads are interrupted while this exists.

@@ -57,7 +57,7 @@ fn cpu_seconds(sampler: &str) -> (f64, f64) {
         drop(ends);
         used
     });
-    let samples = TIME.as_secs_f64() * 19.0 * THREADS as f64;
+    let samples = TIME.as_secs_f64() * 11.0 * THREADS as f64;
     drop(sampling);
     (all, samples)
 }
