@@ -17,6 +17,8 @@ pub use allocator::ProfiledAllocator;
 pub(crate) use recorder::Recording;
 pub use recorder::{AllocationFigures, allocation_figures};
 
+use crate::counted::Values;
+
 /// The bytes between two samples of a thread, on average. At 1 GB/s that is 2,000 samples a second.
 pub(crate) const MEAN_BYTES: u64 = 512 << 10;
 
@@ -42,6 +44,15 @@ impl Weight {
     fn add(&mut self, other: Self) {
         self.objects += other.objects;
         self.bytes += other.bytes;
+    }
+
+    /// As allocations of a profile.
+    fn values(self) -> Values {
+        Values {
+            allocated_objects: self.objects.round() as u64,
+            allocated_bytes: self.bytes.round() as u64,
+            ..Values::default()
+        }
     }
 }
 

@@ -1,6 +1,6 @@
-//! What a profile has beside CPU time: allocations, waits for locks and panics.
+//! What a profile has beside CPU time: allocations, waits for locks, panics, and time by the wall clock.
 
-use crate::sample::SpanIds;
+use crate::sample::{Profile, Sample, SpanIds};
 use crate::symbol::{Symbol, Symbols};
 
 /// A stack and what was counted there.
@@ -53,7 +53,7 @@ impl Counted {
 }
 
 /// One number for each of [`TYPES`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Values {
     pub(crate) allocated_objects: u64,
     pub(crate) allocated_bytes: u64,
@@ -62,10 +62,12 @@ pub(crate) struct Values {
     pub(crate) exceptions: u64,
     pub(crate) lock_acquires: u64,
     pub(crate) lock_wait_nanos: u64,
+    pub(crate) wall_samples: u64,
+    pub(crate) wall_nanos: u64,
 }
 
 /// Name and unit of each value (libdatadog: `libdd-profiling/src/api/sample_type.rs`).
-const TYPES: [(&str, &str); 7] = [
+const TYPES: [(&str, &str); 9] = [
     ("alloc-samples", "count"),
     ("alloc-space", "bytes"),
     ("inuse-objects", "count"),
@@ -73,13 +75,31 @@ const TYPES: [(&str, &str); 7] = [
     ("exception-samples", "count"),
     ("lock-acquire", "count"),
     ("lock-acquire-wait", "nanoseconds"),
+    ("wall-samples", "count"),
+    ("wall-time", "nanoseconds"),
 ];
 
 impl Values {
+    /// Leaves away what is in use.
+    pub(crate) fn leave_in_use(&mut self) {
+        (self.in_use_objects, self.in_use_bytes) = (0, 0);
+    }
+
+    /// What the wall clock showed of a sample.
+    pub(crate) fn of_sample(sample: &Sample<'_>) -> Self {
+        Self {
+            wall_samples: sample.wall_count,
+            wall_nanos: sample.wall_nanos,
+            ..Self::default()
+        }
+    }
+
     /// The sums, which say which kinds of values there are.
-    pub(crate) fn present(all: &[Counted]) -> Self {
+    pub(crate) fn present(profile: &Profile) -> Self {
         let mut sums = Self::default();
-        for Counted { values, .. } in all {
+        let samples = profile.samples.iter();
+        let samples = samples.map(|sample| Self::of_sample(&sample));
+        for values in samples.chain(profile.counted.iter().map(|counted| counted.values)) {
             sums.allocated_objects += values.allocated_objects;
             sums.allocated_bytes += values.allocated_bytes;
             sums.in_use_objects += values.in_use_objects;
@@ -87,6 +107,8 @@ impl Values {
             sums.exceptions += values.exceptions;
             sums.lock_acquires += values.lock_acquires;
             sums.lock_wait_nanos += values.lock_wait_nanos;
+            sums.wall_samples += values.wall_samples;
+            sums.wall_nanos += values.wall_nanos;
         }
         sums
     }
@@ -112,6 +134,8 @@ impl Values {
             self.exceptions,
             self.lock_acquires,
             self.lock_wait_nanos,
+            self.wall_samples,
+            self.wall_nanos,
         ]
     }
 }

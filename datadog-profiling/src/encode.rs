@@ -103,7 +103,7 @@ const EXCEPTION_TYPE: &str = "exception type";
 pub(crate) fn encode(profile: &Profile, symbols: &mut Symbols, modules: &[Module]) -> Vec<u8> {
     let mut message = Message::default();
     let mut tables = Tables::new(symbols, modules);
-    let present = Values::present(&profile.counted);
+    let present = Values::present(profile);
     for value in [CPU_SAMPLES, CPU_TIME].into_iter().chain(present.types()) {
         message.message(profile::SAMPLE_TYPE, &tables.value_type(value));
     }
@@ -188,7 +188,7 @@ impl<'a> Tables<'a> {
     fn sample(&mut self, sample: Sample<'_>, profile: &Profile, present: &Values) -> Message {
         let mut message = self.stack(sample.stack);
         let cpu = [sample.count, sample.count.saturating_mul(SAMPLE_NANOS)];
-        let others = present.of(&Values::default());
+        let others = present.of(&Values::of_sample(&sample));
         message.numbers(sample::VALUE, cpu.into_iter().chain(others));
         self.label(&mut message, THREAD_NAME, sample.thread);
         if sample.thread_id != 0 {

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) struct Owner(AtomicU32);
 
+/// Added to the id of a process in which the owner does not record yet. Linux's ids end at 2²², those of others at 2³¹.
+const BEGINS: u32 = 1 << 31;
+
 impl Owner {
     /// Nobody.
     pub(crate) const fn none() -> Self {
@@ -19,19 +22,23 @@ impl Owner {
 
     /// Whether nobody of this process was the owner before. The caller is now.
     pub(crate) fn take(&self) -> bool {
-        let own = process::id();
-        self.0.swap(own, Ordering::Relaxed) != own
+        self.take_if(|| true)
     }
 
-    /// As [`Self::take`], if this succeeds before: nobody may record until then.
+    /// As [`Self::take`], if this succeeds: nobody may record until then, and nobody else be the owner.
     pub(crate) fn take_if(&self, begin: impl FnOnce() -> bool) -> bool {
         let own = process::id();
         let owner = self.0.load(Ordering::Relaxed);
-        let take = |from| {
+        let begins = || {
             self.0
-                .compare_exchange(from, own, Ordering::Release, Ordering::Relaxed)
+                .compare_exchange(owner, own | BEGINS, Ordering::Acquire, Ordering::Relaxed)
         };
-        owner != own && begin() && take(owner).is_ok()
+        if owner & !BEGINS == own || begins().is_err() {
+            return false;
+        }
+        let begun = begin();
+        self.0.store(if begun { own } else { 0 }, Ordering::Release);
+        begun
     }
 
     /// To be called by the owner.
@@ -121,6 +128,23 @@ mod tests {
         assert!(!owner.is_here());
         owner.0.store(process::id() + 1, Ordering::Relaxed);
         assert!(!owner.is_here());
+        assert!(owner.take());
+    }
+
+    #[test]
+    fn nobody_else_begins_while_the_owner_does() {
+        let owner = Owner::none();
+        assert!(!owner.take_if(|| false));
+        let taken = owner.take_if(|| {
+            assert!(!owner.is_here());
+            !owner.take_if(|| panic!("it would end what the owner begins"))
+        });
+        assert!(taken && owner.is_here());
+        assert!(!owner.take_if(|| panic!("there is one")));
+        // A child that was forked just then.
+        owner
+            .0
+            .store((process::id() + 1) | BEGINS, Ordering::Relaxed);
         assert!(owner.take());
     }
 

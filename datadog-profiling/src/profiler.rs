@@ -1,7 +1,7 @@
 //! The callers' half: a switch.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use datadog_config::{DDConfig, ProfilingEnabled};
 use datadog_transport::profiled;
@@ -26,15 +26,18 @@ pub struct Profiler {
 /// What callers want and what the worker made of it.
 #[derive(Debug, Default)]
 pub(crate) struct Switch {
-    /// Whether the program is to be sampled.
-    wanted: AtomicBool,
+    /// Whether the program is to be sampled: [`OFF`], [`AUTO`] or [`ON`].
+    wanted: AtomicU8,
     /// Whether a start was asked for that was not tried yet.
     untried: AtomicBool,
     /// Whether the program is being sampled.
     running: AtomicBool,
-    /// Whether it is to be sampled as soon as that is worth it.
-    automatic: AtomicBool,
 }
+
+const OFF: u8 = 0;
+/// As soon as that is worth it.
+const AUTO: u8 = 1;
+const ON: u8 = 2;
 
 impl Profiler {
     /// Starts a profiler with a worker of its own, for a program that uses this crate alone. It samples from the
@@ -83,7 +86,7 @@ impl Profiler {
             ProfilingEnabled::On => profiler.start_sampling(),
             ProfilingEnabled::Auto => {
                 profiled::await_span();
-                profiler.switch.automatic.store(true, Ordering::Relaxed);
+                profiler.switch.begin_when_worth_it();
                 profiler.waker.wake();
             }
             _ => (),
@@ -104,8 +107,7 @@ impl Profiler {
     /// Asks the worker to end the sampling. What was found is uploaded at the end of the upload period, by a flush
     /// or at the shutdown.
     pub fn stop_sampling(&self) {
-        self.switch.automatic.store(false, Ordering::Relaxed);
-        self.switch.wanted.store(false, Ordering::Relaxed);
+        self.switch.end();
         self.waker.wake();
     }
 
@@ -118,18 +120,35 @@ impl Profiler {
 impl Switch {
     /// Asks for a start.
     pub(crate) fn begin(&self) {
-        self.automatic.store(false, Ordering::Relaxed);
-        self.wanted.store(true, Ordering::Relaxed);
+        self.wanted.store(ON, Ordering::Relaxed);
         self.ask_again();
+    }
+
+    pub(crate) fn begin_when_worth_it(&self) {
+        self.wanted.store(AUTO, Ordering::Relaxed);
+    }
+
+    /// Asks for a start that is worth it now, unless the program decided by itself since.
+    pub(crate) fn begin_automatically(&self) {
+        let begun = self
+            .wanted
+            .compare_exchange(AUTO, ON, Ordering::Relaxed, Ordering::Relaxed);
+        if begun.is_ok() {
+            self.ask_again();
+        }
+    }
+
+    fn end(&self) {
+        self.wanted.store(OFF, Ordering::Relaxed);
     }
 
     /// Whether to begin as soon as it is worth it.
     pub(crate) fn is_automatic(&self) -> bool {
-        self.automatic.load(Ordering::Relaxed)
+        self.wanted.load(Ordering::Relaxed) == AUTO
     }
 
     pub(crate) fn is_on(&self) -> bool {
-        self.wanted.load(Ordering::Relaxed)
+        self.wanted.load(Ordering::Relaxed) == ON
     }
 
     /// Lets the next [`Switch::take_start`] try to start.
@@ -144,5 +163,30 @@ impl Switch {
 
     pub(crate) fn report_running(&self, running: bool) {
         self.running.store(running, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_program_says_wins_over_a_start_by_itself() {
+        let switch = Switch::default();
+        switch.begin_when_worth_it();
+        assert!(switch.is_automatic());
+        // The worker found that it is worth it, and then the program spoke.
+        switch.end();
+        switch.begin_automatically();
+        assert!(!switch.is_on() && !switch.is_automatic() && !switch.take_start());
+        switch.begin();
+        assert!(switch.take_start());
+
+        let switch = Switch::default();
+        switch.begin_when_worth_it();
+        switch.begin_automatically();
+        assert!(switch.is_on() && !switch.is_automatic() && switch.take_start());
+        switch.end();
+        assert!(!switch.is_on());
     }
 }

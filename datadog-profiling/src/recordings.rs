@@ -77,22 +77,15 @@ impl Recordings {
             return;
         };
         for counted in &mut *found {
-            counted.values.in_use_objects = 0;
-            counted.values.in_use_bytes = 0;
+            counted.values.leave_in_use();
         }
-        allocations.drain(&mut |stack, span, sums| {
+        allocations.drain(&mut |stack, span, values| {
             found.push(Counted {
                 stack,
                 thread: "".into(),
                 exception: "",
                 span,
-                values: Values {
-                    allocated_objects: sums.allocated_objects,
-                    allocated_bytes: sums.allocated_bytes,
-                    in_use_objects: sums.in_use_objects,
-                    in_use_bytes: sums.in_use_bytes,
-                    ..Values::default()
-                },
+                values,
             });
         });
         found.retain(|counted| counted.values != Values::default());

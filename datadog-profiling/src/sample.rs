@@ -39,8 +39,11 @@ pub(crate) struct Sample<'a> {
     pub(crate) thread_id: u32,
     /// The span that was active on the thread.
     pub(crate) span: Option<SpanIds>,
-    /// How often it was seen.
+    /// How often it was seen, by the thread's CPU time.
     pub(crate) count: u64,
+    /// How often it was seen by the wall clock, and what that stands for.
+    pub(crate) wall_count: u64,
+    pub(crate) wall_nanos: u64,
     /// When it was seen, in nanoseconds since the Unix epoch; 0 where that is not wanted.
     pub(crate) time: u64,
 }
@@ -77,7 +80,15 @@ impl SpanIds {
 /// The sum of samples, by all that they tell.
 #[derive(Debug, Default)]
 pub(crate) struct Samples {
-    counts: HashMap<Key, u64>,
+    counts: HashMap<Key, Counts>,
+}
+
+/// See [`Sample`].
+#[derive(Debug, Default)]
+struct Counts {
+    cpu: u64,
+    wall: u64,
+    wall_nanos: u64,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -111,7 +122,10 @@ impl Samples {
             span: sample.span,
             time: sample.time,
         };
-        *self.counts.entry(key).or_default() += sample.count;
+        let counts = self.counts.entry(key).or_default();
+        counts.cpu += sample.count;
+        counts.wall += sample.wall_count;
+        counts.wall_nanos += sample.wall_nanos;
     }
 
     /// The spans that samples were taken in.
@@ -124,12 +138,14 @@ impl Samples {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Sample<'_>> {
-        self.counts.iter().map(|(key, count)| Sample {
+        self.counts.iter().map(|(key, counts)| Sample {
             stack: &key.stack,
             thread: &key.thread,
             thread_id: key.thread_id,
             span: key.span,
-            count: *count,
+            count: counts.cpu,
+            wall_count: counts.wall,
+            wall_nanos: counts.wall_nanos,
             time: key.time,
         })
     }

@@ -109,7 +109,7 @@ impl ProfileSink {
         }
         let again = not_yet(Instant::now(), self.long_lived, profiled::span_came());
         if again.is_none() {
-            self.switch.begin();
+            self.switch.begin_automatically();
         }
         again
     }

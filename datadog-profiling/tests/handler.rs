@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use datadog_config::DDConfig;
 use datadog_local_agent::{Label, LocalAgent};
 use datadog_profiling::Profiler;
+use datadog_transport::context::{self, ActiveSpan};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -36,6 +37,7 @@ fn an_interrupted_thread_allocates_nothing() {
         .environment([("", "")])
         .agent_url(agent.url())
         .profiling_enabled(true)
+        .profiling_walltime_enabled(true)
         .build()
         .unwrap();
     let profiler = Profiler::start(&config).unwrap();
@@ -45,6 +47,12 @@ fn an_interrupted_thread_allocates_nothing() {
 
     let worker = thread::Builder::new().name("no-allocation".to_owned());
     let worker = worker.spawn(|| {
+        // So that the wall clock interrupts it, too.
+        context::set(Some(ActiveSpan {
+            trace_id: 1,
+            span_id: 2,
+            local_root_id: 2,
+        }));
         allocation_counter::measure(|| {
             let end = Instant::now() + Duration::from_secs(2);
             let mut calls = 0;
@@ -58,8 +66,10 @@ fn an_interrupted_thread_allocates_nothing() {
     profiler.flush(SOON);
     let profiles = agent.profiles();
     let samples = profiles[0].pprof().unwrap();
-    let by_thread = samples.sum_by_label("cpu-samples", "thread name").unwrap();
-    let samples = by_thread[&Label::Text("no-allocation".into())];
-    assert!(samples > 20, "{by_thread:?}");
+    for (kind, least) in [("cpu-samples", 20), ("wall-samples", 5)] {
+        let by_thread = samples.sum_by_label(kind, "thread name").unwrap();
+        let samples = by_thread[&Label::Text("no-allocation".into())];
+        assert!(samples > least, "{kind}: {by_thread:?}");
+    }
     assert_eq!(allocated.count_total, 0, "{allocated:?}");
 }

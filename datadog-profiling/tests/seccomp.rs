@@ -61,6 +61,7 @@ fn without<T: Send>(
     let config = DDConfig::builder()
         .environment([("", "")])
         .agent_url(agent.url())
+        .profiling_walltime_enabled(true)
         .profiling_enabled(true);
     let config = config.build().unwrap();
     thread::scope(|scope| {
@@ -95,6 +96,10 @@ fn what_is_forbidden_is_done_otherwise_or_told() {
         let last = profiler.health().total().last_error;
         let text = last.unwrap().message;
         assert!(text.contains("timer_create"), "{text}");
+    });
+    // Threads are sampled by their CPU time alone.
+    without(libc::SYS_rt_tgsigqueueinfo, |_, profiler| {
+        assert!(profiler.is_sampling());
     });
     // Stacks are read from the process' file instead.
     without(libc::SYS_process_vm_readv, |agent, profiler| {

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
-use crate::thread_context;
+use crate::{in_spans, thread_context};
 
 /// The ids of the span that is active on a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +42,13 @@ pub fn active() -> Option<ActiveSpan> {
 pub fn set(span: Option<ActiveSpan>) {
     // A thread that is being torn down shows none.
     let _ = SLOT.try_with(|slot| slot.set(span));
+    in_spans::show(span.is_some());
     thread_context::show(span);
 }
 
 /// Makes `span` the active one of this thread and returns the one that was.
 pub fn replace(span: Option<ActiveSpan>) -> Option<ActiveSpan> {
+    in_spans::show(span.is_some());
     thread_context::show(span);
     SLOT.try_with(|slot| {
         let previous = slot.get();

@@ -23,6 +23,7 @@ mod error_report;
 mod fork;
 mod health;
 mod http;
+pub mod in_spans;
 mod info;
 mod intake;
 mod look_up;

@@ -21,6 +21,8 @@ mod locks;
 mod pairs;
 #[path = "figures/sampler.rs"]
 mod sampler;
+#[path = "figures/wall.rs"]
+mod wall;
 #[path = "figures/work.rs"]
 mod work;
 
@@ -36,7 +38,7 @@ use crate::work::{
 const SIGNALS: usize = 600;
 
 /// What is measured in a process of its own, with the rows that it gives and the most that they may be.
-const MEASUREMENTS: [(&str, &[(&str, &str)]); 7] = [
+const MEASUREMENTS: [(&str, &[(&str, &str)]); 9] = [
     (
         "pairs",
         &[
@@ -90,7 +92,24 @@ const MEASUREMENTS: [(&str, &[(&str, &str)]); 7] = [
         "locks",
         &[("a free `Mutex`, more than parking_lot's", "1 ns")],
     ),
+    (
+        "busy in spans",
+        &[(
+            "CPU time as above, with `DD_PROFILING_WALLTIME_ENABLED`, in spans",
+            "+0.5 %",
+        )],
+    ),
+    (
+        "waiting in spans",
+        &[(
+            "of a core, that for 8 or more threads that wait in spans",
+            "+1 %",
+        )],
+    ),
 ];
+
+/// Those that only our sampler has.
+const OF_OURS: [&str; 4] = ["allocations", "locks", "busy in spans", "waiting in spans"];
 
 fn main() {
     let arguments: Vec<String> = env::args().collect();
@@ -103,6 +122,8 @@ fn main() {
         [_, "idle", sampler] => println!("{}", idle(sampler)),
         [_, "contention", sampler] => println!("{}", contention(sampler)),
         [_, "locks", _] => println!("{:+.2} ns", locks::added_nanos()),
+        [_, "busy in spans", _] => println!("{}", pairs::with_wall()),
+        [_, "waiting in spans", _] => println!("{}", wall::waiting()),
         [_, "allocations", _] => {
             for nanos in allocations::added_nanos() {
                 println!("{nanos:+.2} ns");
@@ -117,7 +138,7 @@ fn tables(samplers: &[&str]) {
     for sampler in samplers {
         println!("### {sampler}\n\n| what | measured | at most |\n|---|--:|--:|");
         for (what, rows) in MEASUREMENTS {
-            if ["allocations", "locks"].contains(&what) && *sampler != OURS {
+            if OF_OURS.contains(&what) && *sampler != OURS {
                 continue;
             }
             let output = in_a_process(what, sampler);

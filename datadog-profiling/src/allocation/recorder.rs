@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::live::{Held, Live};
-use super::stacks::{Lost, Stacks, Sums};
+use super::stacks::{Lost, Stacks};
 use super::{Weight, countdown};
 use crate::callers::Callers;
+use crate::counted::Values;
 use crate::owner::Owner;
 use crate::recordings;
 use crate::sample::SpanIds;
@@ -118,10 +119,12 @@ impl Recording {
     }
 
     /// Tells of each stack that allocated since the last time, by spans, or has something in use where that is wanted.
-    pub(crate) fn drain(&self, take: &mut dyn FnMut(Box<[usize]>, Option<SpanIds>, Sums)) {
-        STACKS.drain(&mut |stack, span, sums| {
-            let wanted = if self.in_use { sums } else { sums.allocated() };
-            take(stack, span, wanted);
+    pub(crate) fn drain(&self, take: &mut dyn FnMut(Box<[usize]>, Option<SpanIds>, Values)) {
+        STACKS.drain(&mut |stack, span, mut values| {
+            if !self.in_use {
+                values.leave_in_use();
+            }
+            take(stack, span, values);
         });
     }
 }

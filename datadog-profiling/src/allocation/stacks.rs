@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use super::Weight;
 use super::live::Held;
+use crate::counted::Values;
 use crate::sample::SpanIds;
 
 /// Eight stacks each: at most 8192 stacks, 8 MB with 128 calls each, usually 2 MB.
@@ -55,36 +56,6 @@ pub(super) enum Lost {
     Busy,
     /// All places are taken by stacks that have something to tell, or there is no memory for another one.
     Full,
-}
-
-/// The sums of a stack.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Sums {
-    /// Allocations since the last drain.
-    pub(crate) allocated_objects: u64,
-    pub(crate) allocated_bytes: u64,
-    /// Allocations that are not freed yet.
-    pub(crate) in_use_objects: u64,
-    pub(crate) in_use_bytes: u64,
-}
-
-impl Sums {
-    fn of(allocated: Weight) -> Self {
-        Self {
-            allocated_objects: allocated.objects.round() as u64,
-            allocated_bytes: allocated.bytes.round() as u64,
-            ..Self::default()
-        }
-    }
-
-    /// Those without what is in use.
-    pub(super) fn allocated(self) -> Self {
-        Self {
-            in_use_objects: 0,
-            in_use_bytes: 0,
-            ..self
-        }
-    }
 }
 
 impl Stacks {
@@ -159,7 +130,7 @@ impl Stacks {
     }
 
     /// Tells of each stack that allocated since the last time, by spans, or has something in use.
-    pub(super) fn drain(&self, take: &mut dyn FnMut(Box<[usize]>, Option<SpanIds>, Sums)) {
+    pub(super) fn drain(&self, take: &mut dyn FnMut(Box<[usize]>, Option<SpanIds>, Values)) {
         for index in 0..BUCKETS {
             // What is not told now is told the next time.
             let Some(mut bucket) = self.try_lock(index) else {
@@ -167,25 +138,26 @@ impl Stacks {
             };
             for (slot, entry) in bucket.iter_mut().enumerate() {
                 let Some(entry) = entry else { continue };
-                let sums = self.sums(index * SLOTS + slot, std::mem::take(&mut entry.allocated));
-                if sums != Sums::default() {
-                    take(entry.stack.clone(), None, sums);
+                let values =
+                    self.values(index * SLOTS + slot, std::mem::take(&mut entry.allocated));
+                if values != Values::default() {
+                    take(entry.stack.clone(), None, values);
                 }
                 let of_spans = std::mem::take(&mut entry.of_spans);
                 self.of_spans.fetch_sub(of_spans.len(), Ordering::Relaxed);
                 for (span, allocated) in of_spans {
-                    take(entry.stack.clone(), Some(span), Sums::of(allocated));
+                    take(entry.stack.clone(), Some(span), allocated.values());
                 }
             }
         }
     }
 
-    fn sums(&self, number: usize, allocated: Weight) -> Sums {
+    fn values(&self, number: usize, allocated: Weight) -> Values {
         let in_use = &self.in_use[number];
-        Sums {
+        Values {
             in_use_objects: (in_use.milli_objects.load(Ordering::Relaxed) + 500) / 1000,
             in_use_bytes: in_use.bytes.load(Ordering::Relaxed),
-            ..Sums::of(allocated)
+            ..allocated.values()
         }
     }
 
@@ -253,7 +225,7 @@ mod tests {
         bytes: 3000.0,
     };
 
-    fn drained(stacks: &Stacks) -> Vec<(Box<[usize]>, Sums)> {
+    fn drained(stacks: &Stacks) -> Vec<(Box<[usize]>, Values)> {
         let mut all = Vec::new();
         stacks.drain(&mut |stack, span, sums| {
             assert_eq!(span, None);
@@ -282,15 +254,15 @@ mod tests {
         for id in [1, 2, 1, 2] {
             held.push(STACKS.allocate(&stack, Some(span(id)), WEIGHT).unwrap());
         }
-        let twice = Sums {
+        let twice = Values {
             allocated_objects: 3,
             allocated_bytes: 6000,
-            ..Sums::default()
+            ..Values::default()
         };
-        let in_use = Sums {
+        let in_use = Values {
             in_use_objects: 6,
             in_use_bytes: 12_000,
-            ..Sums::default()
+            ..Values::default()
         };
         assert_eq!(
             of_spans(),
@@ -327,21 +299,22 @@ mod tests {
         STACKS.allocate(&[2, 1], None, WEIGHT).unwrap();
         let mut all = drained(&STACKS);
         all.sort();
-        let twice = Sums {
+        let twice = Values {
             allocated_objects: 3,
             allocated_bytes: 6000,
             in_use_objects: 3,
             in_use_bytes: 6000,
+            ..Values::default()
         };
         assert_eq!(all[0], ([1, 2].into(), twice));
         assert_eq!(*all[1].0, [2, 1]);
         STACKS.free(held);
         let mut all = drained(&STACKS);
         all.sort();
-        let rest = Sums {
+        let rest = Values {
             in_use_objects: 2,
             in_use_bytes: 3000,
-            ..Sums::default()
+            ..Values::default()
         };
         assert_eq!(all[0], ([1, 2].into(), rest));
     }

@@ -13,7 +13,8 @@ use datadog_transport::context::{self, ActiveSpan};
 use libc::{sigaction, siginfo_t, ucontext_t};
 
 use crate::timer::bell::Bell;
-use crate::timer::sys::{self, Registers};
+use crate::timer::signal::{self, Registers};
+use crate::timer::sys;
 
 /// The signals of crashes, and their names.
 const SIGNALS: [(c_int, &str); 5] = [
@@ -187,7 +188,7 @@ fn report(thread: u32, signal: c_int, info: &siginfo_t, context: &ucontext_t) {
             thread,
             thread_name: sys::thread_name(),
             span: context::active(),
-            registers: sys::registers(context),
+            registers: signal::registers(context),
             all_registers: all_registers(context),
         });
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::crash::handler::{self, Crash};
 use crate::timer::ring::MOST_CALLS;
-use crate::timer::sys;
+use crate::timer::signal;
 use crate::timer::unwind::Unwinders;
 
 /// The line before the memory map, which is the last part of a report.
@@ -31,7 +31,7 @@ impl Writing {
         let (ready, is_ready) = std::sync::mpsc::sync_channel(0);
         let thread = thread::Builder::new().name("datadog-crash".to_owned());
         let thread = thread.spawn(move || {
-            sys::block_other_signals();
+            signal::block_other_signals();
             handler::become_writer();
             let _ = ready.send(());
             while let Some(crash) = handler::next_crash() {

@@ -6,11 +6,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, compiler_fence};
 use std::{process, thread};
 
-use datadog_transport::{context, profiled};
+use datadog_transport::{context, in_spans, profiled};
 
 use crate::timer::bell::Bell;
-use crate::timer::ring::Ring;
-use crate::timer::sys::{self, Handler, OnTick, Registers, Tick};
+use crate::timer::ring::{Ring, Seen};
+use crate::timer::signal::{self, Registers, Tick};
+use crate::timer::sys;
 use crate::timer::unwind::Unwinders;
 
 static ENGINE: OnceLock<Engine> = OnceLock::new();
@@ -55,7 +56,7 @@ pub(super) struct Engine {
     pub(super) newcomers: Bell,
 }
 
-/// In periods of CPU time, since the process began.
+/// In periods of CPU time but for the last, since the process began.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     /// Those for which a signal came.
@@ -66,13 +67,15 @@ pub(super) struct Counts {
     pub(super) sampled: AtomicU64,
     /// Lost, because the ring was full, all unwinders were in use, or the thread was just taking a sample.
     pub(super) lost: AtomicU64,
+    /// Signals by the wall clock.
+    pub(super) by_the_clock: AtomicU64,
 }
 
 /// Which timer of which round signalled.
 #[derive(Clone, Copy)]
 pub(super) struct Tag {
     pub(super) round: u32,
-    /// `None` for the timer of the process.
+    /// `None` for the timer of the process, and for the wall clock.
     pub(super) thread: Option<NonZero<u32>>,
 }
 
@@ -114,10 +117,26 @@ impl Engine {
         self.round.store(0, Ordering::Release);
     }
 
+    /// Makes the handler the one of the process' signal.
+    ///
+    /// # Errors
+    ///
+    /// Where the program has one of its own.
+    pub(super) fn install() -> Result<(), String> {
+        signal::install(|tick, registers| {
+            if let Some(engine) = ENGINE.get() {
+                engine.on_tick(tick, registers);
+            }
+        })
+    }
+
     fn on_tick(&self, tick: Tick, registers: &Registers) {
         let tag = Tag::of(tick.tag);
         if tag.round != self.round.load(Ordering::Acquire) {
             return;
+        }
+        if tick.periods == 0 {
+            return self.on_look(registers);
         }
         let counts = &self.counts;
         counts.add(&counts.signalled, tick.periods);
@@ -126,7 +145,7 @@ impl Engine {
                 COVERED_IN.set(tag.round);
                 thread.get()
             }
-            None if COVERED_IN.get() == tag.round || registers.are_of_handler::<Self>() => {
+            None if COVERED_IN.get() == tag.round || tick.comes_with_timer => {
                 return counts.add(&counts.covered, tick.periods);
             }
             None => {
@@ -134,7 +153,8 @@ impl Engine {
                 sys::thread_id()
             }
         };
-        let sampled = one_at_a_time(|| self.sample(thread, tick.periods, registers));
+        let seen = Seen::Periods(tick.periods);
+        let sampled = one_at_a_time(|| self.sample(thread, seen, registers));
         let count = if sampled {
             &counts.sampled
         } else {
@@ -143,7 +163,24 @@ impl Engine {
         counts.add(count, tick.periods);
     }
 
-    fn sample(&self, thread: u32, periods: u64, registers: &Registers) -> bool {
+    /// A look by the wall clock.
+    fn on_look(&self, registers: &Registers) {
+        self.counts.by_the_clock.fetch_add(1, Ordering::Relaxed);
+        let Some(thread) = in_spans::this() else {
+            return;
+        };
+        let nanos = thread.take_owed();
+        // It may have left its span meanwhile.
+        if nanos == 0 || context::active().is_none() {
+            return;
+        }
+        if !one_at_a_time(|| self.sample(sys::thread_id(), Seen::Nanos(nanos), registers)) {
+            // The next one is for this time, too.
+            thread.owe(nanos);
+        }
+    }
+
+    fn sample(&self, thread: u32, seen: Seen, registers: &Registers) -> bool {
         let Some(place) = self.ring.claim() else {
             return false;
         };
@@ -155,26 +192,17 @@ impl Engine {
         place.span(span);
         let timed = self.timed.load(Ordering::Relaxed);
         place.time(if timed { sys::now() } else { 0 });
-        let stack_end = sys::stack_end(thread == self.process.load(Ordering::Relaxed));
         let mut stack = place.stack();
         let unwound = self
             .unwinders
-            .unwind(thread, stack_end, registers, |call| stack.push(call));
+            .unwind(thread, registers, |call| stack.push(call));
         if unwound {
-            place.finish(periods);
+            place.finish(seen);
         } else {
             place.give_back();
         }
         unwound
     }
-}
-
-impl Handler for Engine {
-    const ON_TICK: OnTick = |tick, registers| {
-        if let Some(engine) = ENGINE.get() {
-            engine.on_tick(tick, registers);
-        }
-    };
 }
 
 impl Counts {
@@ -215,6 +243,16 @@ impl Engine {
             round: self.round.load(Ordering::Acquire),
             thread: NonZero::new(sys::thread_id()),
         };
-        sys::tests::signal_this_thread(tag.number());
+        signal::tests::signal_this_thread(tag.number());
+    }
+
+    /// What the wall clock does with this thread, if it has a span.
+    pub(super) fn look_at_this_thread(&self) {
+        let tag = Tag {
+            round: self.round.load(Ordering::Acquire),
+            thread: None,
+        };
+        in_spans::this().unwrap().owe(1);
+        signal::send(sys::thread_id(), tag.number()).unwrap();
     }
 }

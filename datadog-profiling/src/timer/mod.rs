@@ -3,10 +3,12 @@
 //! | file | role |
 //! |---|---|
 //! | `threads` | starts and ends the timers, as threads begin and end |
-//! | `sys` | the system calls, and the signal handler's way in |
+//! | `sys` | the system calls |
+//! | `signal` | the signal, and the handler's way in |
 //! | `engine` | what the handler does |
 //! | `unwind`, `modules` | from the interrupted instruction to its callers, by the unwind tables of what is loaded |
-//! | `stack` | reads the interrupted stack |
+//! | `stack`, `bounds` | reads the interrupted stack; where it is |
+//! | `wall` | interrupts threads by the clock, as far as that is wanted |
 //! | `bell` | calls for a timer when the handler finds a thread without one |
 //! | `ring` | from the handler to the worker |
 //!
@@ -15,15 +17,18 @@
 //! system call, which fails where an unwind table is wrong and the stack is not where it says. A thread of its own looks after all the rest.
 
 pub(crate) mod bell;
+mod bounds;
 mod engine;
 mod modules;
 pub(crate) mod ring;
 mod sampler;
+pub(crate) mod signal;
 mod stack;
 #[cfg(test)]
 mod stress;
 pub(crate) mod sys;
 mod threads;
 pub(crate) mod unwind;
+mod wall;
 
 pub(crate) use sampler::TimerSampler;

@@ -1,5 +1,7 @@
 //! Where the signal handler leaves samples: a fixed number of places, without a lock.
 
+use std::alloc::{self, Layout};
+use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use datadog_transport::context::ActiveSpan;
@@ -9,12 +11,13 @@ use crate::sample::{Sample, SpanIds};
 /// The most calls of a stack, counted from the innermost. The rest is left out.
 pub(crate) const MOST_CALLS: usize = 256;
 
-/// How many places are tried for a free one. All are emptied together, so more would hardly find any.
-const TRIES: usize = 8;
+/// How many places are tried for a free one. Those that are filled while others are emptied lie together, and wait for the next time.
+const TRIES: usize = 32;
 
 pub(super) struct Ring {
     places: Box<[Place]>,
-    /// Where the next sample goes, modulo the number of places.
+    /// Where the next sample goes, modulo the number of places. Begins anew when they are emptied, so that those that are seldom
+    /// needed take no memory.
     next: AtomicUsize,
 }
 
@@ -27,6 +30,7 @@ struct Place {
     span_id: AtomicU64,
     local_root_id: AtomicU64,
     periods: AtomicU64,
+    wall_nanos: AtomicU64,
     time: AtomicU64,
     depth: AtomicUsize,
     stack: [AtomicUsize; MOST_CALLS],
@@ -37,6 +41,15 @@ const FREE: u8 = 0;
 const TAKEN: u8 = 1;
 /// A sample is in it.
 const FULL: u8 = 2;
+
+/// What a sample stands for.
+#[derive(Clone, Copy)]
+pub(super) enum Seen {
+    /// Of CPU time.
+    Periods(u64),
+    /// By the wall clock.
+    Nanos(u64),
+}
 
 /// A place that one handler writes to.
 pub(super) struct Writer<'a>(&'a Place);
@@ -50,7 +63,7 @@ pub(super) struct StackWriter<'a> {
 impl Ring {
     pub(super) fn new(places: usize) -> Self {
         Self {
-            places: (0..places).map(|_| Place::empty()).collect(),
+            places: empty(places),
             next: AtomicUsize::new(0),
         }
     }
@@ -77,6 +90,27 @@ impl Ring {
                 place.state.store(FREE, Ordering::Release);
             }
         }
+        self.next.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Places that take no memory until something is written to them.
+#[expect(
+    unsafe_code,
+    reason = "there is no safe way to get memory that nobody has to write zeros to"
+)]
+fn empty(places: usize) -> Box<[Place]> {
+    const { assert!(FREE == 0) };
+    // One where so many can't even be asked for.
+    let layout = Layout::array::<Place>(places.max(1)).unwrap_or_else(|_| Layout::new::<Place>());
+    let places = layout.size() / size_of::<Place>();
+    // SAFETY: the layout has a size; zeros are values of all fields of so many places; and nobody else frees the memory.
+    unsafe {
+        let memory = alloc::alloc_zeroed(layout).cast::<Place>();
+        if memory.is_null() {
+            alloc::handle_alloc_error(layout);
+        }
+        Box::from_raw(ptr::slice_from_raw_parts_mut(memory, places))
     }
 }
 
@@ -115,8 +149,13 @@ impl Writer<'_> {
     }
 
     /// Hands the sample over.
-    pub(super) fn finish(self, periods: u64) {
+    pub(super) fn finish(self, seen: Seen) {
+        let (periods, nanos) = match seen {
+            Seen::Periods(periods) => (periods, 0),
+            Seen::Nanos(nanos) => (0, nanos),
+        };
         self.0.periods.store(periods, Ordering::Relaxed);
+        self.0.wall_nanos.store(nanos, Ordering::Relaxed);
         self.0.state.store(FULL, Ordering::Release);
     }
 }
@@ -136,20 +175,6 @@ impl StackWriter<'_> {
 }
 
 impl Place {
-    const fn empty() -> Self {
-        Self {
-            state: AtomicU8::new(FREE),
-            thread_id: AtomicU32::new(0),
-            thread_name: [const { AtomicU64::new(0) }; 2],
-            span_id: AtomicU64::new(0),
-            local_root_id: AtomicU64::new(0),
-            periods: AtomicU64::new(0),
-            time: AtomicU64::new(0),
-            depth: AtomicUsize::new(0),
-            stack: [const { AtomicUsize::new(0) }; MOST_CALLS],
-        }
-    }
-
     fn read(&self, take: &mut impl FnMut(Sample<'_>)) {
         let mut stack = [0; MOST_CALLS];
         let depth = self.depth.load(Ordering::Relaxed).min(MOST_CALLS);
@@ -162,6 +187,7 @@ impl Place {
         }
         let length = name.iter().position(|byte| *byte == 0);
         let id = self.span_id.load(Ordering::Relaxed);
+        let wall_nanos = self.wall_nanos.load(Ordering::Relaxed);
         take(Sample {
             stack: &stack[..depth],
             thread: &String::from_utf8_lossy(&name[..length.unwrap_or(name.len())]),
@@ -171,6 +197,8 @@ impl Place {
                 local_root: self.local_root_id.load(Ordering::Relaxed),
             }),
             count: self.periods.load(Ordering::Relaxed),
+            wall_count: u64::from(wall_nanos > 0),
+            wall_nanos,
             time: self.time.load(Ordering::Relaxed),
         });
     }
@@ -195,7 +223,7 @@ mod tests {
         place.span(span);
         let mut stack = place.stack();
         let _ = (0..thread_id as usize).rev().all(|call| stack.push(call));
-        place.finish(periods);
+        place.finish(Seen::Periods(periods));
         true
     }
 
@@ -242,6 +270,17 @@ mod tests {
         assert_eq!(taken, 3);
         ring.drain(|_| ());
         assert!(write(&ring, 1, 1));
+    }
+
+    #[test]
+    fn only_as_many_places_are_used_as_are_needed() {
+        let ring = Ring::new(64);
+        for _ in 0..10 {
+            assert!((0..3).all(|_| write(&ring, 7, 1)));
+            ring.drain(|_| ());
+        }
+        let used = |place: &&Place| place.thread_id.load(Ordering::Relaxed) != 0;
+        assert_eq!(ring.places.iter().filter(used).count(), 3);
     }
 
     #[test]

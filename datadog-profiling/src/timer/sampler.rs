@@ -9,9 +9,12 @@ use std::time::Duration;
 use datadog_config::DDConfig;
 
 use crate::sample::{SAMPLE_NANOS, Sample, Sampler, Samples};
+use crate::timer::bounds;
 use crate::timer::engine::Engine;
+use crate::timer::signal;
 use crate::timer::sys;
 use crate::timer::threads::Threads;
+use crate::timer::wall::Wall;
 
 /// How often threads and libraries are looked for and the ring is emptied, at least.
 const LOOK_AROUND: Duration = Duration::from_millis(200);
@@ -24,6 +27,8 @@ pub(crate) struct TimerSampler {
     pub(super) period: Duration,
     /// Whether samples carry their times.
     timed: bool,
+    /// Whether threads are also sampled by the wall clock.
+    by_the_clock: bool,
     running: Option<Running>,
     lost_before: u64,
 }
@@ -31,6 +36,7 @@ pub(crate) struct TimerSampler {
 struct Running {
     watch: Arc<Watch>,
     thread: JoinHandle<()>,
+    wall: Option<Wall>,
 }
 
 /// What the worker and the watching thread share.
@@ -45,6 +51,7 @@ impl TimerSampler {
         Self {
             period: Duration::from_nanos(SAMPLE_NANOS),
             timed: config.profiling_timeline_enabled(),
+            by_the_clock: config.profiling_walltime_enabled(),
             running: None,
             lost_before: 0,
         }
@@ -53,18 +60,25 @@ impl TimerSampler {
 
 impl Sampler for TimerSampler {
     fn start(&mut self) -> Result<(), String> {
-        sys::install::<Engine>()?;
+        Engine::install()?;
         let engine = Engine::get();
         let Some(round) = engine.begin(self.timed) else {
             return Err("another profiler of this process runs".to_owned());
         };
-        self.running = match Running::start(engine, round, self.period) {
-            Ok(running) => Some(running),
+        let mut running = match Running::start(engine, round, self.period) {
+            Ok(running) => running,
             Err(error) => {
                 engine.end();
                 return Err(error);
             }
         };
+        if self.by_the_clock {
+            match Wall::start(round) {
+                Ok(wall) => running.wall = Some(wall),
+                Err(error) => log::warn!(target: "datadog", "profiling: {error}"),
+            }
+        }
+        self.running = Some(running);
         Ok(())
     }
 
@@ -88,6 +102,7 @@ impl Sampler for TimerSampler {
             return;
         };
         Engine::get().end();
+        drop(running.wall);
         running.watch.over.store(true, Ordering::Release);
         running.thread.thread().unpark();
         Engine::get().newcomers.ring();
@@ -114,7 +129,8 @@ impl Running {
         let watching = Arc::clone(&watch);
         let thread = thread::Builder::new().name("datadog-sampler".to_owned());
         let thread = thread.spawn(move || {
-            sys::block_other_signals();
+            signal::block_other_signals();
+            bounds::learn();
             while !watching.over.load(Ordering::Acquire) {
                 let all_have_timers = threads.scan();
                 engine.unwinders.refresh();
@@ -128,7 +144,11 @@ impl Running {
             }
         });
         let thread = thread.map_err(|error| format!("no thread to watch the timers: {error}"))?;
-        Ok(Self { watch, thread })
+        Ok(Self {
+            watch,
+            thread,
+            wall: None,
+        })
     }
 }
 
@@ -196,6 +216,7 @@ mod tests {
         TimerSampler {
             period: Duration::from_nanos(SAMPLE_NANOS),
             timed: false,
+            by_the_clock: false,
             running: None,
             lost_before: 0,
         }

@@ -1,23 +1,14 @@
-//! Reads a stack: where it is, if it is this thread's own and whole, else a copy of a part of it.
+//! Reads a stack: where it is, if it is the one that was made for this thread, else a copy of a part of it.
 #![expect(
     unsafe_code,
     reason = "a system call for each sample would take as long as all the rest of it"
 )]
 
-use std::cell::Cell;
 use std::ops::Range;
 use std::ptr;
 
+use crate::timer::bounds;
 use crate::timer::sys::{self, PAGE, TwoPages};
-
-/// Larger ones are copied: to look at all their pages would take too long.
-const MOST_BYTES: u64 = 1 << 20;
-
-thread_local! {
-    /// The part of this thread's stack that was found to be there, as start and end. It has no destructor, so that a
-    /// signal handler may use it at any time of the thread's life.
-    static CHECKED: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
-}
 
 /// A stack that is being read.
 pub(super) struct Stack<'a> {
@@ -27,11 +18,16 @@ pub(super) struct Stack<'a> {
 }
 
 impl<'a> Stack<'a> {
-    /// The stack of this thread, which is interrupted at this stack pointer. `end` is that of the stack that was made for
-    /// the thread: [`sys::stack_end`].
-    pub(super) fn of_this_thread(pointer: u64, end: u64, window: &'a mut Window) -> Self {
+    /// The stack of this thread, which is interrupted at this stack pointer.
+    pub(super) fn of_this_thread(pointer: u64, window: &'a mut Window) -> Self {
         window.length = 0;
-        let own = checked(pointer, end & !7, window).unwrap_or(0..0);
+        let mut own = bounds::own(window);
+        if own.contains(&pointer) {
+            // Pages that guard it lie below what is in use.
+            own.start = pointer & !(PAGE as u64 - 1);
+        } else {
+            own = 0..0;
+        }
         Self { own, window }
     }
 
@@ -49,42 +45,12 @@ impl<'a> Stack<'a> {
         if offset.saturating_add(WORD) <= self.own.end - self.own.start
             && address.is_multiple_of(WORD)
         {
-            // SAFETY: the word is aligned and in a part of this thread's own stack that `checked` found to be there. It
-            // can't go away: the thread stands in a handler on top of it.
+            // SAFETY: the word is aligned, and between the page of the stack pointer and the end of the stack that was made
+            // for this thread. That can't go away: the thread stands in a handler on top of it.
             return Some(unsafe { ptr::read_volatile(address as *const u64) });
         }
         self.window.word(address)
     }
-}
-
-/// From the page of the stack pointer to the end of this thread's stack. `None` where the thread is on another one.
-///
-/// The thread's control block, or for the main thread what the kernel left for it, lies at the end of its stack, and a page
-/// that can't be read at the other one. So where everything can be read between the stack pointer and the block, this is
-/// that stack, and it stays for as long as the thread lives. Stacks of coroutines lie elsewhere, and may go.
-fn checked(pointer: u64, end: u64, window: &mut Window) -> Option<Range<u64>> {
-    let start = pointer & !(PAGE as u64 - 1);
-    if end <= pointer || end - start > MOST_BYTES || !sys::reads_as_the_program() {
-        return None;
-    }
-    let mut limit = end;
-    let (from, to) = CHECKED.get();
-    if to == end {
-        if from <= start {
-            return Some(start..end);
-        }
-        limit = from;
-    }
-    let mut at = start;
-    while at < limit {
-        window.copy(at);
-        at += window.length as u64;
-        if at < limit && window.length < size_of::<TwoPages>() {
-            return None;
-        }
-    }
-    CHECKED.set((start, end));
-    Some(start..end)
 }
 
 /// A copy of the part of the stack that is being read: one system call for many words, which can't fault.
@@ -103,7 +69,7 @@ impl Window {
         }
     }
 
-    fn word(&mut self, address: u64) -> Option<u64> {
+    pub(super) fn word(&mut self, address: u64) -> Option<u64> {
         self.cached(address).or_else(|| {
             self.copy(address);
             self.cached(address)
@@ -123,8 +89,9 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::c_void;
     use std::hint::black_box;
-    use std::thread;
+    use std::{mem, thread};
 
     use super::*;
 
@@ -135,10 +102,9 @@ mod tests {
 
     /// What is read of this thread's stack, and whether where it is.
     fn read(here: &u64) -> (Option<u64>, bool) {
+        bounds::learn();
         let mut window = Window::new();
-        // Tests have threads of their own.
-        let end = sys::stack_end(false);
-        let mut stack = Stack::of_this_thread(pointer(here), end, &mut window);
+        let mut stack = Stack::of_this_thread(pointer(here), &mut window);
         let word = stack.word(pointer(here));
         (word, !stack.own.is_empty())
     }
@@ -166,23 +132,10 @@ mod tests {
     fn the_stack_of_a_thread_is_read_where_it_is() {
         let here = black_box(7);
         assert_eq!(read(&here), (Some(7), true));
-        // What was checked grows.
-        fn deeper(calls: u64) {
-            let here = black_box([calls; 600]);
-            if calls == 0 {
-                assert_eq!(read(&here[3]), (Some(0), true));
-            } else {
-                deeper(calls - 1);
-            }
-        }
-        deeper(5);
-        let before = CHECKED.get();
-        assert_eq!(read(&here), (Some(7), true));
-        assert_eq!(CHECKED.get(), before);
         // What is beyond it is copied, if it is there.
         let heap = Box::new(9);
         let mut window = Window::new();
-        let mut stack = Stack::of_this_thread(pointer(&here), sys::stack_end(false), &mut window);
+        let mut stack = Stack::of_this_thread(pointer(&here), &mut window);
         assert_eq!(stack.word(pointer(&heap)), Some(9));
         assert_eq!(stack.word(16), None);
         for end in [stack.own.start - 8, stack.own.end] {
@@ -201,11 +154,63 @@ mod tests {
     }
 
     #[test]
-    fn a_large_stack_is_copied() {
+    fn a_large_stack_is_read_where_it_is() {
         let large = thread::Builder::new().stack_size(16 << 20).spawn(|| {
             let room = black_box([3_u64; 300_000]);
             read(&room[0])
         });
-        assert_eq!(large.unwrap().join().unwrap(), (Some(3), false));
+        assert_eq!(large.unwrap().join().unwrap(), (Some(3), true));
+    }
+
+    /// Of the stack and of what lies right below it.
+    const HALF: usize = 1 << 18;
+
+    /// A coroutine of a thread whose stack is the upper half of a mapping runs in the lower half.
+    extern "C" fn run_in_the_upper_half(middle: *mut c_void) -> *mut c_void {
+        let here = black_box(7);
+        assert_eq!(read(&here), (Some(7), true));
+        // SAFETY: these pages belong to the mapping, and nobody uses them.
+        let (coroutine, between) = unsafe {
+            let coroutine = middle.byte_sub(HALF / 2).cast::<u64>();
+            coroutine.write(9);
+            (&*coroutine, middle.byte_sub(PAGE))
+        };
+        assert_eq!(read(coroutine), (Some(9), false));
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::munmap(between, PAGE) }, 0);
+        let mut window = Window::new();
+        let mut stack = Stack::of_this_thread(pointer(coroutine), &mut window);
+        assert_eq!(stack.word(pointer(coroutine)), Some(9));
+        assert_eq!(stack.word(between as u64), None);
+        middle
+    }
+
+    #[test]
+    fn what_lies_right_below_a_stack_without_a_guard_is_no_part_of_it() {
+        // SAFETY: the thread ends before its stack goes, and all pointers are to live values.
+        unsafe {
+            let mapping = libc::mmap(
+                ptr::null_mut(),
+                2 * HALF,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            );
+            assert_ne!(mapping, libc::MAP_FAILED);
+            let middle = mapping.byte_add(HALF);
+            let (mut attributes, mut thread, mut returned) =
+                (mem::zeroed(), mem::zeroed(), ptr::null_mut());
+            assert_eq!(libc::pthread_attr_init(&mut attributes), 0);
+            let set = libc::pthread_attr_setstack(&mut attributes, middle, HALF);
+            assert_eq!(set, 0);
+            let run = run_in_the_upper_half;
+            let made = libc::pthread_create(&mut thread, &attributes, run, middle);
+            assert_eq!(made, 0);
+            assert_eq!(libc::pthread_join(thread, &mut returned), 0);
+            assert_eq!(returned, middle);
+            libc::pthread_attr_destroy(&mut attributes);
+            libc::munmap(mapping, 2 * HALF);
+        }
     }
 }

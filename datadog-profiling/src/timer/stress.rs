@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use std::{panic, thread};
 
 use datadog_config::DDConfig;
+use datadog_transport::context::{self, ActiveSpan};
 
-use crate::sample::Sampler;
+use crate::sample::{Sample, Sampler};
 use crate::sampler::tests::turn;
 use crate::timer::TimerSampler;
 use crate::timer::engine::Engine;
@@ -25,6 +26,13 @@ const PERIOD: Duration = Duration::from_micros(200);
 
 /// Some kind of work that stops for so long hangs. On a busy machine one round takes seconds at most.
 const STALL: Duration = Duration::from_secs(60);
+
+/// The wall clock looks only at threads that have one.
+const SPAN: ActiveSpan = ActiveSpan {
+    trace_id: 1,
+    span_id: 2,
+    local_root_id: 2,
+};
 
 /// Kinds of work, each with its thread.
 const WORKS: [(&str, fn()); 6] = [
@@ -85,7 +93,9 @@ fn nothing_stalls_or_is_unaccounted_for() {
         .map(|count| count.load(Ordering::Acquire))
     };
     let before = counts();
-    let config = DDConfig::builder().environment([("", "")]);
+    let config = DDConfig::builder()
+        .environment([("", "")])
+        .profiling_walltime_enabled(true);
     let mut sampler = TimerSampler::new(&config.build().unwrap());
     sampler.period = PERIOD;
     sampler.start().unwrap();
@@ -94,23 +104,29 @@ fn nothing_stalls_or_is_unaccounted_for() {
     let end = Instant::now() + length;
     let rounds: [AtomicU64; WORKS.len()] = Default::default();
     let over = AtomicBool::new(false);
-    let mut drained = 0;
+    let (mut drained, mut drained_nanos) = (0, 0);
+    let mut take = |sample: Sample<'_>| {
+        drained += sample.count;
+        drained_nanos += sample.wall_nanos;
+    };
     thread::scope(|scope| {
         let mut workers = Vec::new();
         for ((_, work), rounds) in WORKS.into_iter().zip(&rounds) {
             workers.push(scope.spawn(move || {
+                context::set(Some(SPAN));
                 while Instant::now() < end {
                     engine.signal_this_thread();
+                    engine.look_at_this_thread();
                     work();
                     engine.signal_this_thread();
+                    engine.look_at_this_thread();
                     rounds.fetch_add(1, Ordering::Relaxed);
                 }
             }));
         }
         scope.spawn(|| watch(&rounds, &over));
         while !workers.iter().all(|worker| worker.is_finished()) {
-            let found = sampler.drain(&mut |sample| drained += sample.count);
-            found.unwrap();
+            sampler.drain(&mut take).unwrap();
             thread::yield_now();
         }
         over.store(true, Ordering::Relaxed);
@@ -120,8 +136,7 @@ fn nothing_stalls_or_is_unaccounted_for() {
     });
     panic::set_hook(hook);
     engine.end();
-    let found = sampler.drain(&mut |sample| drained += sample.count);
-    found.unwrap();
+    sampler.drain(&mut take).unwrap();
     let [signalled, covered, sampled, lost] =
         std::array::from_fn(|index| counts()[index] - before[index]);
     let rounds = rounds.map(AtomicU64::into_inner);
@@ -134,6 +149,11 @@ fn nothing_stalls_or_is_unaccounted_for() {
     assert!(signalled > 2 * rounds, "{signalled} in {rounds} rounds");
     assert_eq!(signalled, covered + sampled + lost);
     assert_eq!(sampled, drained);
+    // Six threads that were in spans all the time.
+    let waited = Duration::from_nanos(drained_nanos);
+    println!("{waited:?} by the wall clock");
+    assert!(waited > length * 4, "{waited:?}");
+    assert!(waited < length * 8, "{waited:?}");
     // The ring is for a thousandth of this rate.
     assert!(sampled > 10_000, "{sampled} sampled, {lost} lost");
 }

@@ -1,8 +1,7 @@
-//! The system calls of the sampler, each behind a safe function. All but [`Timer`] and [`install`] may be called in
-//! a signal handler.
+//! The system calls of the sampler, each behind a safe function. All but [`Timer`] may be called in a signal handler.
 #![expect(
     unsafe_code,
-    reason = "timers of threads, signal handlers and reads of another stack have no safe interface"
+    reason = "timers of threads and reads of another stack have no safe interface"
 )]
 
 use std::ffi::{c_int, c_void};
@@ -12,13 +11,12 @@ use std::mem;
 use std::os::unix::fs::FileExt;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use libc::{clockid_t, pid_t, sigaction, siginfo_t, timer_t, ucontext_t};
+use libc::{clockid_t, pid_t, timer_t};
 
-/// The signal of profilers. Another profiler of the process is told from ours by the handler.
-const SIGNAL: c_int = libc::SIGPROF;
+use crate::timer::signal::SIGNAL;
 
 /// A timer that signals once in each period of CPU time, of one thread or of the process.
 pub(super) struct Timer(timer_t);
@@ -84,123 +82,6 @@ impl Clock {
     }
 }
 
-/// What a timer's signal brings along.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Tick {
-    pub(super) tag: u64,
-    /// The periods that went by since the last signal.
-    pub(super) periods: u64,
-}
-
-/// The registers of the interrupted code from which its callers can be found.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Registers {
-    pub(crate) instruction: u64,
-    pub(crate) stack: u64,
-    pub(crate) frame: u64,
-    /// The link register, which x86 doesn't have.
-    #[cfg(target_arch = "aarch64")]
-    pub(crate) link: u64,
-}
-
-impl Registers {
-    /// Whether what was interrupted is the handler itself, before its first instruction: two signals came together.
-    pub(super) fn are_of_handler<T: Handler>(&self) -> bool {
-        self.instruction == handle::<T> as *const () as u64
-    }
-}
-
-/// Who is called for each signal of a timer, in the interrupted thread. It must neither allocate, nor wait, nor panic. Another
-/// signal may interrupt it.
-pub(super) type OnTick = fn(Tick, &Registers);
-
-/// Makes `T::on_tick` the one that is called. It stays that after the timers are gone: a late signal must not find the
-/// default action, which ends the process.
-///
-/// # Errors
-///
-/// Where the program has a handler of its own.
-pub(super) fn install<T: Handler>() -> Result<(), String> {
-    let handler = handle::<T> as extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
-    // SAFETY: zero is a value of each of the structure's fields, and an empty set of signals.
-    let (mut action, mut before): (sigaction, sigaction) =
-        unsafe { (mem::zeroed(), mem::zeroed()) };
-    // SAFETY: it asks for the present action alone; the pointer is to a live value of its type.
-    let asked = unsafe { sigaction(SIGNAL, ptr::null(), &mut before) };
-    ok(asked).map_err(|error| format!("sigaction: {error}"))?;
-    let own = handler as usize;
-    if ![libc::SIG_DFL, libc::SIG_IGN, own].contains(&before.sa_sigaction) {
-        return Err("another profiler of this process uses SIGPROF".to_owned());
-    }
-    action.sa_sigaction = own;
-    // Without SA_ONSTACK: the alternate stacks that the standard library makes are too small for an unwinder.
-    // With SA_NODEFER: a thread that blocks the signal while it handles that of its own timer would hand that of the process'
-    // timer, which often comes at the same tick, to a thread that waits (torvalds/linux: `retarget_shared_pending`).
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_NODEFER;
-    // SAFETY: the action is a live value, and its handler has the signature that SA_SIGINFO asks for.
-    let set = unsafe { sigaction(SIGNAL, &action, ptr::null_mut()) };
-    ok(set).map_err(|error| format!("sigaction: {error}"))
-}
-
-/// See [`install`].
-pub(super) trait Handler {
-    const ON_TICK: OnTick;
-}
-
-extern "C" fn handle<T: Handler>(_: c_int, info: *mut siginfo_t, context: *mut c_void) {
-    // SAFETY: the C library gives each thread its own, always valid one.
-    let errno = unsafe { *libc::__errno_location() };
-    // SAFETY: the kernel passes a valid structure, as SA_SIGINFO asks for it.
-    if unsafe { (*info).si_code } == libc::SI_TIMER {
-        // SAFETY: signals of timers have these fields, and `TimerInfo` lays them out as the kernel does.
-        let timer = unsafe { &*info.cast::<TimerInfo>() };
-        // SAFETY: with SA_SIGINFO, the third argument is the interrupted context.
-        let registers = registers(unsafe { &*context.cast::<ucontext_t>() });
-        let tick = Tick {
-            tag: timer.tag,
-            periods: 1 + u64::try_from(timer.overrun).unwrap_or(0),
-        };
-        T::ON_TICK(tick, &registers);
-    }
-    // SAFETY: as above.
-    unsafe { *libc::__errno_location() = errno };
-}
-
-/// `siginfo_t` of a timer, on 64-bit Linux (torvalds/linux: `include/uapi/asm-generic/siginfo.h`).
-#[repr(C)]
-struct TimerInfo {
-    signal: c_int,
-    errno: c_int,
-    code: c_int,
-    pad: c_int,
-    timer: c_int,
-    overrun: c_int,
-    tag: u64,
-}
-
-const _: () = assert!(size_of::<TimerInfo>() <= size_of::<siginfo_t>());
-
-#[cfg(target_arch = "x86_64")]
-pub(crate) fn registers(context: &ucontext_t) -> Registers {
-    let all = &context.uc_mcontext.gregs;
-    Registers {
-        instruction: all[libc::REG_RIP as usize] as u64,
-        stack: all[libc::REG_RSP as usize] as u64,
-        frame: all[libc::REG_RBP as usize] as u64,
-    }
-}
-
-#[cfg(target_arch = "aarch64")]
-pub(crate) fn registers(context: &ucontext_t) -> Registers {
-    let all = &context.uc_mcontext;
-    Registers {
-        instruction: all.pc,
-        stack: all.sp,
-        frame: all.regs[29],
-        link: all.regs[30],
-    }
-}
-
 /// The id of this thread.
 pub(crate) fn thread_id() -> u32 {
     // SAFETY: it takes nothing, and can't fail.
@@ -259,58 +140,6 @@ pub(crate) fn thread_name() -> [u8; 16] {
     name
 }
 
-/// No other handler than ours runs on this thread from now on. Ours has to: while only this thread runs, the
-/// system would give the signal of the process' timer to one that sleeps.
-pub(crate) fn block_other_signals() {
-    // SAFETY: zero is a value of the structure's fields; both pointers are to a live one.
-    unsafe {
-        let mut others: libc::sigset_t = mem::zeroed();
-        libc::sigfillset(&mut others);
-        libc::sigdelset(&mut others, SIGNAL);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &others, ptr::null_mut());
-    }
-}
-
-/// Something at the end of the main thread's stack; 0 where that is not known.
-static MAIN_STACK_END: AtomicU64 = AtomicU64::new(0);
-
-/// Something at the end of the stack that was made for this thread, above all that it has there; 0 where that is not known.
-///
-/// The main thread's stack is the kernel's. Its control block lies elsewhere: where stacks of coroutines may come to lie right
-/// below it, without a page between that can't be read.
-#[inline]
-pub(super) fn stack_end(is_main: bool) -> u64 {
-    if is_main {
-        MAIN_STACK_END.load(Ordering::Relaxed)
-    } else {
-        thread_pointer()
-    }
-}
-
-/// The address of the thread's control block. The C libraries put it at the end of the stack that they make for a thread.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-fn thread_pointer() -> u64 {
-    let pointer: u64;
-    // SAFETY: the block begins with its own address (System V ABI: ELF Handling for Thread-Local Storage, variant II).
-    unsafe {
-        std::arch::asm!("mov {}, fs:0", out(reg) pointer, options(nostack, readonly, preserves_flags));
-    }
-    pointer
-}
-
-/// The address of the thread's control block. The C libraries put it at the end of the stack that they make for a thread.
-#[cfg(target_arch = "aarch64")]
-#[inline]
-fn thread_pointer() -> u64 {
-    let pointer: u64;
-    // SAFETY: it reads a register that every program may read.
-    unsafe {
-        std::arch::asm!("mrs {}, tpidr_el0", out(reg) pointer, options(nostack, nomem, preserves_flags));
-    }
-    pointer
-}
-
 /// A page of memory on the machines that have the smallest ones. What can be read can be read in whole pages.
 pub(super) const PAGE: usize = 4096;
 
@@ -326,9 +155,6 @@ static MEMORY: OnceLock<File> = OnceLock::new();
 ///
 /// Where the system forbids both.
 pub(crate) fn allow_reads() -> Result<(), String> {
-    // SAFETY: takes a number. The kernel puts these random bytes above all that the main thread has on its stack.
-    let end = unsafe { libc::getauxval(libc::AT_RANDOM) };
-    MAIN_STACK_END.store(end, Ordering::Relaxed);
     let mut memory = [0; 2 * PAGE];
     let here = &raw const memory as u64;
     if read_memory(here, &mut memory).1 > 0 {
@@ -340,12 +166,6 @@ pub(crate) fn allow_reads() -> Result<(), String> {
     file.read_at(&mut [0], here).map_err(explain)?;
     let _ = MEMORY.set(file);
     Ok(())
-}
-
-/// Whether [`read_memory`] finds what the program itself may read, and nothing else. The file shows protected pages, too.
-#[inline]
-pub(super) fn reads_as_the_program() -> bool {
-    MEMORY.get().is_none()
 }
 
 /// Copies the page of `address` and the next one, as far as they are mapped. Returns the address of the first
@@ -387,7 +207,7 @@ pub(super) fn kernel_is_at_least(version: (u32, u32)) -> bool {
     Option::zip(next(), next()).is_some_and(|found: (u32, u32)| found >= version)
 }
 
-fn ok(result: c_int) -> io::Result<()> {
+pub(super) fn ok(result: c_int) -> io::Result<()> {
     if result == 0 {
         return Ok(());
     }
@@ -397,28 +217,6 @@ fn ok(result: c_int) -> io::Result<()> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-
-    /// Sends the signal of a timer. It is handled before this returns.
-    pub(crate) fn signal_this_thread(tag: u64) {
-        // SAFETY: zero is a value of each of the structure's fields.
-        let mut info: siginfo_t = unsafe { mem::zeroed() };
-        // SAFETY: `TimerInfo` has the layout of what the kernel writes there, and is not larger.
-        let timer = unsafe { &mut *(&raw mut info).cast::<TimerInfo>() };
-        timer.signal = SIGNAL;
-        timer.code = libc::SI_TIMER;
-        timer.tag = tag;
-        // SAFETY: the structure is a live one; the rest is numbers.
-        let sent = unsafe {
-            libc::syscall(
-                libc::SYS_rt_tgsigqueueinfo,
-                libc::getpid(),
-                thread_id(),
-                SIGNAL,
-                &raw const info,
-            )
-        };
-        assert_eq!(sent, 0);
-    }
 
     /// One that the program doesn't use otherwise.
     pub(crate) fn load_and_unload_a_library() {

@@ -8,8 +8,8 @@ use framehop::{
 };
 
 use crate::timer::modules::{self, Table, Version};
+use crate::timer::signal::Registers;
 use crate::timer::stack::{Stack, Window};
-use crate::timer::sys::Registers;
 
 type Unwinder = UnwinderNative<Table, MustNotAllocateDuringUnwind>;
 type Cache = CacheNative<MustNotAllocateDuringUnwind>;
@@ -69,12 +69,11 @@ impl Unwinders {
     pub(crate) fn unwind(
         &self,
         thread: u32,
-        stack_end: u64,
         registers: &Registers,
         take: impl FnMut(usize) -> bool,
     ) -> bool {
         self.with_free(thread, |unwinder, cache, window| {
-            let stack = Stack::of_this_thread(registers.stack, stack_end, window);
+            let stack = Stack::of_this_thread(registers.stack, window);
             calls(unwinder, cache, stack, registers, take);
         })
     }

@@ -3,7 +3,8 @@
 use std::sync::Barrier;
 use std::{mem, ptr, thread};
 
-use crate::sampler::Sampler;
+use crate::sampler::{Sampler, WALL};
+use crate::wall::enter_span;
 use crate::work::{process_seconds, thread_seconds, work};
 
 /// For the readers of the table.
@@ -25,10 +26,19 @@ const PERIOD_SECONDS: f64 = 60.0;
 
 pub(crate) fn print(sampler: &str) {
     let own = Own::measure(sampler);
-    let [low, median, high] = added_percent(sampler).map(|added| added + own.percent());
-    println!("{median:+.2} % ({low:+.2} to {high:+.2})");
+    println!("{}", added(sampler, &own));
     println!("{:+.3} %", own.percent());
     println!("{:.0} ms", 1e3 * own.once);
+}
+
+/// What the wall clock adds to the rest, of busy threads in spans.
+pub(crate) fn with_wall() -> String {
+    added(WALL, &Own::measure(WALL))
+}
+
+fn added(sampler: &str, own: &Own) -> String {
+    let [low, median, high] = added_percent(sampler).map(|added| added + own.percent());
+    format!("{median:+.2} % ({low:+.2} to {high:+.2})")
 }
 
 /// The median of what the signals add to the CPU time of the threads, and its 95 % confidence interval.
@@ -105,7 +115,11 @@ fn busy_seconds(pieces: usize) -> f64 {
 
 fn on_threads(work: impl Fn() -> Vec<f64> + Sync) -> Vec<f64> {
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(&work)).collect();
+        let work = || {
+            enter_span();
+            work()
+        };
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
         let times = threads.into_iter().map(|thread| thread.join().unwrap());
         times.flatten().collect()
     })

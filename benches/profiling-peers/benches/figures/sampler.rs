@@ -15,6 +15,8 @@ const SOON: Duration = Duration::from_secs(60);
 pub(crate) const SAMPLES_PER_SECOND: i32 = 99;
 
 pub(crate) const OURS: &str = "datadog-profiling";
+/// The same, with time by the wall clock.
+pub(crate) const WALL: &str = "datadog-profiling, wall clock";
 pub(crate) const NONE: &str = "none";
 
 /// How the names of pprof's three ways to find callers begin. The one that was built in is used.
@@ -30,12 +32,13 @@ pub(crate) enum Sampler {
 impl Sampler {
     pub(crate) fn start(name: &str) -> Self {
         match name {
-            OURS => {
+            OURS | WALL => {
                 let agent = LocalAgent::start().unwrap();
                 let config = DDConfig::builder()
                     .environment([("", "")])
                     .agent_url(agent.url())
                     .profiling_upload_period(Duration::from_secs(600))
+                    .profiling_walltime_enabled(name == WALL)
                     .build()
                     .unwrap();
                 let profiler = Profiler::start(&config).unwrap();
