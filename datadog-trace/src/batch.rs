@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::prefetch;
+use crate::reused::{Blank, Reused};
 use crate::span_data::{Extras, SpanData};
 use crate::tags::{Range, Tags, Text};
 use crate::ticks::Ticks;
@@ -11,7 +12,8 @@ use crate::ticks::Ticks;
 /// Finished spans of one trace. Their tags and texts stand together in common lists.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    spans: Vec<Finished>,
+    /// What of it is not in use has neither services nor extras.
+    spans: Reused<Finished>,
     tags: Tags,
     /// What the spans occupy beside these lists.
     heap: usize,
@@ -42,24 +44,22 @@ pub(crate) struct FinishedSpan<'a> {
     tags: &'a Tags,
 }
 
-impl Finished {
-    const fn blank() -> Self {
-        Self {
-            span_id: 0,
-            parent_id: 0,
-            start: Ticks::ZERO,
-            end: Ticks::ZERO,
-            name: Text::Static(""),
-            resource: Text::Static(""),
-            span_type: Text::Static(""),
-            service: None,
-            extras: None,
-            tags: Range::NONE,
-            is_local_root: false,
-            top_level: false,
-            error: false,
-        }
-    }
+impl Blank for Finished {
+    const BLANK: Self = Self {
+        span_id: 0,
+        parent_id: 0,
+        start: Ticks::ZERO,
+        end: Ticks::ZERO,
+        name: Text::Static(""),
+        resource: Text::Static(""),
+        span_type: Text::Static(""),
+        service: None,
+        extras: None,
+        tags: Range::NONE,
+        is_local_root: false,
+        top_level: false,
+        error: false,
+    };
 }
 
 impl Batch {
@@ -79,11 +79,7 @@ impl Batch {
         if let Some(extras) = &span.extras {
             self.heap += extras.bytes();
         }
-        // Filled in where it stands: what is put together first and moved then has to wait for its own writes.
-        self.spans.push(const { Finished::blank() });
-        let Some(finished) = self.spans.last_mut() else {
-            return;
-        };
+        let finished = self.spans.next();
         finished.span_id = span.span_id;
         finished.parent_id = span.parent_id;
         finished.start = span.start;
@@ -110,10 +106,11 @@ impl Batch {
     /// Takes all spans of another batch.
     pub(crate) fn append(&mut self, other: &mut Self) {
         let batch = self.tags.append(&mut other.tags);
-        self.spans.extend(other.spans.drain(..).map(|mut span| {
+        for span in &mut *other.spans {
             span.tags.behind(batch);
-            span
-        }));
+            std::mem::swap(self.spans.next(), span);
+        }
+        other.spans.clear();
         self.heap += std::mem::take(&mut other.heap);
     }
 
@@ -134,7 +131,7 @@ impl Batch {
 
     /// Shows each span by its name, to be changed.
     pub(crate) fn for_each_mut(&mut self, mut change: impl FnMut(&str, &mut Finished)) {
-        for span in &mut self.spans {
+        for span in &mut *self.spans {
             change(self.tags.text_at(span.tags, span.name), span);
         }
     }
@@ -144,7 +141,7 @@ impl Batch {
         &mut self,
         change: impl Fn(&str, &str, &str) -> Option<Cow<'static, str>>,
     ) {
-        for span in &self.spans {
+        for span in &*self.spans {
             self.tags.change_at(span.tags, |tags, key, text| {
                 change(tags.text_at(span.tags, span.span_type), key, text)
             });
@@ -157,7 +154,7 @@ impl Batch {
         texts: impl Fn(FinishedSpan<'_>) -> Vec<(&'static str, String)>,
     ) {
         let Self { spans, tags, .. } = self;
-        for span in spans {
+        for span in &mut **spans {
             let texts = texts(FinishedSpan { span, tags });
             if !texts.is_empty() {
                 span.tags = tags.set_at(span.tags, texts);
@@ -169,6 +166,7 @@ impl Batch {
     pub(crate) fn retain(&mut self, keep: impl Fn(FinishedSpan<'_>) -> bool) {
         let tags = &self.tags;
         self.spans.retain(|span| keep(FinishedSpan { span, tags }));
+        self.spans.rest().iter_mut().for_each(Finished::forget);
     }
 
     /// Moves the first span of the trace in this process to the front, if it is here.
@@ -190,6 +188,7 @@ impl Batch {
 
     /// Forgets the spans but keeps the memory.
     pub(crate) fn clear(&mut self) {
+        self.spans.iter_mut().for_each(Finished::forget);
         self.spans.clear();
         self.tags.clear();
         self.heap = 0;
@@ -229,6 +228,16 @@ impl<'a> FinishedSpan<'a> {
 }
 
 impl Finished {
+    /// Gives up what it owns.
+    fn forget(&mut self) {
+        if self.service.is_some() {
+            self.service = None;
+        }
+        if self.extras.is_some() {
+            self.extras = None;
+        }
+    }
+
     pub(crate) fn extras(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
     }

@@ -77,6 +77,7 @@ mod process_context;
 mod profiled;
 mod propagate;
 mod protobuf;
+mod reused;
 mod sample;
 mod sink;
 mod span;

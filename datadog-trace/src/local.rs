@@ -9,6 +9,7 @@ use std::sync::Arc;
 use datadog_transport::context::{self, ActiveSpan};
 
 use crate::batch::Batch;
+use crate::reused::{Blank, Reused};
 use crate::span_data::SpanData;
 use crate::ticks::Ticks;
 use crate::trace::Trace;
@@ -27,7 +28,8 @@ thread_local! {
 struct Local {
     /// By [`SegmentId`]; `None` where a new one may go.
     segments: Vec<Option<Segment>>,
-    active: Vec<Active>,
+    /// What of it is not in use has no services, and no names that take memory.
+    active: Reused<Active>,
     /// Memory of spans, to be used again while it is still in the cache.
     #[expect(clippy::vec_box, reason = "they go in and out one by one")]
     free: Vec<Box<SpanData>>,
@@ -84,9 +86,7 @@ pub(crate) fn start_child(
         // Few have one.
         let service = parent.service.as_ref().map(Arc::clone);
         local.segments.get_mut(segment)?.as_mut()?.open += 1;
-        // Filled in where it stands: what is put together first and moved then has to wait for its own writes.
-        local.active.push(const { Active::blank() });
-        let entry = local.active.last_mut()?;
+        let entry = local.active.next();
         entry.tracer = tracer;
         entry.segment = segment;
         entry.span_id = span_id;
@@ -125,9 +125,7 @@ pub(crate) fn enter(
 ) -> Option<SegmentId> {
     with(|local| {
         let segment = local.segment_of(trace);
-        // As in `start_child`.
-        local.active.push(const { Active::blank() });
-        let entry = local.active.last_mut()?;
+        let entry = local.active.next();
         entry.tracer = trace.tracer.id();
         entry.segment = segment;
         entry.span_id = span_id;
@@ -240,7 +238,9 @@ pub(crate) fn park_above(span_id: u64) -> Vec<Active> {
 pub(crate) fn unpark(spans: &mut Vec<Active>) {
     if !spans.is_empty() {
         with(|local| {
-            local.active.append(spans);
+            for span in spans.drain(..) {
+                *local.active.next() = span;
+            }
             local.show_top();
         });
     }
@@ -358,7 +358,7 @@ impl Local {
     const fn new() -> Self {
         Self {
             segments: Vec::new(),
-            active: Vec::new(),
+            active: Reused::new(),
             free: Vec::new(),
         }
     }
@@ -404,22 +404,28 @@ impl Local {
     /// Removes a span from the stack. The segment that it belongs to.
     #[inline]
     fn leave(&mut self, span_id: u64) -> Option<SegmentId> {
-        let top = self.active.last()?;
+        let top = self.active.last_mut()?;
         let segment = top.segment;
         if top.span_id != span_id {
             return self.leave_from_within(span_id);
         }
-        // Not popped, which would move it before it is dropped.
-        self.active.truncate(self.active.len() - 1);
+        top.forget();
+        self.active.forget_last();
         self.show_top();
         Some(segment)
     }
 
     #[cold]
     fn leave_from_within(&mut self, span_id: u64) -> Option<SegmentId> {
-        let mut open = self.active.iter();
-        let at = open.rposition(|open| open.span_id == span_id)?;
-        Some(self.active.remove(at).segment)
+        let at = self
+            .active
+            .iter()
+            .rposition(|open| open.span_id == span_id)?;
+        let segment = self.active[at].segment;
+        self.active[at..].rotate_left(1);
+        self.active.last_mut()?.forget();
+        self.active.forget_last();
+        Some(segment)
     }
 
     fn show_top(&self) {
@@ -436,16 +442,27 @@ impl Drop for Local {
     }
 }
 
+impl Blank for Active {
+    const BLANK: Self = Self {
+        tracer: 0,
+        segment: 0,
+        span_id: 0,
+        trace_id: 0,
+        local_root_id: 0,
+        service: None,
+        name: Cow::Borrowed(""),
+    };
+}
+
 impl Active {
-    const fn blank() -> Self {
-        Self {
-            tracer: 0,
-            segment: 0,
-            span_id: 0,
-            trace_id: 0,
-            local_root_id: 0,
-            service: None,
-            name: Cow::Borrowed(""),
+    /// Gives up what it owns.
+    #[inline]
+    fn forget(&mut self) {
+        if self.service.is_some() {
+            self.service = None;
+        }
+        if matches!(self.name, Cow::Owned(_)) {
+            self.name = Cow::Borrowed("");
         }
     }
 

@@ -74,62 +74,75 @@ impl Tags {
     /// Sets a text, in place of an earlier value of the same key. A new key beyond the most that a span may have is left
     /// out.
     pub(crate) fn set_text(&mut self, key: Key, text: &str) {
-        if let Some(key) = self.keep_key(key) {
-            self.set(key, |tags| Value::Text(tags.push_text(text)), text.len());
+        match key {
+            Cow::Borrowed(key) => self.set_static_text(key, text),
+            Cow::Owned(key) => self.set_owned(&key, text.len(), |tags| {
+                let place = tags.push_text(text);
+                Value::Text(place)
+            }),
         }
     }
 
-    /// The same with a static key, which travels in registers.
+    /// The same with a static key, which travels in registers until it is written where it stays: what is written
+    /// elsewhere first has to be waited for.
     #[inline]
     pub(crate) fn set_static_text(&mut self, key: &'static str, text: &str) {
-        let value = |tags: &mut Self| Value::Text(tags.push_text(text));
-        self.set(Text::Static(key), value, text.len());
+        if !self.has_room(text.len()) {
+            return;
+        }
+        match self.place_of(key) {
+            None if self.tags.len() < MOST_TAGS => {
+                let place = self.push_text(text);
+                self.tags.push((Text::Static(key), Value::Text(place)));
+            }
+            None => {}
+            Some(at) => {
+                let place = self.push_text(text);
+                self.replace(at, Value::Text(place));
+            }
+        }
     }
 
     /// Sets a number, like a text. What is no finite number becomes a text, as no receiver takes it.
     pub(crate) fn set_number(&mut self, key: Key, number: f64) {
-        if !number.is_finite() {
-            return self.set_text(key, &number.to_string());
-        }
-        if let Some(key) = self.keep_key(key) {
-            self.set(key, |_| Value::Number(number), 0);
+        match key {
+            Cow::Borrowed(key) => self.set_static_number(key, number),
+            Cow::Owned(_) if !number.is_finite() => self.set_text(key, &number.to_string()),
+            Cow::Owned(key) => self.set_owned(&key, 0, |_| Value::Number(number)),
         }
     }
 
     /// The same with a static key.
     #[inline]
     pub(crate) fn set_static_number(&mut self, key: &'static str, number: f64) {
-        if number.is_finite() {
-            self.set(Text::Static(key), |_| Value::Number(number), 0);
-        } else {
-            self.set_number(Cow::Borrowed(key), number);
+        if !number.is_finite() {
+            return self.set_static_text(key, &number.to_string());
+        }
+        match self.place_of(key) {
+            None if self.tags.len() < MOST_TAGS => {
+                self.tags.push((Text::Static(key), Value::Number(number)));
+            }
+            None => {}
+            Some(at) => self.replace(at, Value::Number(number)),
         }
     }
 
     /// Sets a value that takes `bytes` of the buffer.
-    #[inline]
-    fn set(&mut self, key: Text, value: impl FnOnce(&mut Self) -> Value, bytes: usize) {
-        if !self.has_room(bytes) {
-            return self.forget_key(key);
+    fn set_owned(&mut self, key: &str, bytes: usize, value: impl FnOnce(&mut Self) -> Value) {
+        if !self.has_room(key.len() + bytes) {
+            return;
         }
-        match self.place_of(self.text_of(key)) {
+        match self.place_of(key) {
+            None if self.tags.len() < MOST_TAGS => {
+                let key = self.push_text(key);
+                let value = value(self);
+                self.tags.push((Text::Here(key), value));
+            }
+            None => {}
             Some(at) => {
                 let value = value(self);
-                self.replace(at, value, key.bytes_here());
+                self.replace(at, value);
             }
-            None if self.tags.len() < MOST_TAGS => {
-                let value = value(self);
-                self.tags.push((key, value));
-            }
-            None => self.forget_key(key),
-        }
-    }
-
-    /// Takes out a key that was [kept](Self::keep_key) last.
-    #[cold]
-    fn forget_key(&mut self, key: Text) {
-        if let Text::Here(place) = key {
-            self.buffer.truncate(place.start as usize);
         }
     }
 
@@ -157,14 +170,6 @@ impl Tags {
         }
     }
 
-    /// Keeps a key that may not be static; `None` if there is no room for it.
-    fn keep_key(&mut self, key: Key) -> Option<Text> {
-        self.has_room(key.len()).then(|| match key {
-            Cow::Borrowed(key) => Text::Static(key),
-            Cow::Owned(key) => Text::Here(self.push_text(&key)),
-        })
-    }
-
     #[inline]
     fn has_room(&self, bytes: usize) -> bool {
         self.buffer.len() + bytes <= MOST_BUFFER
@@ -186,16 +191,14 @@ impl Tags {
         }
     }
 
-    /// `key_bytes` were taken by the same key again.
     #[inline(never)]
-    fn replace(&mut self, at: usize, value: Value, key_bytes: usize) {
+    fn replace(&mut self, at: usize, value: Value) {
         let Some((_, known)) = self.tags.get_mut(at) else {
             return;
         };
         if let Value::Text(place) = known {
             self.dead += place.len();
         }
-        self.dead += key_bytes;
         *known = value;
         if self.dead > MOST_DEAD && self.dead > self.buffer.len() / 2 {
             self.compact();
@@ -419,15 +422,6 @@ impl Place {
 }
 
 impl Text {
-    /// How many bytes of the buffer it takes.
-    #[inline]
-    fn bytes_here(self) -> usize {
-        match self {
-            Self::Static(_) => 0,
-            Self::Here(place) => place.len(),
-        }
-    }
-
     #[inline]
     fn of(self, buffer: &str) -> &str {
         match self {
