@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use smallvec::SmallVec;
+
 use crate::baggage::Baggage;
 use crate::link::SpanLink;
 use crate::propagate::PropagationError;
@@ -9,6 +11,9 @@ use crate::sample::Decision;
 
 /// A tag of a trace. The known ones take no memory.
 pub(crate) type TraceTag = (Cow<'static, str>, Cow<'static, str>);
+
+/// The tags of a trace. Almost all traces have two: who decided, and the rate.
+pub(crate) type TraceTags = SmallVec<[TraceTag; 2]>;
 
 /// What is read from the headers of a request. Each header format knows a part of it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,7 +26,7 @@ pub(crate) struct Carried {
     /// Where the trace comes from, such as `synthetics` or `rum`.
     pub(crate) origin: Option<String>,
     /// The tags `_dd.p.*` but `_dd.p.tid`, which is the high half of the trace id.
-    pub(crate) tags: Vec<TraceTag>,
+    pub(crate) tags: TraceTags,
     /// The members of `tracestate` that are not Datadog's, as they came.
     pub(crate) tracestate: String,
     /// The last Datadog span before this one, if the sender of the headers was none.

@@ -185,7 +185,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::carried::{TraceTag, trace_tag};
+    use crate::carried::{TraceTag, TraceTags, trace_tag};
 
     pub(super) type Headers = Vec<(String, String)>;
 
@@ -198,7 +198,7 @@ mod tests {
         Found::of(headers, &Header::NAMES)
     }
 
-    pub(super) fn tags(pairs: &[(&str, &str)]) -> Vec<TraceTag> {
+    pub(super) fn tags(pairs: &[(&str, &str)]) -> TraceTags {
         let owned = |(key, value): &(&str, &str)| trace_tag(key, value);
         pairs.iter().map(owned).collect()
     }
@@ -366,7 +366,7 @@ mod tests {
                 span_id,
                 priority: Some(priority),
                 origin,
-                tags,
+                tags: tags.into(),
                 baggage: baggage.into_iter().collect(),
                 ..Carried::default()
             };

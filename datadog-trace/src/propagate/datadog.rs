@@ -92,27 +92,33 @@ fn read_tags(carried: &mut Carried, text: &str, limit: usize) -> Result<(), Prop
     if text.len() > limit {
         return Err("extract_max_size".into());
     }
-    // Almost all traces have these two: who decided, and the rate.
-    let mut tags = Vec::with_capacity(2);
-    let mut high_id = None;
-    for pair in split(text, b',') {
-        let pair =
-            split_once(pair, b'=').filter(|(key, value)| !key.is_empty() && !value.is_empty());
-        let (key, value) = pair.ok_or("decoding_error")?;
-        match key {
-            HIGH_ID => high_id = Some(value),
-            "_dd.p.dm" if !is_decision_maker(value) => return Err("decoding_error".into()),
-            // Replaced by `_dd.p.dm`.
-            "_dd.p.upstream_services" => {}
-            _ if is_tag(key, value) => tags.push(trace_tag(key, value)),
-            _ => {}
-        }
-    }
-    carried.tags = tags;
+    let Some(high_id) = read_pairs(carried, text) else {
+        carried.tags.clear();
+        return Err("decoding_error".into());
+    };
     let Some(text) = high_id else { return Ok(()) };
     let high = digits::lower_hex(text, 16).ok_or_else(|| format!("malformed_tid {text}"))?;
     carried.trace_id |= high << 64;
     Ok(())
+}
+
+/// Takes the tags where they stay: they are large to move. The high half of the trace id, if it is among them; `None` if there
+/// is a mistake.
+fn read_pairs<'a>(carried: &mut Carried, text: &'a str) -> Option<Option<&'a str>> {
+    let mut high_id = None;
+    for pair in split(text, b',') {
+        let (key, value) =
+            split_once(pair, b'=').filter(|(key, value)| !key.is_empty() && !value.is_empty())?;
+        match key {
+            HIGH_ID => high_id = Some(value),
+            "_dd.p.dm" if !is_decision_maker(value) => return None,
+            // Replaced by `_dd.p.dm`.
+            "_dd.p.upstream_services" => {}
+            _ if is_tag(key, value) => carried.tags.push(trace_tag(key, value)),
+            _ => {}
+        }
+    }
+    Some(high_id)
 }
 
 /// Whether a tag may be in the header.
