@@ -40,8 +40,13 @@ struct Bench {
 
 impl Bench {
     fn start() -> Self {
-        let agent = LocalAgent::start().expect("an agent starts");
+        Self::of(LocalAgent::start().expect("an agent starts"))
+    }
+
+    fn of(agent: LocalAgent) -> Self {
         let tracer = Tracer::start(&config(&agent.url(), true)).expect("a worker starts");
+        // It knows then what the agent can do.
+        tracer.flush(Duration::from_secs(5));
         Self { agent, tracer }
     }
 
@@ -134,19 +139,7 @@ fn spans(criterion: &mut Criterion) {
         "child span with two tags, kept: four threads, a span and core",
         |bencher| bencher.iter_custom(|rounds| bench.children_on_threads(rounds)),
     );
-    let not_kept = SpanContext::from_ids(7, 5, Some(false));
-    row(criterion, "child span with two tags, not kept", |bencher| {
-        bencher.iter_custom(|rounds| {
-            bench.paced(rounds, || {
-                let root = bench.tracer.trace_from(&not_kept, "root");
-                let start = ThreadTime::now();
-                (0..SPANS).for_each(|_| bench.child());
-                let taken = start.elapsed();
-                root.finish();
-                taken
-            })
-        });
-    });
+    not_kept(criterion);
     row(criterion, "child span without tags, kept", |bencher| {
         bencher.iter_custom(|rounds| {
             bench.paced(rounds, || {
@@ -181,6 +174,26 @@ fn spans(criterion: &mut Criterion) {
                 let mut span = black_box(&off).trace("child");
                 span.set_tag("http.route", "/cart").set_tag("items", 3);
                 black_box(&mut span);
+            })
+        });
+    });
+}
+
+/// As with today's agents, which leave statistics, and traces that are not kept, to the client.
+fn not_kept(criterion: &mut Criterion) {
+    let agent = LocalAgent::start().expect("an agent starts");
+    agent.set_info([("client_drop_p0s", true.into())]);
+    let bench = Bench::of(agent);
+    let elsewhere = SpanContext::from_ids(7, 5, Some(false));
+    row(criterion, "child span with two tags, not kept", |bencher| {
+        bencher.iter_custom(|rounds| {
+            bench.paced(rounds, || {
+                let root = bench.tracer.trace_from(&elsewhere, "root");
+                let start = ThreadTime::now();
+                (0..SPANS).for_each(|_| bench.child());
+                let taken = start.elapsed();
+                root.finish();
+                taken
             })
         });
     });

@@ -63,40 +63,32 @@ impl Blank for Finished {
 }
 
 impl Batch {
-    /// Takes everything out of `span`, which may then be used again.
+    /// Takes everything out of `span`, which may then be used again. It ended then.
     #[inline(always)]
-    pub(crate) fn push(&mut self, span: &mut SpanData) {
+    pub(crate) fn push(&mut self, span: &mut SpanData, end: Ticks) {
         let tags = self.tags.append(&mut span.tags);
-        let name = self.tags.keep(std::mem::take(&mut span.name), tags);
-        let resource = match span.resource.take() {
-            Some(resource) => self.tags.keep(resource, tags),
-            None => name,
-        };
-        let span_type = match span.span_type.take() {
-            Some(span_type) => self.tags.keep(span_type, tags),
-            None => Text::Static(""),
-        };
-        if let Some(extras) = &span.extras {
-            self.heap += extras.bytes();
-        }
+        let name = self.tags.keep(&mut span.name, tags);
+        let resource = self.tags.keep_some(&mut span.resource, tags);
+        let span_type = self.tags.keep_some(&mut span.span_type, tags);
         let finished = self.spans.next();
         finished.span_id = span.span_id;
         finished.parent_id = span.parent_id;
         finished.start = span.start;
-        finished.end = span.end;
+        finished.end = end;
         finished.name = name;
-        finished.resource = resource;
-        finished.span_type = span_type;
+        finished.resource = resource.unwrap_or(name);
+        finished.span_type = span_type.unwrap_or(Text::Static(""));
         finished.tags = tags;
         finished.is_local_root = span.is_local_root;
-        finished.top_level = std::mem::take(&mut span.top_level);
-        finished.error = std::mem::take(&mut span.error);
+        finished.top_level = span.top_level;
+        finished.error = span.error;
         // Few have them.
         if span.service.is_some() {
             finished.service = span.service.take();
         }
-        if span.extras.is_some() {
-            finished.extras = span.extras.take();
+        if let Some(extras) = span.extras.take() {
+            self.heap += extras.bytes();
+            finished.extras = Some(extras);
         }
         // The memory comes back from the worker's processor: it is fetched while the program goes on, for the next span.
         prefetch::behind(&self.spans, size_of::<Finished>());
@@ -179,6 +171,12 @@ impl Batch {
     /// How many bytes the spans occupy.
     pub(crate) fn bytes(&self) -> usize {
         self.spans.len() * size_of::<Finished>() + self.tags.bytes() + self.heap
+    }
+
+    /// Whether it is as new. One that was used keeps memory for spans.
+    #[inline]
+    pub(crate) fn has_no_memory(&self) -> bool {
+        self.spans.capacity() == 0
     }
 
     /// How many bytes it keeps when it is empty.
@@ -276,14 +274,14 @@ mod tests {
     fn texts_that_are_not_static_are_kept_too() {
         let owned = |text: &str| Some(text.to_owned().into());
         let (mut one, mut other) = (Batch::default(), Batch::default());
-        one.push(&mut span(1, &[("a", "x")]));
+        one.push(&mut span(1, &[("a", "x")]), Ticks::ZERO);
         let mut data = span(2, &[("b", "y")]);
         data.name = "web.request".into();
         data.span_type = owned("web");
-        other.push(&mut data);
+        other.push(&mut data, Ticks::ZERO);
         data.name = "sql.query".to_owned().into();
         data.resource = owned("SELECT 1");
-        other.push(&mut data);
+        other.push(&mut data, Ticks::ZERO);
         one.append(&mut other);
         let texts = one
             .spans()
@@ -303,10 +301,10 @@ mod tests {
     fn spans_keep_their_tags_through_everything() {
         let (mut one, mut other) = (Batch::default(), Batch::default());
         let mut first = span(3, &[("a", "x"), ("b", "yy")]);
-        one.push(&mut first);
+        one.push(&mut first, Ticks::ZERO);
         assert!(first.tags.text("a").is_none() && first.tags.capacity() > 0);
-        other.push(&mut span(2, &[]));
-        other.push(&mut span(1, &[("c", "zzz")]));
+        other.push(&mut span(2, &[]), Ticks::ZERO);
+        other.push(&mut span(1, &[("c", "zzz")]), Ticks::ZERO);
         one.append(&mut other);
         assert_eq!((one.len(), other.len(), other.bytes()), (3, 0, 0));
         assert_eq!(

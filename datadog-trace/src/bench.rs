@@ -32,7 +32,6 @@ impl Encoding {
                 resource: Some("GET /cart/{id}".into()),
                 span_type: Some("web".into()),
                 start: Ticks::now(),
-                end: Ticks::now(),
                 ..SpanData::default()
             };
             for (key, value) in tags {
@@ -41,7 +40,7 @@ impl Encoding {
                     Err(_) => span.tags.set_text((*key).into(), value),
                 }
             }
-            batch.push(&mut span);
+            batch.push(&mut span, Ticks::now());
         }
         Self {
             encoder: Encoder::new(config),

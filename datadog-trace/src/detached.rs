@@ -139,12 +139,12 @@ impl Drop for DetachedSpan {
 
 /// Ends a span that is not the first of its trace. As [`Span::finish`] does, but most of that is for other spans.
 fn end(mut data: Box<SpanData>, trace: &Arc<Trace>) {
-    data.end = Ticks::now();
+    let end = Ticks::now();
     let panicking = std::thread::panicking();
     if panicking || panics::are_noted() {
         panics::tell(&mut data, panicking);
     }
-    local::finish_detached(trace, data);
+    local::finish_detached(trace, data, end);
 }
 
 /// Brings a span back, even from a panic.

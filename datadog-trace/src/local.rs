@@ -52,8 +52,6 @@ pub(crate) struct Active {
     tracer: usize,
     segment: SegmentId,
     pub(crate) span_id: u64,
-    trace_id: u128,
-    local_root_id: u64,
     pub(crate) service: Option<Arc<str>>,
     /// For metrics that take the span's name.
     name: Cow<'static, str>,
@@ -68,42 +66,35 @@ pub(crate) fn start_child(
     start: Ticks,
 ) -> Option<(SegmentId, Box<SpanData>)> {
     with(|local| {
-        let parent = local.active.iter().rfind(|open| open.tracer == tracer)?;
-        let mut data = local.free.pop().unwrap_or_default();
-        data.trace_id = parent.trace_id;
-        data.parent_id = parent.span_id;
-        data.is_local_root = false;
-        data.top_level = false;
-        data.start = start;
-        data.span_id = span_id;
-        data.name = Cow::Borrowed(name);
-        let Active {
-            segment,
-            trace_id,
-            local_root_id,
-            ..
-        } = *parent;
+        let top = local.active.len().checked_sub(1)?;
+        // Spans of other clients may stand above it.
+        let is_known = |open: &Active| open.tracer == tracer;
+        let at = if is_known(&local.active[top]) {
+            top
+        } else {
+            local.active.iter().rposition(is_known)?
+        };
+        let parent = &local.active[at];
+        let segment = parent.segment;
         // Few have one.
         let service = parent.service.as_ref().map(Arc::clone);
+        let mut data = local.free.pop().unwrap_or_default();
+        data.begin(span_id, parent.span_id, Cow::Borrowed(name), start);
         local.segments.get_mut(segment)?.as_mut()?.open += 1;
         let entry = local.active.next();
         entry.tracer = tracer;
         entry.segment = segment;
         entry.span_id = span_id;
-        entry.trace_id = trace_id;
-        entry.local_root_id = local_root_id;
         entry.name = Cow::Borrowed(name);
         if service.is_some() {
             data.service.clone_from(&service);
             entry.service = service;
-        } else {
-            data.service = None;
         }
-        context::set(Some(ActiveSpan {
-            trace_id,
-            span_id,
-            local_root_id,
-        }));
+        if at == top {
+            context::set_span(span_id);
+        } else {
+            local.show_top();
+        }
         Some((segment, data))
     })
     .flatten()
@@ -129,13 +120,11 @@ pub(crate) fn enter(
         entry.tracer = trace.tracer.id();
         entry.segment = segment;
         entry.span_id = span_id;
-        entry.trace_id = trace.id;
-        entry.local_root_id = trace.local_root_id;
         if service.is_some() {
             entry.service = service;
         }
         entry.name = name;
-        context::set(Some(entry.shown()));
+        context::set(Some(shown(trace, span_id)));
         Some(segment)
     })
     .flatten()
@@ -156,7 +145,7 @@ pub(crate) fn exit(span_id: u64) {
 }
 
 /// Takes a finished span that was active nowhere and held its trace.
-pub(crate) fn finish_detached(trace: &Arc<Trace>, mut data: Box<SpanData>) {
+pub(crate) fn finish_detached(trace: &Arc<Trace>, mut data: Box<SpanData>, end: Ticks) {
     // Not what the work returns: moving it would take time, though there is mostly none.
     let mut ready = None;
     let is_taken = with(|local| {
@@ -166,14 +155,14 @@ pub(crate) fn finish_detached(trace: &Arc<Trace>, mut data: Box<SpanData>) {
             // to the segment takes long to arrive in memory, and the count would wait for it.
             Some(of_trace) => {
                 trace.leave_to_others();
-                of_trace.push(&mut data);
+                of_trace.push(&mut data, end);
                 if let Some(part) = of_trace.part() {
                     ready = Some(part);
                 }
             }
             None => {
                 let mut finished = trace.tracer.pool.take();
-                finished.push(&mut data);
+                finished.push(&mut data, end);
                 ready = Some(Ready::All(Arc::clone(trace), finished));
             }
         }
@@ -188,11 +177,11 @@ pub(crate) fn finish_detached(trace: &Arc<Trace>, mut data: Box<SpanData>) {
 }
 
 /// Takes a finished span, which is active no more.
-pub(crate) fn finish(segment: SegmentId, mut data: Box<SpanData>) {
+pub(crate) fn finish(segment: SegmentId, mut data: Box<SpanData>, end: Ticks) {
     let ready = with(|local| {
         local.leave(data.span_id);
         let of_trace = local.segments.get_mut(segment)?.as_mut()?;
-        of_trace.push(&mut data);
+        of_trace.push(&mut data, end);
         keep(&mut local.free, data);
         of_trace.open -= 1;
         if of_trace.open == 0 {
@@ -229,7 +218,9 @@ pub(crate) fn park_above(span_id: u64) -> Vec<Active> {
             .active
             .iter()
             .rposition(|open| open.span_id == span_id);
-        own.map_or_else(Vec::new, |own| local.active.split_off(own + 1))
+        let above = own.map_or_else(Vec::new, |own| local.active.split_off(own + 1));
+        local.show_top();
+        above
     })
     .unwrap_or_default()
 }
@@ -334,12 +325,12 @@ impl Ready {
 
 impl Segment {
     /// Takes a finished span. Only now memory is needed: many segments never see one.
-    #[inline]
-    fn push(&mut self, data: &mut SpanData) {
-        if self.finished.capacity() == 0 {
+    #[inline(always)]
+    fn push(&mut self, data: &mut SpanData, end: Ticks) {
+        if self.finished.has_no_memory() {
             self.finished = self.trace.tracer.pool.take();
         }
-        self.finished.push(data);
+        self.finished.push(data, end);
     }
 
     /// What is finished, if that is much.
@@ -411,7 +402,11 @@ impl Local {
         }
         top.forget();
         self.active.forget_last();
-        self.show_top();
+        match self.active.last() {
+            // Of the trace that is shown already.
+            Some(below) if below.segment == segment => context::set_span(below.span_id),
+            _ => self.show_top(),
+        }
         Some(segment)
     }
 
@@ -428,8 +423,13 @@ impl Local {
         Some(segment)
     }
 
+    #[inline(never)]
     fn show_top(&self) {
-        context::set(self.active.last().map(Active::shown));
+        let top = self.active.last().and_then(|open| {
+            let segment = self.segments.get(open.segment)?.as_ref()?;
+            Some(shown(&segment.trace, open.span_id))
+        });
+        context::set(top);
     }
 }
 
@@ -447,8 +447,6 @@ impl Blank for Active {
         tracer: 0,
         segment: 0,
         span_id: 0,
-        trace_id: 0,
-        local_root_id: 0,
         service: None,
         name: Cow::Borrowed(""),
     };
@@ -465,13 +463,13 @@ impl Active {
             self.name = Cow::Borrowed("");
         }
     }
+}
 
-    fn shown(&self) -> ActiveSpan {
-        ActiveSpan {
-            trace_id: self.trace_id,
-            span_id: self.span_id,
-            local_root_id: self.local_root_id,
-        }
+fn shown(trace: &Trace, span_id: u64) -> ActiveSpan {
+    ActiveSpan {
+        trace_id: trace.id,
+        span_id,
+        local_root_id: trace.local_root_id,
     }
 }
 

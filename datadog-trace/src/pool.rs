@@ -53,12 +53,13 @@ impl Pool {
 mod tests {
     use super::*;
     use crate::span_data::SpanData;
+    use crate::ticks::Ticks;
 
     fn batch(text: usize) -> Batch {
         let mut span = SpanData::default();
         span.tags.set_text("a".into(), &"x".repeat(text));
         let mut batch = Batch::default();
-        batch.push(&mut span);
+        batch.push(&mut span, Ticks::ZERO);
         batch
     }
 

@@ -15,7 +15,7 @@ use crate::local::{self, SegmentId};
 use crate::propagate::Inject;
 use crate::sample::{USER_KEEP, USER_REJECT};
 use crate::span_data::SpanData;
-use crate::tags::Key;
+use crate::tags::{Key, Tags};
 use crate::ticks::Ticks;
 use crate::trace::Trace;
 use crate::tracer::Shared;
@@ -126,15 +126,10 @@ impl Span {
         };
         let mut data = local::memory();
         let span_id = id::span_id();
-        data.span_id = span_id;
-        data.name = name;
-        data.start = start;
+        let parent_id = active.as_ref().map_or(0, |(_, parent_id, _)| *parent_id);
+        data.begin(span_id, parent_id, name, start);
         let (place, trace) = match active {
-            Some((trace, parent_id, service)) => {
-                data.trace_id = trace.id;
-                data.parent_id = parent_id;
-                data.is_local_root = false;
-                data.top_level = false;
+            Some((trace, _, service)) => {
                 data.service = service;
                 (Place::Own(data), trace)
             }
@@ -170,13 +165,8 @@ impl Span {
                     return Self::off();
                 };
                 let mut data = local::memory();
-                data.trace_id = trace.id;
-                data.span_id = span_id;
-                data.parent_id = *parent_id;
-                data.is_local_root = false;
+                data.begin(span_id, *parent_id, name, start);
                 data.service.clone_from(service);
-                data.name = name;
-                data.start = start;
                 Self::open(Place::Own(data), segment, span_id)
             }
             _ => Self::start_root(tracer, name, start, Some(context)),
@@ -191,10 +181,8 @@ impl Span {
     ) -> Self {
         let upstream = context.map(SpanContext::carried);
         let mut data = local::memory();
-        data.span_id = id::span_id();
-        data.name = name.clone();
-        data.start = start;
-        let span_id = data.span_id;
+        let span_id = id::span_id();
+        data.begin(span_id, 0, name.clone(), start);
         let trace = Trace::start(tracer, upstream, data);
         match local::enter(&trace, span_id, None, name) {
             Some(segment) => Self::open(Place::Root(trace), segment, span_id),
@@ -396,10 +384,7 @@ impl Span {
 
     /// The 128-bit trace id; 0 with tracing off.
     pub fn trace_id(&self) -> u128 {
-        self.open.as_ref().map_or(0, |open| match &open.place {
-            Place::Own(data) => data.trace_id,
-            Place::Root(trace) => trace.id,
-        })
+        self.trace().map_or(0, |trace| trace.id)
     }
 
     /// The 64-bit span id; 0 with tracing off.
@@ -467,6 +452,7 @@ impl Span {
         }
     }
 
+    #[inline(never)]
     fn put(&mut self, key: Key, value: &TagValue<'_>) {
         self.edit(|data| match value {
             TagValue::Text(text) => data.tags.set_text(key, text),
@@ -475,11 +461,26 @@ impl Span {
     }
 
     fn put_text(&mut self, key: &'static str, text: &str) {
-        self.edit(|data| data.tags.set_static_text(key, text));
+        match self.own_tags() {
+            Some(tags) => tags.set_static_text(key, text),
+            None => self.put(key.into(), &text.into()),
+        }
     }
 
     fn put_number(&mut self, key: &'static str, number: f64) {
-        self.edit(|data| data.tags.set_static_number(key, number));
+        match self.own_tags() {
+            Some(tags) => tags.set_static_number(key, number),
+            None => self.put(key.into(), &number.into()),
+        }
+    }
+
+    /// The tags, unless others look at them from their threads.
+    #[inline]
+    fn own_tags(&mut self) -> Option<&mut Tags> {
+        match &mut self.open.as_mut()?.place {
+            Place::Own(data) => Some(&mut data.tags),
+            Place::Root(_) => None,
+        }
     }
 
     /// Obeys the keys that are more than tags (dd-trace-go: `ddtrace/tracer/span.go`).
@@ -544,15 +545,12 @@ impl Span {
         }
         let Some(open) = self.open.take() else { return };
         let data = match open.place {
-            Place::Own(mut data) => {
-                data.end = end;
-                Some(data)
-            }
-            Place::Root(trace) => trace.end_root(end),
+            Place::Own(data) => Some(data),
+            Place::Root(trace) => trace.end_root(),
         };
         match (data, open.lent) {
-            (Some(data), None) => local::finish(open.segment, data),
-            (Some(data), Some(trace)) => local::finish_detached(&trace, data),
+            (Some(data), None) => local::finish(open.segment, data, end),
+            (Some(data), Some(trace)) => local::finish_detached(&trace, data, end),
             (None, _) => {}
         }
     }

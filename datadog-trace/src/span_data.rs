@@ -16,6 +16,7 @@ const BACKTRACE_BYTES: usize = 8 * 1024;
 /// An open span's facts. When it ends they go into a [batch](crate::batch::Batch), and the memory is used again.
 #[derive(Debug)]
 pub(crate) struct SpanData {
+    /// Of the first span of a trace, as sampling goes by it; others leave it as it is.
     pub(crate) trace_id: u128,
     pub(crate) span_id: u64,
     /// 0 for the first span of the trace.
@@ -30,7 +31,6 @@ pub(crate) struct SpanData {
     pub(crate) resource: Option<Cow<'static, str>>,
     pub(crate) span_type: Option<Cow<'static, str>>,
     pub(crate) start: Ticks,
-    pub(crate) end: Ticks,
     pub(crate) error: bool,
     pub(crate) tags: Tags,
     /// What few spans have.
@@ -67,7 +67,6 @@ impl Default for SpanData {
             resource: None,
             span_type: None,
             start: Ticks::default(),
-            end: Ticks::default(),
             error: false,
             tags: Tags::default(),
             extras: None,
@@ -76,6 +75,24 @@ impl Default for SpanData {
 }
 
 impl SpanData {
+    /// Begins a span in memory that another one may have used, which left nothing but its facts of a fixed size.
+    #[inline]
+    pub(crate) fn begin(
+        &mut self,
+        span_id: u64,
+        parent_id: u64,
+        name: Cow<'static, str>,
+        start: Ticks,
+    ) {
+        self.span_id = span_id;
+        self.parent_id = parent_id;
+        self.is_local_root = false;
+        self.name = name;
+        self.top_level = false;
+        self.start = start;
+        self.error = false;
+    }
+
     pub(crate) fn resource(&self) -> &str {
         self.resource.as_ref().unwrap_or(&self.name)
     }
@@ -84,8 +101,8 @@ impl SpanData {
         self.extras.get_or_insert_default()
     }
 
-    /// The same as if it ended now, without what is too costly to tell twice.
-    pub(crate) fn so_far(&self, now: Ticks) -> Self {
+    /// The same as it is now, without what is too costly to tell twice.
+    pub(crate) fn so_far(&self) -> Self {
         let extras = self.extras.as_deref().map(|extras| Extras {
             start_ns: extras.start_ns,
             links: extras.links.clone(),
@@ -104,7 +121,6 @@ impl SpanData {
             resource: self.resource.clone(),
             span_type: self.span_type.clone(),
             start: self.start,
-            end: now,
             error: self.error,
             tags: self.tags.clone(),
             extras: extras.map(Box::new),

@@ -243,6 +243,7 @@ mod tests {
     use crate::batch::Batch;
     use crate::sample::Decision;
     use crate::span_data::SpanData;
+    use crate::ticks::Ticks;
 
     fn stats() -> (Stats, Encoder) {
         let config = DDConfig::builder().environment([("", "")]);
@@ -267,7 +268,7 @@ mod tests {
         span.extras().start_ns = Some(end_ns - 1);
         span.extras().end_ns = Some(end_ns);
         let mut spans = Batch::default();
-        spans.push(&mut span);
+        spans.push(&mut span, Ticks::ZERO);
         Chunk {
             trace_id: 1,
             upstream: None,

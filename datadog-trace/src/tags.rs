@@ -87,6 +87,21 @@ impl Tags {
     /// elsewhere first has to be waited for.
     #[inline]
     pub(crate) fn set_static_text(&mut self, key: &'static str, text: &str) {
+        let place = self.buffer.len()..self.buffer.len() + text.len();
+        if self.is_surely_new(key) && place.end <= self.buffer.capacity().min(MOST_BUFFER) {
+            let place = Place {
+                start: place.start as u32,
+                end: place.end as u32,
+            };
+            self.tags.push((Text::Static(key), Value::Text(place)));
+            self.buffer.push_str(text);
+        } else {
+            self.set_any_text(key, text);
+        }
+    }
+
+    #[inline(never)]
+    fn set_any_text(&mut self, key: &'static str, text: &str) {
         if !self.has_room(text.len()) {
             return;
         }
@@ -115,8 +130,17 @@ impl Tags {
     /// The same with a static key.
     #[inline]
     pub(crate) fn set_static_number(&mut self, key: &'static str, number: f64) {
+        if number.is_finite() && self.is_surely_new(key) {
+            self.tags.push((Text::Static(key), Value::Number(number)));
+        } else {
+            self.set_any_number(key, number);
+        }
+    }
+
+    #[inline(never)]
+    fn set_any_number(&mut self, key: &'static str, number: f64) {
         if !number.is_finite() {
-            return self.set_static_text(key, &number.to_string());
+            return self.set_any_text(key, &number.to_string());
         }
         match self.place_of(key) {
             None if self.tags.len() < MOST_TAGS => {
@@ -168,6 +192,20 @@ impl Tags {
                 TagValue::Number(number) => self.set_static_number(key, number),
             }
         }
+    }
+
+    /// Whether it is easily seen that there is no tag of this key, and there is memory for one. Most keys differ from all
+    /// others in their lengths or last bytes: no function is called to compare them.
+    #[inline]
+    fn is_surely_new(&self, key: &str) -> bool {
+        let looks_like_it = |(known, _): &(Text, Value)| match known {
+            Text::Static(known) => {
+                known.len() == key.len() && known.as_bytes().last() == key.as_bytes().last()
+            }
+            Text::Here(place) => place.len() == key.len(),
+        };
+        self.tags.len() < self.tags.capacity().min(MOST_TAGS)
+            && !self.tags.iter().any(looks_like_it)
     }
 
     #[inline]
@@ -228,14 +266,31 @@ impl Tags {
         self.dead = 0;
     }
 
-    /// Keeps a text of the span whose tags were [appended](Self::append) last, for [`text_at`](Self::text_at).
+    /// Keeps a text of the span whose tags were [appended](Self::append) last, for [`text_at`](Self::text_at). A static one
+    /// stays where it is, too, to be written over.
     #[inline]
-    pub(crate) fn keep(&mut self, text: Cow<'static, str>, range: Range) -> Text {
+    pub(crate) fn keep(&mut self, text: &mut Cow<'static, str>, range: Range) -> Text {
         match text {
             Cow::Borrowed(text) => Text::Static(text),
             // The place travels in a register.
-            Cow::Owned(text) => Text::Here(self.keep_owned(&text, range)),
+            Cow::Owned(owned) => {
+                let place = self.keep_owned(owned, range);
+                *text = Cow::Borrowed("");
+                Text::Here(place)
+            }
         }
+    }
+
+    /// The same of a text that few spans have, which is taken.
+    #[inline]
+    pub(crate) fn keep_some(
+        &mut self,
+        text: &mut Option<Cow<'static, str>>,
+        range: Range,
+    ) -> Option<Text> {
+        text.as_ref()?;
+        let mut text = text.take()?;
+        Some(self.keep(&mut text, range))
     }
 
     #[inline(never)]
@@ -467,7 +522,7 @@ mod tests {
         tags.set_text(format!("second{}", 2).into(), "y");
         tags.set_number(format!("third{}", 3).into(), 3.0);
         let range = all.append(&mut tags);
-        let kept = all.keep(format!("kept{}", 4).into(), range);
+        let kept = all.keep(&mut format!("kept{}", 4).into(), range);
         assert_eq!(all.text_at(range, kept), "kept4");
         let texts: Vec<_> = all.texts_at(range).collect();
         let numbers: Vec<_> = all.numbers_at(range).collect();

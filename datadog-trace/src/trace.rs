@@ -78,7 +78,6 @@ impl Trace {
             known => known,
         };
         root.trace_id = id;
-        root.parent_id = 0;
         if let Some(upstream) = &upstream {
             root.parent_id = upstream.span_id;
             if !upstream.links.is_empty() {
@@ -130,10 +129,9 @@ impl Trace {
     }
 
     /// Takes the first span because it ends. The decision is made now at the latest.
-    pub(crate) fn end_root(&self, end: Ticks) -> Option<Box<SpanData>> {
+    pub(crate) fn end_root(&self) -> Option<Box<SpanData>> {
         let mut state = self.state.lock();
         let mut root = state.root.take()?;
-        root.end = end;
         self.tracer.sampler.decide(&mut state.decision, &root);
         drop(state);
         if profiles::is_on() {
@@ -248,11 +246,11 @@ impl Trace {
         state.finished_bytes = 0;
         let mut spans = std::mem::take(&mut state.finished);
         if let Some(root) = &mut state.root {
-            let mut so_far = root.so_far(now);
+            let mut so_far = root.so_far();
             let version = age.as_millis() as f64;
             so_far.tags.set_number(PARTIAL_VERSION.into(), version);
             root.tags.set_number(WAS_LONG_RUNNING.into(), 1.0);
-            spans.push(&mut so_far);
+            spans.push(&mut so_far, now);
         }
         // The other finished spans are with their threads, which bring them when they finish the next one.
         self.flush_spans.store(1, Ordering::Relaxed);

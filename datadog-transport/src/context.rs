@@ -43,13 +43,21 @@ pub fn set(span: Option<ActiveSpan>) {
     // A thread that is being torn down shows none.
     let _ = SLOT.try_with(|slot| slot.set(span));
     in_spans::show(span.is_some());
-    thread_context::show(span);
+    thread_context::show_with(|| span);
+}
+
+/// Makes another span of the active trace the active one of this thread.
+#[inline]
+pub fn set_span(span_id: u64) {
+    let _ = SLOT.try_with(|slot| slot.span_id.store(span_id, Ordering::Relaxed));
+    in_spans::show(true);
+    thread_context::show_with(active);
 }
 
 /// Makes `span` the active one of this thread and returns the one that was.
 pub fn replace(span: Option<ActiveSpan>) -> Option<ActiveSpan> {
     in_spans::show(span.is_some());
-    thread_context::show(span);
+    thread_context::show_with(|| span);
     SLOT.try_with(|slot| {
         let previous = slot.get();
         slot.set(span);

@@ -87,10 +87,10 @@ pub(crate) fn publish() -> Option<ThreadContext> {
 
 /// Shows the span that is active on this thread.
 #[inline]
-pub(crate) fn show(span: Option<ActiveSpan>) {
+pub(crate) fn show_with(span: impl FnOnce() -> Option<ActiveSpan>) {
     if ON.0.load(Ordering::Relaxed) {
         // A thread that is being torn down shows none.
-        let _ = RECORD.try_with(|record| record.set(span));
+        let _ = RECORD.try_with(|record| record.set(span()));
     }
 }
 

@@ -15,6 +15,7 @@ use crate::event::{EventValue, SpanEvent};
 use crate::link::SpanLink;
 use crate::sample::Decision;
 use crate::span_data::SpanData;
+use crate::ticks::Ticks;
 
 static AGENT: LazyLock<LocalAgent> = LazyLock::new(|| LocalAgent::start().unwrap());
 
@@ -212,7 +213,7 @@ prop_compose! {
         for (at, span) in spans.iter_mut().enumerate() {
             span.span_id = at as u64 + 1;
             span.is_local_root = at == root;
-            batch.push(span);
+            batch.push(span, Ticks::ZERO);
         }
         let tags = maker.map(|maker| ("_dd.p.dm".into(), maker.into()));
         Chunk {
@@ -285,7 +286,7 @@ fn a_payload_knows_nothing_of_the_one_before() {
             span.extras().end_ns = Some(2);
             span.tags.set_text("http.url".into(), "/cart");
             span.tags.set_number("items".into(), 3.5);
-            spans.push(&mut span);
+            spans.push(&mut span, Ticks::ZERO);
             spans
         },
     };

@@ -53,6 +53,7 @@ mod tests {
     use super::*;
     use crate::batch::Batch;
     use crate::span_data::SpanData;
+    use crate::ticks::Ticks;
 
     #[test]
     fn the_first_rule_that_fits_marks_the_span_within_its_limit() {
@@ -66,10 +67,11 @@ mod tests {
         let single = SingleSpans::new(&rules);
         let marked = |name: &'static str, service: &str| {
             let mut batch = Batch::default();
-            batch.push(&mut SpanData {
+            let mut span = SpanData {
                 name: name.into(),
                 ..SpanData::default()
-            });
+            };
+            batch.push(&mut span, Ticks::ZERO);
             batch.for_each_mut(|name, span| single.mark(span, name, service));
             let extras = batch
                 .spans()

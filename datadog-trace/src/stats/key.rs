@@ -330,6 +330,7 @@ mod tests {
     use super::*;
     use crate::batch::Batch;
     use crate::span_data::SpanData;
+    use crate::ticks::Ticks;
 
     /// The key of a top-level span with these tags, as far as it is interesting.
     fn with_key<T>(
@@ -343,7 +344,7 @@ mod tests {
         };
         change(&mut span);
         let mut batch = Batch::default();
-        batch.push(&mut span);
+        batch.push(&mut span, Ticks::ZERO);
         let facts = Facts {
             service: "db",
             base_service: Some("web"),

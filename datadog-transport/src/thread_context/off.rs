@@ -11,4 +11,4 @@ pub(crate) fn publish() -> Option<ThreadContext> {
 }
 
 #[inline]
-pub(crate) fn show(_: Option<ActiveSpan>) {}
+pub(crate) fn show_with(_: impl FnOnce() -> Option<ActiveSpan>) {}
