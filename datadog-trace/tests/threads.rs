@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use common::{LIMIT, assert_balanced, config, named, start};
 use datadog_local_agent::{LocalAgent, Span as Received};
-use datadog_trace::{FutureExt, Parent};
+use datadog_trace::{FutureExt, Parent, SpanContext};
 use datadog_transport::context;
 use parking_lot::Mutex;
 
@@ -257,6 +257,35 @@ fn guards_may_be_held_across_awaits_on_one_thread() {
         assert_eq!(parent(&spans, &name("leaf")), Some(&*name("guard")));
     }
     assert_balanced(&tracer.health());
+}
+
+#[test]
+fn while_a_future_waits_in_another_trace_its_own_is_not_shown() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let outside = tracer.trace("outside");
+    let shown = context::active();
+    let elsewhere = SpanContext::from_ids(7, 5, Some(true));
+    let work = async {
+        let _other = tracer.trace_from(&elsewhere, "other");
+        pause().await;
+        let active = context::active().unwrap();
+        assert_eq!((active.trace_id, active.local_root_id), (7, active.span_id));
+        tracer.traced("leaf", |_| ());
+        assert_eq!(context::active(), Some(active));
+    };
+    let mut future = Box::pin(work.in_span(tracer.trace("request")));
+    let mut poll = || {
+        future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+    };
+    assert!(poll().is_pending());
+    assert_eq!(context::active(), shown);
+    assert!(poll().is_ready());
+    assert_eq!(context::active(), shown);
+    outside.finish();
+    assert_eq!(context::active(), None);
 }
 
 #[test]
