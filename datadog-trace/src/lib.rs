@@ -79,6 +79,7 @@ mod propagate;
 mod protobuf;
 mod reused;
 mod sample;
+mod service;
 mod sink;
 mod span;
 mod span_data;

@@ -320,8 +320,9 @@ impl Span {
         };
         let name: Arc<str> = Arc::from(service);
         let renamed = self.edit(|data| {
-            let before = data.service.as_deref();
-            data.top_level |= before.unwrap_or_else(|| trace.tracer.service()) != service;
+            let services = trace.tracer.services();
+            let before = services.sent(data.service.as_deref());
+            data.top_level |= before != services.sent(Some(service));
             data.service = Some(Arc::clone(&name));
             data.span_id
         });

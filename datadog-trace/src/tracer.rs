@@ -14,6 +14,7 @@ use crate::parked::Parked;
 use crate::pool::Pool;
 use crate::propagate::{Extract, HeaderLines, Inject, Propagation};
 use crate::sample::Sampler;
+use crate::service::Services;
 use crate::sink::TraceSink;
 use crate::trace::{Chunk, Trace};
 use crate::{DetachedSpan, Parent, Span, SpanContext, local, profiled, startup};
@@ -211,9 +212,9 @@ impl Shared {
         Arc::as_ptr(self) as usize
     }
 
-    /// The configured service.
-    pub(crate) fn service(&self) -> &str {
-        self.sampler.service()
+    /// The names of services.
+    pub(crate) fn services(&self) -> &Services {
+        self.sampler.services()
     }
 
     pub(crate) fn hand_over(&self, mut chunk: Chunk) {
