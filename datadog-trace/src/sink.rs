@@ -182,6 +182,9 @@ impl Signal for TraceSink {
             self.encoder.set_keep_rate(rate);
             self.report_running();
         }
+        if pass.occasion == Occasion::Shutdown {
+            self.shared.parked.close();
+        }
         self.encoder.renew_clock();
         let traces = self.send_traces(pass);
         let stats = self.send_stats(pass);

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use datadog_config::DDConfig;
 use datadog_transport::{
-    Outbox, Queue, Room, SignalKind, Standalone, TransportBuilder, TransportError,
+    Aside, Outbox, Queue, Room, SignalKind, Standalone, TransportBuilder, TransportError,
 };
 
+use crate::batch::Batch;
 use crate::context::Inner;
 use crate::long_running::LongRunning;
 use crate::parked::Parked;
@@ -217,7 +218,8 @@ impl Shared {
         self.sampler.services()
     }
 
-    pub(crate) fn hand_over(&self, mut chunk: Chunk) {
+    /// Of the spans of the chunk, those that waited for others were set aside.
+    pub(crate) fn hand_over(&self, mut chunk: Chunk, aside: Aside) {
         if chunk.spans.is_empty() {
             return;
         }
@@ -225,7 +227,13 @@ impl Shared {
             .mark_single_spans(&chunk.decision, &mut chunk.spans);
         let bytes = chunk.spans.bytes();
         let count = chunk.spans.len() as u64;
-        self.queue.push(chunk, count, bytes);
+        self.queue.push_with(chunk, count, bytes, aside);
+    }
+
+    /// Sets spans aside that wait for others, if there is room.
+    pub(crate) fn set_aside(&self, aside: &mut Aside, spans: &Batch) -> bool {
+        let count = spans.len() as u64;
+        self.queue.set_aside(aside, count, spans.bytes())
     }
 
     /// The worker's end of the queue.
@@ -234,6 +242,7 @@ impl Shared {
     }
 
     pub(crate) fn close(&self) {
+        self.parked.close();
         self.queue.close();
     }
 }
