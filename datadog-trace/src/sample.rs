@@ -70,18 +70,21 @@ pub(crate) struct Sampler {
 }
 
 impl Decision {
-    /// Keeps or drops the trace because the program says so.
+    /// Keeps or drops the trace because the program says so. Rates of an earlier decision say nothing about this one
+    /// (dd-trace-py: `ddtrace/_trace/span.py`, _override_sampling_decision).
     pub(crate) fn by_user(&mut self, priority: i32) {
-        self.priority = Some(priority);
-        self.probability = None;
-        self.maker = (priority > 0).then_some(Cow::Borrowed(BY_USER));
+        *self = Self {
+            priority: Some(priority),
+            maker: (priority > 0).then_some(Cow::Borrowed(BY_USER)),
+            ..Self::default()
+        };
     }
 
     /// Whether the decision has a say about a tag that came from upstream.
     pub(crate) fn replaces(&self, key: &str) -> bool {
         match key {
             "_dd.p.dm" => self.maker.is_some() || !self.is_kept(),
-            "_dd.p.ksr" => self.rate_text.is_some(),
+            "_dd.p.ksr" => self.rate_text.is_some() || self.maker.is_some(),
             _ => false,
         }
     }
