@@ -148,6 +148,16 @@ impl Batch {
         }
     }
 
+    /// Replaces the resources that `change` has something else for, by the type of their span and what they are.
+    pub(crate) fn change_resources(&mut self, change: impl Fn(&str, &str) -> Option<String>) {
+        for span in &mut *self.spans {
+            let text = |text| self.tags.text_at(span.tags, text);
+            if let Some(changed) = change(text(span.span_type), text(span.resource)) {
+                span.resource = self.tags.keep(Cow::Owned(changed), span.tags);
+            }
+        }
+    }
+
     /// Sets text tags, in place of earlier ones of the same keys.
     pub(crate) fn set_texts(
         &mut self,

@@ -9,7 +9,7 @@ use datadog_transport::{Account, AgentClient, Occasion, Outbox, Pass, Payload, S
 use crate::encode::{Encoder, Filling};
 use crate::endpoint::TracesEndpoint;
 use crate::keep_rate::KeepRate;
-use crate::obfuscate::TagRules;
+use crate::obfuscate::SpanRules;
 use crate::peer_service::PeerService;
 use crate::stats::{LeftOut, Stats};
 use crate::tracer::Shared;
@@ -40,7 +40,7 @@ pub(crate) struct TraceSink {
     /// Its items are groups of statistics.
     stats_account: Arc<Account>,
     peer_service: Option<PeerService>,
-    tag_rules: TagRules,
+    span_rules: SpanRules,
     /// Whether the agent takes spans that are still open.
     takes_running: bool,
     traces_outbox: Outbox,
@@ -62,7 +62,7 @@ impl TraceSink {
             encoder: Encoder::new(config),
             stats: Stats::new(config),
             peer_service: PeerService::new(config),
-            tag_rules: TagRules::default(),
+            span_rules: SpanRules::default(),
             takes_running: false,
             traces_outbox,
             stats_outbox: Outbox::new(STATS_BYTES, Arc::clone(&stats_account)),
@@ -77,7 +77,7 @@ impl TraceSink {
         if let Some(info) = self.endpoint.refresh(limit) {
             self.stats.learn(&info);
             self.encoder.learn(&info);
-            self.tag_rules.learn(&info);
+            self.span_rules.learn(&info);
             self.takes_running = info.long_running_spans;
         }
     }
@@ -134,7 +134,7 @@ impl TraceSink {
                 self.account.drop_items(reason, spans);
             }
             if !chunk.spans.is_empty() {
-                self.tag_rules.hide(&mut chunk.spans);
+                self.span_rules.hide(&mut chunk.spans);
                 self.encoder.add(&mut filling, &mut chunk);
             }
             self.shared.pool.put(chunk.spans);

@@ -536,10 +536,12 @@ fn resources_tell_no_values_where_the_agent_wants_that() {
             agent.stats()[0].obfuscation_version,
             obfuscated.then_some(1)
         );
-        assert_eq!(
-            agent.spans()[0].resource,
-            "SELECT a FROM t WHERE b = 'secret'",
-            "the agent hides it"
-        );
+        let mut sent: Vec<_> = agent
+            .spans()
+            .into_iter()
+            .map(|span| span.resource)
+            .collect();
+        sent.sort();
+        assert_eq!(sent, expected);
     }
 }
