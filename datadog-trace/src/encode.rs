@@ -396,6 +396,15 @@ fn headers(chunks: usize, stats: bool) -> Headers {
     headers
 }
 
+fn says_computed_stats(headers: &Headers) -> bool {
+    headers.iter().any(|(name, _)| *name == COMPUTED_STATS)
+}
+
+/// Whether the statistics of these traces are computed here.
+pub(crate) fn has_computed_stats(payload: &Payload) -> bool {
+    says_computed_stats(payload.headers())
+}
+
 fn or_nameless(name: &str) -> &str {
     if name.is_empty() { NAMELESS } else { name }
 }

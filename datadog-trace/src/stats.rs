@@ -141,9 +141,15 @@ impl Stats {
         (left_out > 0).then_some((DropReason::Sampled, left_out))
     }
 
-    /// What was left out since this was asked last.
-    pub(crate) fn take_left_out(&mut self) -> LeftOut {
-        std::mem::take(&mut self.left_out)
+    /// What was left out since the agent was told last.
+    pub(crate) fn left_out(&self) -> LeftOut {
+        self.left_out
+    }
+
+    /// Notes that the agent was told of that much.
+    pub(crate) fn told(&mut self, left_out: LeftOut) {
+        self.left_out.chunks -= left_out.chunks;
+        self.left_out.spans -= left_out.spans;
     }
 
     /// The statistics that are complete by now, or all, as payloads.
