@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use common::{LIMIT, assert_balanced, config, named, start};
 use datadog_local_agent::{LocalAgent, Span as Received};
-use datadog_trace::{FutureExt, Parent};
+use datadog_trace::{FutureExt, Parent, Tracer};
 use datadog_transport::{DropReason, context};
 use parking_lot::Mutex;
 
@@ -283,6 +283,52 @@ fn a_future_that_panics_or_returns_a_span_leaves_the_thread_as_it_was() {
     let spans = agent.spans();
     assert_eq!(named(&spans, "panics").meta["error.type"], "panic");
     assert_eq!(parent(&spans, "returned"), Some("outer"));
+}
+
+/// Tells in a span of its own that it is dropped.
+struct Farewell<'a>(&'a Tracer, &'static str);
+
+impl Drop for Farewell<'_> {
+    fn drop(&mut self) {
+        self.0.trace(self.1).finish();
+    }
+}
+
+#[test]
+fn what_a_future_does_while_it_is_given_up_belongs_to_its_span() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let mut task = Context::from_waker(Waker::noop());
+    let never_polled = Farewell(&tracer, "never polled");
+    let unused = std::future::ready(never_polled).in_span(tracer.trace("unused"));
+    let mut request = Box::pin(
+        async {
+            let _early = Farewell(&tracer, "early");
+            let _guard = tracer.trace("guard");
+            let _late = Farewell(&tracer, "late");
+            std::future::pending::<()>().await;
+        }
+        .in_span(tracer.trace("request")),
+    );
+    assert!(request.as_mut().poll(&mut task).is_pending());
+    let outside = tracer.trace("outside");
+    drop((unused, request));
+    assert_eq!(context::active().unwrap().span_id, outside.span_id());
+    outside.finish();
+    assert_eq!(context::active(), None);
+    tracer.flush(LIMIT);
+    assert_balanced(&tracer.health());
+    assert_eq!(agent.traces().len(), 3);
+    let spans = agent.spans();
+    for (span, expected) in [
+        ("never polled", Some("unused")),
+        ("early", Some("request")),
+        ("guard", Some("request")),
+        ("late", Some("guard")),
+        ("outside", None),
+    ] {
+        assert_eq!(parent(&spans, span), expected, "{span}");
+    }
 }
 
 #[test]
