@@ -164,7 +164,8 @@ impl Tracer {
         });
     }
 
-    /// Runs `work` in a span. A panic marks the span as failed and goes on.
+    /// Runs `work` in a span. A panic marks the span as failed and goes on; what it said and where needs the hook of
+    /// [`fail_spans_on_panic`](crate::fail_spans_on_panic).
     pub fn traced<T>(
         &self,
         name: impl Into<Cow<'static, str>>,
