@@ -244,6 +244,8 @@ impl Span {
 
     /// Sets a tag: text and booleans, or a number. A later value of the same key replaces the earlier one.
     ///
+    /// A span has at most 1,000 tags, and 32 MiB of texts. What is beyond that is left out.
+    ///
     /// As in the other languages, `manual.keep` and `manual.drop` decide about the trace, and `service.name`,
     /// `resource.name` and `span.type` are the span's service, resource and type.
     #[inline]
