@@ -86,6 +86,9 @@ impl Batch {
         if span.service.is_some() {
             finished.service = span.service.take();
         }
+        if span.inherited.is_some() {
+            span.inherited = None;
+        }
         if let Some(extras) = span.extras.take() {
             self.heap += extras.bytes();
             finished.extras = Some(extras);
@@ -137,6 +140,16 @@ impl Batch {
             self.tags.change_at(span.tags, |tags, key, text| {
                 change(tags.text_at(span.tags, span.span_type), key, text)
             });
+        }
+    }
+
+    /// Replaces the resources that `change` has something else for, by the type of their span and what they are.
+    pub(crate) fn change_resources(&mut self, change: impl Fn(&str, &str) -> Option<String>) {
+        for span in &mut *self.spans {
+            let text = |text| self.tags.text_at(span.tags, text);
+            if let Some(changed) = change(text(span.span_type), text(span.resource)) {
+                span.resource = self.tags.keep(&mut changed.into(), span.tags);
+            }
         }
     }
 

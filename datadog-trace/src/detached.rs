@@ -105,7 +105,7 @@ impl DetachedSpan {
 
     pub(crate) fn around<F>(self, future: F) -> InSpan<F> {
         InSpan {
-            future,
+            future: Some(future),
             span: self,
             parked: Vec::new(),
         }
@@ -214,11 +214,26 @@ pin_project! {
     #[derive(Debug)]
     #[must_use = "futures do nothing unless they are polled"]
     pub struct InSpan<F> {
+        // There until it is dropped in its span.
         #[pin]
-        future: F,
+        future: Option<F>,
         span: DetachedSpan,
         // Spans that the future keeps open while it waits. They are bound to their thread, and then so is the future.
         parked: Vec<Active>,
+    }
+
+    /// What a future that is given up does in its `Drop`s belongs to its span too, as with `Instrumented` of the crate
+    /// `tracing`.
+    impl<F> PinnedDrop for InSpan<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if this.span.open.is_some() {
+                let span = this.span.enter();
+                local::unpark(this.parked);
+                this.future.set(None);
+                local::park_above(span.span_id());
+            }
+        }
     }
 }
 
@@ -239,9 +254,12 @@ impl<F: Future> InSpan<F> {
         then: impl FnOnce(F::Output, Span) -> T,
     ) -> Poll<T> {
         let this = self.project();
+        let Some(future) = this.future.as_pin_mut() else {
+            return Poll::Pending; // Nobody polls what is dropped.
+        };
         let span = this.span.enter();
         local::unpark(this.parked);
-        match this.future.poll(task) {
+        match future.poll(task) {
             Poll::Ready(result) => Poll::Ready(then(result, span)),
             Poll::Pending => {
                 *this.parked = local::park_above(span.span_id());

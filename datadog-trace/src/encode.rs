@@ -17,6 +17,7 @@ pub(crate) use step_down::{is_v1, to_v04};
 use self::strings::Strings;
 use self::v1::Process;
 use crate::batch::{Finished, FinishedSpan};
+use crate::service::Services;
 use crate::span_data::Extras;
 use crate::ticks::TickClock;
 use crate::trace::Chunk;
@@ -41,7 +42,7 @@ const SINGLE_SPAN_RULE: f64 = 8.0;
 #[derive(Debug)]
 pub(crate) struct Encoder {
     clock: TickClock,
-    service: String,
+    services: Services,
     version: Option<String>,
     /// On every span: the configured tags, with `env`.
     span_tags: Vec<(String, String)>,
@@ -51,8 +52,6 @@ pub(crate) struct Encoder {
     baggage_tags: Vec<String>,
     /// Whether the agent takes events as they are.
     native_events: bool,
-    /// Services with the names that are sent for them.
-    mapping: Vec<(String, String)>,
     /// The value of `_dd.tracer_kr`.
     keep_rate: f64,
     /// What v1.0 says of this process once a payload.
@@ -113,13 +112,12 @@ impl Encoder {
             last_bytes: 0,
             process_id: 0,
             clock: TickClock::new(),
-            service: config.service().to_owned(),
+            services: Services::new(config),
             version: config.version().map(str::to_owned),
             span_tags: span_tags(config),
             chunk_tags,
             baggage_tags: config.baggage_tag_keys().to_vec(),
             native_events: false,
-            mapping: config.service_mapping().to_vec(),
             keep_rate: 1.0,
         }
     }
@@ -242,15 +240,14 @@ impl Encoder {
     /// The texts of a span: its own, and those that every span carries, unless the program set them itself.
     fn texts<'a>(&'a self, tagged: FinishedSpan<'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
         let span = tagged.span;
-        let is_own = self.is_own(self.service_of(span));
-        let of_service = if is_own {
+        let of_service = if self.services.is_own(self.service_of(span)) {
             [
                 self.version.as_deref().map(|version| ("version", version)),
                 None,
             ]
         } else {
             [
-                Some(("_dd.base_service", &*self.service)),
+                Some(("_dd.base_service", self.services.own())),
                 Some((SERVICE_SOURCE, self.service_source(span))),
             ]
         };
@@ -347,35 +344,13 @@ impl Encoder {
 
     #[inline]
     fn service_of<'a>(&'a self, span: &'a Finished) -> &'a str {
-        if span.service.is_none() && self.mapping.is_empty() {
-            return &self.service;
-        }
-        let service = self.own_service_of(span);
-        self.mapped(service).unwrap_or(service)
-    }
-
-    /// Whether it is the service of the process.
-    #[inline]
-    fn is_own(&self, service: &str) -> bool {
-        std::ptr::eq(service, &*self.service) || service.eq_ignore_ascii_case(&self.service)
-    }
-
-    fn own_service_of<'a>(&'a self, span: &'a Finished) -> &'a str {
-        let own = span.service.as_deref();
-        own.filter(|service| !service.is_empty())
-            .unwrap_or(&self.service)
-    }
-
-    /// The name that is sent in place of another one.
-    fn mapped(&self, service: &str) -> Option<&str> {
-        let (_, mapped) = self.mapping.iter().find(|(from, _)| from == service)?;
-        Some(mapped)
+        self.services.sent(span.service.as_deref())
     }
 
     /// Where the service of a span comes from, if it is not the configured one
     /// (dd-trace-go: `ddtrace/tracer/span.go`, `instrumentation/instrumentation.go`).
     fn service_source(&self, span: &Finished) -> &'static str {
-        if self.mapped(self.own_service_of(span)).is_some() {
+        if self.services.is_mapped(span.service.as_deref()) {
             "opt.mapping"
         } else {
             "m"
@@ -419,6 +394,15 @@ fn headers(chunks: usize, stats: bool) -> Headers {
         headers.push((COMPUTED_STATS, "yes".to_owned()));
     }
     headers
+}
+
+fn says_computed_stats(headers: &Headers) -> bool {
+    headers.iter().any(|(name, _)| *name == COMPUTED_STATS)
+}
+
+/// Whether the statistics of these traces are computed here.
+pub(crate) fn has_computed_stats(payload: &Payload) -> bool {
+    says_computed_stats(payload.headers())
 }
 
 fn or_nameless(name: &str) -> &str {

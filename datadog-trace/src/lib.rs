@@ -35,8 +35,10 @@
 //! decided so: until the trace ends the program may keep it after all, one error keeps all of it, and rules may keep
 //! single spans of it by what they became.
 //!
-//! Where the agent's `/info` says how it hides what tags must not tell (users and queries of URLs, numbers of payment
-//! cards), it is hidden here already; what it does with the resources of spans is left to it, but for statistics.
+//! Where the agent's `/info` says that it hides what spans must not tell (values in SQL, arguments of Redis commands, users
+//! and queries of URLs, numbers of payment cards), it is hidden here already: in resources, in `sql.query`, in `http.url`, and
+//! cards in all tags. The official clients do so for statistics alone, and leave the spans themselves to the agent. Statements
+//! in other tags, such as `db.statement`, stay as they are, as the agent leaves them too.
 //!
 //! With `DD_TRACE_EXPERIMENTAL_LONG_RUNNING_ENABLED`, traces that run for long are shown before they end, as dd-trace-java
 //! does it: from time to time the worker sends what is finished, and the first span as it is so far. Other open spans are
@@ -79,6 +81,7 @@ mod propagate;
 mod protobuf;
 mod reused;
 mod sample;
+mod service;
 mod sink;
 mod span;
 mod span_data;

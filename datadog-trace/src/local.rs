@@ -68,11 +68,11 @@ pub(crate) fn start_child(
     with(|local| {
         let top = local.active.len().checked_sub(1)?;
         // Spans of other clients may stand above it.
-        let is_known = |open: &Active| open.tracer == tracer;
-        let at = if is_known(&local.active[top]) {
+        let is_of = |open: &Active| open.tracer == tracer;
+        let at = if is_of(&local.active[top]) {
             top
         } else {
-            local.active.iter().rposition(is_known)?
+            local.active.iter().rposition(is_of)?
         };
         let parent = &local.active[at];
         let segment = parent.segment;

@@ -28,8 +28,27 @@ pub fn quantize_redis(commands: &str) -> String {
     redis::quantize(commands)
 }
 
-/// The resource of a span of this type as statistics have it; `None` if that is the same. The resources of the spans
-/// themselves are left to the agent, which hides more (dd-trace-go: `ddtrace/tracer/tracer.go`, obfuscatedResource).
+/// Agents with one of these flags obfuscate statements in other ways, which is left to them
+/// (dd-trace-go: `ddtrace/tracer/tracer.go`).
+const OTHER_WAYS: [&str; 4] = [
+    "quantize_sql_tables",
+    "replace_sql_digits",
+    "keep_sql_alias",
+    "dollar_quoted_func",
+];
+
+/// The tag to which the agent copies the resource of a statement (datadog-agent: `pkg/trace/agent/obfuscate.go`).
+const SQL_QUERY: &str = "sql.query";
+
+/// Whether an agent wants the resources of these rules.
+pub(crate) fn is_wanted(info: &AgentInfo) -> bool {
+    let mut flags = info.feature_flags.iter();
+    (1..=VERSION).contains(&info.obfuscation_version)
+        && !flags.any(|flag| OTHER_WAYS.contains(&&**flag))
+}
+
+/// The resource of a span of this type as statistics have it; `None` if that is the same
+/// (dd-trace-go: `ddtrace/tracer/tracer.go`, obfuscatedResource).
 pub(crate) fn resource(span_type: &str, resource: &str) -> Option<String> {
     match span_type {
         "sql" | "cassandra" => Some(sql::obfuscate(resource)),
@@ -38,21 +57,43 @@ pub(crate) fn resource(span_type: &str, resource: &str) -> Option<String> {
     }
 }
 
-/// What the tags of spans must not tell: what the agent would hide anyway, as far as its `/info` says so. So it does not
-/// even leave the process (datadog-agent: `pkg/trace/agent/obfuscate.go`).
-#[derive(Debug, Default)]
-pub(crate) struct TagRules(Option<Obfuscation>);
+/// The resource of a span of this type as it is sent: of which the agent, who hides what is hidden already once more, makes
+/// what statistics have.
+fn sent_resource(span_type: &str, resource: &str) -> Option<String> {
+    match span_type {
+        "sql" | "cassandra" => Some(sql::without_values(resource)),
+        "redis" | "valkey" => Some(redis::without_arguments(resource)),
+        _ => None,
+    }
+}
 
-impl TagRules {
+/// What spans must not tell: what the agent would hide anyway, as far as its `/info` says so. So it does not even leave
+/// the process (datadog-agent: `pkg/trace/agent/obfuscate.go`). The official clients leave the spans themselves to the agent.
+#[derive(Debug, Default)]
+pub(crate) struct SpanRules {
+    /// Whether to hide the values of statements and the arguments of commands.
+    resources: bool,
+    tags: Option<Obfuscation>,
+}
+
+impl SpanRules {
     /// Takes up what the agent says of itself. Older ones don't say which numbers of cards are to be kept.
     pub(crate) fn learn(&mut self, info: &AgentInfo) {
+        self.resources = is_wanted(info);
         let says = info.obfuscation_version >= VERSION;
-        self.0 = info.obfuscation.clone().filter(|_| says);
+        self.tags = info.obfuscation.clone().filter(|_| says);
     }
 
     /// Hides it in spans that are about to be sent.
     pub(crate) fn hide(&self, spans: &mut Batch) {
-        let Some(rules) = &self.0 else { return };
+        if self.resources {
+            spans.change_resources(sent_resource);
+            spans.change_texts(|span_type, key, text| {
+                let is_statement = key == SQL_QUERY && matches!(span_type, "sql" | "cassandra");
+                is_statement.then(|| Cow::Owned(sql::without_values(text)))
+            });
+        }
+        let Some(rules) = &self.tags else { return };
         spans.change_texts(|span_type, key, text| {
             if key == "http.url" && matches!(span_type, "web" | "http") {
                 let (query, digits) = (rules.remove_query_string, rules.remove_path_digits);

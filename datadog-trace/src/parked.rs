@@ -1,41 +1,61 @@
-//! The memory of finished spans whose traces are not.
+//! Where finished spans wait because other spans of their traces are still open.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
-/// The most bytes of finished spans that wait for other spans of their traces.
-const MOST_BYTES: usize = 8 << 20;
+use datadog_transport::Birthplace;
+use hashbrown::HashMap;
+use parking_lot::Mutex;
 
-/// Bytes that unfinished traces of one tracer occupy.
+use crate::trace::Trace;
+
+/// Threads that have to do with different traces rarely meet at the same list.
+const LISTS: usize = 16;
+
+/// Bytes that lie between two traces in memory, at least.
+const TRACE_BITS: u32 = size_of::<Trace>().ilog2();
+
+/// The traces of one tracer that have such spans, so that they don't stay behind when it ends.
 #[derive(Debug, Default)]
-pub(crate) struct Parked(AtomicUsize);
-
-impl Parked {
-    /// Takes `bytes`, if there is room for them.
-    pub(crate) fn take(&self, bytes: usize) -> bool {
-        let fits = self.0.fetch_add(bytes, Ordering::Relaxed) + bytes <= MOST_BYTES;
-        if !fits {
-            self.give_back(bytes);
-        }
-        fits
-    }
-
-    pub(crate) fn give_back(&self, bytes: usize) {
-        self.0.fetch_sub(bytes, Ordering::Relaxed);
-    }
+pub(crate) struct Parked {
+    /// By where the trace is.
+    lists: [Mutex<HashMap<usize, Weak<Trace>>>; LISTS],
+    closed: AtomicBool,
+    birthplace: Birthplace,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Parked {
+    /// Notes a trace that has such spans. `false` if nothing can wait any more.
+    pub(crate) fn insert(&self, trace: &Arc<Trace>) -> bool {
+        let place = Arc::as_ptr(trace) as usize;
+        let mut list = self.list(place).lock();
+        let is_open = !self.closed.load(Ordering::Relaxed);
+        if is_open {
+            list.insert(place, Arc::downgrade(trace));
+        }
+        is_open
+    }
 
-    #[test]
-    fn takes_no_more_than_there_is_room_for() {
-        let parked = Parked::default();
-        assert!(parked.take(MOST_BYTES - 10));
-        assert!(parked.take(10));
-        assert!(!parked.take(1));
-        parked.give_back(5);
-        assert!(parked.take(5));
-        assert_eq!(parked.0.load(Ordering::Relaxed), MOST_BYTES);
+    /// Forgets a trace that has none any more. In a forked child the list may be locked by a thread that is not there.
+    pub(crate) fn remove(&self, trace: &Trace) {
+        if self.birthplace.is_here() {
+            let place = std::ptr::from_ref(trace) as usize;
+            self.list(place).lock().remove(&place);
+        }
+    }
+
+    /// Lets all of them go on without what they wait for. From now on nothing waits.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        for list in &self.lists {
+            let traces = std::mem::take(&mut *list.lock());
+            for trace in traces.values().filter_map(Weak::upgrade) {
+                trace.send_parked();
+            }
+        }
+    }
+
+    fn list(&self, place: usize) -> &Mutex<HashMap<usize, Weak<Trace>>> {
+        &self.lists[(place >> TRACE_BITS) % LISTS]
     }
 }

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 pub(crate) use rates::AgentRates;
 
 use crate::batch::Batch;
+use crate::service::Services;
 use crate::span_data::SpanData;
 use knuth::format_rate;
 use limiter::Limiter;
@@ -57,7 +58,7 @@ pub(crate) struct Decision {
 /// Decides about traces, once each, by the first span of the trace in this process.
 #[derive(Debug)]
 pub(crate) struct Sampler {
-    service: String,
+    services: Services,
     /// Tags that every span has without being told, with `env`.
     span_tags: Vec<(String, String)>,
     rules: Vec<SamplingRule>,
@@ -69,18 +70,21 @@ pub(crate) struct Sampler {
 }
 
 impl Decision {
-    /// Keeps or drops the trace because the program says so.
+    /// Keeps or drops the trace because the program says so. Rates of an earlier decision say nothing about this one
+    /// (dd-trace-py: `ddtrace/_trace/span.py`, _override_sampling_decision).
     pub(crate) fn by_user(&mut self, priority: i32) {
-        self.priority = Some(priority);
-        self.probability = None;
-        self.maker = (priority > 0).then_some(Cow::Borrowed(BY_USER));
+        *self = Self {
+            priority: Some(priority),
+            maker: (priority > 0).then_some(Cow::Borrowed(BY_USER)),
+            ..Self::default()
+        };
     }
 
     /// Whether the decision has a say about a tag that came from upstream.
     pub(crate) fn replaces(&self, key: &str) -> bool {
         match key {
             "_dd.p.dm" => self.maker.is_some() || !self.is_kept(),
-            "_dd.p.ksr" => self.rate_text.is_some(),
+            "_dd.p.ksr" => self.rate_text.is_some() || self.maker.is_some(),
             _ => false,
         }
     }
@@ -101,7 +105,7 @@ impl Decision {
 impl Sampler {
     pub(crate) fn new(config: &DDConfig) -> Self {
         Self {
-            service: config.service().to_owned(),
+            services: Services::new(config),
             span_tags: crate::tracer::span_tags(config),
             rules: config.tracing_sampling_rules().to_vec(),
             rate: config.tracing_sample_rate(),
@@ -111,9 +115,9 @@ impl Sampler {
         }
     }
 
-    /// The configured service.
-    pub(crate) fn service(&self) -> &str {
-        &self.service
+    /// The names of services.
+    pub(crate) fn services(&self) -> &Services {
+        &self.services
     }
 
     /// The rates that the agent tells.
@@ -153,7 +157,7 @@ impl Sampler {
         {
             spans.for_each_mut(|name, span| {
                 let service = span.service.clone();
-                let service = service.as_deref().unwrap_or(&self.service);
+                let service = self.services.sent(service.as_deref());
                 self.single_spans.mark(span, name, service);
             });
         }
@@ -201,7 +205,7 @@ impl Sampler {
     }
 
     fn service_of<'a>(&'a self, span: &'a SpanData) -> &'a str {
-        span.service.as_deref().unwrap_or(&self.service)
+        self.services.sent(span.service.as_deref())
     }
 
     fn span_tag(&self, key: &str) -> Option<&str> {
@@ -212,7 +216,10 @@ impl Sampler {
 
 #[cfg(test)]
 mod tests {
+    use datadog_config::SpanSamplingRule;
+
     use super::*;
+    use crate::ticks::Ticks;
 
     fn sampler(
         configure: impl FnOnce(datadog_config::DDConfigBuilder) -> datadog_config::DDConfigBuilder,
@@ -339,6 +346,45 @@ mod tests {
         let mut elsewhere = root(true);
         elsewhere.tags.set_text("env".into(), "x");
         assert_eq!(decide(&sampler, &elsewhere).priority, Some(AUTO_REJECT));
+    }
+
+    #[test]
+    fn services_have_the_names_that_they_are_sent_by() {
+        let mapping = [("web", "store"), ("db", "cellar")];
+        let by_agent = sampler(|config| config.service_mapping(mapping));
+        let rates =
+            br#"{"rate_by_service": {"service:store,env:prod": 0, "service:cellar,env:prod": 0}}"#;
+        by_agent.agent_rates().learn(rates, None);
+        let by_rule = sampler(|config| {
+            let rules = ["store", "cellar"].map(|name| SamplingRule::new(0.0).service(name));
+            config
+                .service_mapping(mapping)
+                .tracing_sampling_rules(rules)
+        });
+        let mut span = root(true);
+        for service in [None, Some("db"), Some("store")] {
+            span.service = service.map(Into::into);
+            assert_eq!(decide(&by_agent, &span).priority, Some(AUTO_REJECT));
+            assert_eq!(decide(&by_rule, &span).priority, Some(USER_REJECT));
+        }
+        let alone = sampler(|config| {
+            let rules = ["store", "cellar"].map(|name| SpanSamplingRule::new(1.0).service(name));
+            config.service_mapping(mapping).span_sampling_rules(rules)
+        });
+        let mut spans = Batch::default();
+        for service in [None, Some("db"), Some("other")] {
+            let mut span = root(true);
+            span.service = service.map(Into::into);
+            spans.push(&mut span, Ticks::ZERO);
+        }
+        let mut decision = Decision::default();
+        decision.by_user(USER_REJECT);
+        alone.mark_single_spans(&decision, &mut spans);
+        let kept = spans.spans().map(|span| {
+            let extras = span.span.extras.as_deref();
+            extras.is_some_and(|extras| extras.kept_alone.is_some())
+        });
+        assert_eq!(kept.collect::<Vec<_>>(), [true, true, false]);
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use datadog_config::DDConfig;
 use datadog_transport::{Account, AgentClient, Occasion, Outbox, Pass, Payload, Signal};
 
-use crate::encode::{Encoder, Filling};
+use crate::encode::{Encoder, has_computed_stats};
 use crate::endpoint::TracesEndpoint;
 use crate::keep_rate::KeepRate;
-use crate::obfuscate::TagRules;
+use crate::obfuscate::SpanRules;
 use crate::peer_service::PeerService;
 use crate::stats::{LeftOut, Stats};
 use crate::tracer::Shared;
@@ -18,7 +18,7 @@ use crate::tracer::Shared;
 /// (datadog-agent: `pkg/trace/api/api.go`).
 const RATES_VERSION: &str = "Datadog-Rates-Payload-Version";
 
-/// How much was left out since the last payload (datadog-agent: `pkg/trace/api/internal/header/headers.go`).
+/// How much was left out since the last payload that the agent took (datadog-agent: `pkg/trace/api/internal/header/headers.go`).
 const LEFT_OUT_CHUNKS: &str = "Datadog-Client-Dropped-P0-Traces";
 const LEFT_OUT_SPANS: &str = "Datadog-Client-Dropped-P0-Spans";
 
@@ -40,7 +40,7 @@ pub(crate) struct TraceSink {
     /// Its items are groups of statistics.
     stats_account: Arc<Account>,
     peer_service: Option<PeerService>,
-    tag_rules: TagRules,
+    span_rules: SpanRules,
     /// Whether the agent takes spans that are still open.
     takes_running: bool,
     traces_outbox: Outbox,
@@ -62,7 +62,7 @@ impl TraceSink {
             encoder: Encoder::new(config),
             stats: Stats::new(config),
             peer_service: PeerService::new(config),
-            tag_rules: TagRules::default(),
+            span_rules: SpanRules::default(),
             takes_running: false,
             traces_outbox,
             stats_outbox: Outbox::new(STATS_BYTES, Arc::clone(&stats_account)),
@@ -77,7 +77,7 @@ impl TraceSink {
         if let Some(info) = self.endpoint.refresh(limit) {
             self.stats.learn(&info);
             self.encoder.learn(&info);
-            self.tag_rules.learn(&info);
+            self.span_rules.learn(&info);
             self.takes_running = info.long_running_spans;
         }
     }
@@ -101,12 +101,23 @@ impl TraceSink {
                 self.traces_outbox.push(payload);
             }
             let (endpoint, rates) = (&mut self.endpoint, self.shared.sampler.agent_rates());
+            let stats = &mut self.stats;
             let again = self
                 .traces_outbox
                 .deliver(pass, endpoint.limit(), |payload, limit| {
+                    payload.set_header(RATES_VERSION, rates.version());
+                    // Only now, so that nothing is missing of what a payload was to tell that was not taken, and nothing
+                    // twice of what its halves tell.
+                    let mut left_out = LeftOut::default();
+                    if has_computed_stats(payload) {
+                        left_out = stats.left_out();
+                        payload.set_header(LEFT_OUT_CHUNKS, left_out.chunks.to_string());
+                        payload.set_header(LEFT_OUT_SPANS, left_out.spans.to_string());
+                    }
                     endpoint.post(payload, limit).inspect(|answer| {
                         if answer.status() == 200 {
                             rates.learn(answer.body(), answer.header(RATES_VERSION));
+                            stats.told(left_out);
                         }
                     })
                 });
@@ -134,25 +145,12 @@ impl TraceSink {
                 self.account.drop_items(reason, spans);
             }
             if !chunk.spans.is_empty() {
-                self.tag_rules.hide(&mut chunk.spans);
+                self.span_rules.hide(&mut chunk.spans);
                 self.encoder.add(&mut filling, &mut chunk);
             }
             self.shared.pool.put(chunk.spans);
         }
-        (self.close(filling), more)
-    }
-
-    fn close(&mut self, filling: Filling) -> Option<Payload> {
-        let computed = self.stats.are_on();
-        let payload = self.encoder.close(filling, computed)?;
-        let known_rates = self.shared.sampler.agent_rates().version();
-        let payload = payload.with_header(RATES_VERSION, known_rates);
-        if !computed {
-            return Some(payload);
-        }
-        let LeftOut { chunks, spans } = self.stats.take_left_out();
-        let payload = payload.with_header(LEFT_OUT_CHUNKS, chunks.to_string());
-        Some(payload.with_header(LEFT_OUT_SPANS, spans.to_string()))
+        (self.encoder.close(filling, self.stats.are_on()), more)
     }
 
     /// Posts the statistics that are complete, or all that there are if somebody waits for it.
@@ -181,6 +179,9 @@ impl Signal for TraceSink {
             let rate = self.keep_rate.learn(&self.account.snapshot());
             self.encoder.set_keep_rate(rate);
             self.report_running();
+        }
+        if pass.occasion == Occasion::Shutdown {
+            self.shared.parked.close();
         }
         self.encoder.renew_clock();
         let traces = self.send_traces(pass);

@@ -232,8 +232,11 @@ impl Span {
 
     /// Sets a tag: text and booleans, or a number. A later value of the same key replaces the earlier one.
     ///
-    /// As in the other languages, `manual.keep` and `manual.drop` decide about the trace, and `service.name`,
-    /// `resource.name` and `span.type` are the span's service, resource and type.
+    /// A span has at most 1,000 tags, and 32 MiB of texts. What is beyond that is left out.
+    ///
+    /// As in the other languages, `manual.keep` and `manual.drop` decide about the trace, `service.name`, `resource.name`
+    /// and `span.type` are the span's service, resource and type, `error` marks the span as failed or not, and a number as
+    /// `http.status_code` becomes text.
     #[inline]
     pub fn set_tag<'a>(
         &mut self,
@@ -244,6 +247,7 @@ impl Span {
             // Apart, so that what most calls pass goes in registers.
             match (key.into(), value.into()) {
                 (key, value) if is_known(&key) => self.set_known(key, &value),
+                (key, value @ TagValue::Number(_)) if key == STATUS => self.set_known(key, &value),
                 (Cow::Borrowed(key), TagValue::Text(text)) => self.put_text(key, &text),
                 (Cow::Borrowed(key), TagValue::Number(number)) => self.put_number(key, number),
                 (key, value) => self.put(key, &value),
@@ -308,8 +312,10 @@ impl Span {
         };
         let name: Arc<str> = Arc::from(service);
         let renamed = self.edit(|data| {
-            let before = data.service.as_deref();
-            data.top_level |= before.unwrap_or_else(|| trace.tracer.service()) != service;
+            let services = trace.tracer.services();
+            let inherited = data.inherited.get_or_insert_with(|| data.service.clone());
+            let differs = services.sent(inherited.as_deref()) != services.sent(Some(service));
+            data.top_level = data.is_local_root || differs;
             data.service = Some(Arc::clone(&name));
             data.span_id
         });
@@ -501,6 +507,13 @@ impl Span {
             ("span.type", TagValue::Text(text)) => {
                 self.set_type(text.clone().into_owned());
             }
+            ("error", value) => {
+                let failed = !value.is_false();
+                self.edit(|data| data.error = failed);
+            }
+            (STATUS, TagValue::Number(status)) => {
+                self.put(key, &status.to_string().into());
+            }
             _ => self.put(key, value),
         }
     }
@@ -511,6 +524,9 @@ impl Span {
         }
     }
 }
+
+/// Statistics know it as text only (ddtrace: `ddtrace/_trace/span.py`).
+const STATUS: &str = "http.status_code";
 
 /// Whether a key may be more than a tag.
 #[inline]
@@ -524,6 +540,7 @@ fn is_known(key: &str) -> bool {
             | "service.name"
             | "resource.name"
             | "span.type"
+            | "error"
     )
 }
 

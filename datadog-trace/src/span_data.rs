@@ -26,6 +26,8 @@ pub(crate) struct SpanData {
     pub(crate) name: Cow<'static, str>,
     /// `None` stands for the configured one.
     pub(crate) service: Option<Arc<str>>,
+    /// The parent's service, once the span has one of its own.
+    pub(crate) inherited: Option<Option<Arc<str>>>,
     /// Whether the service differs from the parent's: such spans count as requests to their service.
     pub(crate) top_level: bool,
     pub(crate) resource: Option<Cow<'static, str>>,
@@ -63,6 +65,7 @@ impl Default for SpanData {
             is_local_root: false,
             name: Cow::Borrowed(""),
             service: None,
+            inherited: None,
             top_level: false,
             resource: None,
             span_type: None,
@@ -117,6 +120,7 @@ impl SpanData {
             is_local_root: self.is_local_root,
             name: self.name.clone(),
             service: self.service.clone(),
+            inherited: None,
             top_level: self.top_level,
             resource: self.resource.clone(),
             span_type: self.span_type.clone(),

@@ -35,15 +35,6 @@ const LATE_BUCKETS: u64 = 1;
 const RESOURCE_BYTES: usize = 5_000;
 const BIG_RESOURCE_BYTES: usize = 15_000;
 
-/// Agents with one of these flags obfuscate statements in other ways, which is left to them
-/// (dd-trace-go: `ddtrace/tracer/tracer.go`).
-const OTHER_OBFUSCATION: [&str; 4] = [
-    "quantize_sql_tables",
-    "replace_sql_digits",
-    "keep_sql_alias",
-    "dollar_quoted_func",
-];
-
 /// The rate by which old Datadog products keep spans of traces that are not kept
 /// (dd-trace-go: `ddtrace/ext/tags.go`, EventSampleRate).
 const EVENT_RATE: &str = "_dd1.sr.eausr";
@@ -150,9 +141,15 @@ impl Stats {
         (left_out > 0).then_some((DropReason::Sampled, left_out))
     }
 
-    /// What was left out since this was asked last.
-    pub(crate) fn take_left_out(&mut self) -> LeftOut {
-        std::mem::take(&mut self.left_out)
+    /// What was left out since the agent was told last.
+    pub(crate) fn left_out(&self) -> LeftOut {
+        self.left_out
+    }
+
+    /// Notes that the agent was told of that much.
+    pub(crate) fn told(&mut self, left_out: LeftOut) {
+        self.left_out.chunks -= left_out.chunks;
+        self.left_out.spans -= left_out.spans;
     }
 
     /// The statistics that are complete by now, or all, as payloads.
@@ -175,8 +172,7 @@ impl Rules {
         Some(Self {
             peer_tags: info.peer_tags.clone(),
             filters: Filters::new(info)?,
-            obfuscate: (1..=obfuscate::VERSION).contains(&info.obfuscation_version)
-                && !OTHER_OBFUSCATION.iter().any(|flag| has_flag(flag)),
+            obfuscate: obfuscate::is_wanted(info),
             resource_bytes: if has_flag("big_resource") {
                 BIG_RESOURCE_BYTES
             } else {

@@ -55,6 +55,14 @@ macro_rules! numbers {
 numbers!(f32 f64 i8 i16 i32 i64 isize u8 u16 u32 u64 usize);
 
 impl TagValue<'_> {
+    /// Whether it says no: any other text says yes.
+    pub(crate) fn is_false(&self) -> bool {
+        match self {
+            Self::Text(text) => matches!(&**text, "false" | "False" | "0" | ""),
+            Self::Number(number) => *number == 0.0,
+        }
+    }
+
     /// Whether it says yes, as tags such as `manual.keep` are read.
     pub(crate) fn is_true(&self) -> bool {
         match self {

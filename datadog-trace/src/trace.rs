@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use datadog_transport::profiled as profiles;
+use datadog_transport::{Aside, profiled as profiles};
 use parking_lot::Mutex;
 
 use crate::baggage::Baggage;
@@ -48,9 +48,9 @@ pub(crate) struct Trace {
 struct State {
     /// The first span, while it is open: decisions are made by it, from whatever thread.
     root: Option<Box<SpanData>>,
-    /// What segments brought while others still hold the trace, with its bytes.
+    /// What segments brought while others still hold the trace: it is set aside for the queue.
     finished: Batch,
-    finished_bytes: usize,
+    aside: Aside,
     decision: Decision,
     baggage: Baggage,
 }
@@ -98,7 +98,7 @@ impl Trace {
             state: Mutex::new(State {
                 root: Some(root),
                 finished: Batch::default(),
-                finished_bytes: 0,
+                aside: Aside::default(),
                 decision: Decision {
                     priority: upstream.as_ref().and_then(|upstream| upstream.priority),
                     ..Decision::default()
@@ -172,7 +172,7 @@ impl Trace {
 
     /// Counts one less that will bring spans, and brings none.
     #[inline]
-    pub(crate) fn leave(&self) {
+    pub(crate) fn leave(self: &Arc<Self>) {
         let others = |holders| (holders > 1).then(|| holders - 1);
         let left = self
             .holders
@@ -190,7 +190,7 @@ impl Trace {
 
     /// Takes the spans of a holder that has no more. If it was the last one, or too much has come together, what is
     /// there goes to the worker.
-    pub(crate) fn release(&self, mut spans: Batch) {
+    pub(crate) fn release(self: &Arc<Self>, mut spans: Batch) {
         let mut state = self.state.lock();
         let is_last = self.holders.fetch_sub(1, Ordering::Relaxed) == 1;
         let stays = !is_last
@@ -205,13 +205,23 @@ impl Trace {
             self.tracer.pool.put(spans);
         }
         if !stays {
-            self.tracer.parked.give_back(state.finished_bytes);
-            state.finished_bytes = 0;
-            let spans = std::mem::take(&mut state.finished);
+            let (spans, aside) = self.unpark(&mut state);
             let chunk = self.chunk(&mut state, spans);
             drop(state);
-            self.tracer.hand_over(chunk);
+            self.tracer.hand_over(chunk, aside);
         }
+    }
+
+    /// Hands over what waits for others, as the tracer ends.
+    pub(crate) fn send_parked(&self) {
+        let mut state = self.state.lock();
+        let (spans, aside) = self.unpark(&mut state);
+        if spans.is_empty() {
+            return;
+        }
+        let chunk = self.chunk(&mut state, spans);
+        drop(state);
+        self.tracer.hand_over(chunk, aside);
     }
 
     /// Hands spans over before the end of the trace.
@@ -219,7 +229,7 @@ impl Trace {
         self.flush_spans
             .store(self.tracer.flush_spans, Ordering::Relaxed);
         let chunk = self.chunk(&mut self.state.lock(), spans);
-        self.tracer.hand_over(chunk);
+        self.tracer.hand_over(chunk, Aside::default());
     }
 
     #[inline]
@@ -242,9 +252,7 @@ impl Trace {
         {
             return false;
         }
-        self.tracer.parked.give_back(state.finished_bytes);
-        state.finished_bytes = 0;
-        let mut spans = std::mem::take(&mut state.finished);
+        let (mut spans, aside) = self.unpark(state);
         if let Some(root) = &mut state.root {
             let mut so_far = root.so_far();
             let version = age.as_millis() as f64;
@@ -256,18 +264,27 @@ impl Trace {
         self.flush_spans.store(1, Ordering::Relaxed);
         let chunk = self.chunk(state, spans);
         drop(guard);
-        self.tracer.hand_over(chunk);
+        self.tracer.hand_over(chunk, aside);
         true
     }
 
     /// Whether there is room for spans that wait until others of their trace come.
-    fn park(&self, state: &mut State, spans: &Batch) -> bool {
-        let bytes = spans.bytes();
-        let fits = self.tracer.parked.take(bytes);
-        if fits {
-            state.finished_bytes += bytes;
+    fn park(self: &Arc<Self>, state: &mut State, spans: &Batch) -> bool {
+        if spans.is_empty() {
+            return true;
         }
-        fits
+        let is_known = !state.finished.is_empty();
+        self.tracer.set_aside(&mut state.aside, spans)
+            && (is_known || self.tracer.parked.insert(self))
+    }
+
+    /// Takes what waits.
+    fn unpark(&self, state: &mut State) -> (Batch, Aside) {
+        let aside = std::mem::take(&mut state.aside);
+        if !aside.is_empty() {
+            self.tracer.parked.remove(self);
+        }
+        (std::mem::take(&mut state.finished), aside)
     }
 
     fn chunk(&self, state: &mut State, spans: Batch) -> Chunk {

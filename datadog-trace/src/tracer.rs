@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use datadog_config::DDConfig;
 use datadog_transport::{
-    Outbox, Queue, Room, SignalKind, Standalone, TransportBuilder, TransportError,
+    Aside, Outbox, Queue, Room, SignalKind, Standalone, TransportBuilder, TransportError,
 };
 
+use crate::batch::Batch;
 use crate::context::Inner;
 use crate::long_running::LongRunning;
 use crate::parked::Parked;
 use crate::pool::Pool;
 use crate::propagate::{Extract, HeaderLines, Inject, Propagation};
 use crate::sample::Sampler;
+use crate::service::Services;
 use crate::sink::TraceSink;
 use crate::trace::{Chunk, Trace};
 use crate::{DetachedSpan, Parent, Span, SpanContext, local, profiled, startup};
@@ -162,7 +164,8 @@ impl Tracer {
         });
     }
 
-    /// Runs `work` in a span. A panic marks the span as failed and goes on.
+    /// Runs `work` in a span. A panic marks the span as failed and goes on; what it said and where needs the hook of
+    /// [`fail_spans_on_panic`](crate::fail_spans_on_panic).
     pub fn traced<T>(
         &self,
         name: impl Into<Cow<'static, str>>,
@@ -211,12 +214,13 @@ impl Shared {
         Arc::as_ptr(self) as usize
     }
 
-    /// The configured service.
-    pub(crate) fn service(&self) -> &str {
-        self.sampler.service()
+    /// The names of services.
+    pub(crate) fn services(&self) -> &Services {
+        self.sampler.services()
     }
 
-    pub(crate) fn hand_over(&self, mut chunk: Chunk) {
+    /// Of the spans of the chunk, those that waited for others were set aside.
+    pub(crate) fn hand_over(&self, mut chunk: Chunk, aside: Aside) {
         if chunk.spans.is_empty() {
             return;
         }
@@ -224,7 +228,13 @@ impl Shared {
             .mark_single_spans(&chunk.decision, &mut chunk.spans);
         let bytes = chunk.spans.bytes();
         let count = chunk.spans.len() as u64;
-        self.queue.push(chunk, count, bytes);
+        self.queue.push_with(chunk, count, bytes, aside);
+    }
+
+    /// Sets spans aside that wait for others, if there is room.
+    pub(crate) fn set_aside(&self, aside: &mut Aside, spans: &Batch) -> bool {
+        let count = spans.len() as u64;
+        self.queue.set_aside(aside, count, spans.bytes())
     }
 
     /// The worker's end of the queue.
@@ -233,6 +243,7 @@ impl Shared {
     }
 
     pub(crate) fn close(&self) {
+        self.parked.close();
         self.queue.close();
     }
 }

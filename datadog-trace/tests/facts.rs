@@ -144,6 +144,29 @@ fn peers_are_found_in_other_tags_and_renamed() {
 }
 
 #[test]
+fn a_child_whose_service_is_sent_by_the_parents_name_is_no_entry_to_it() {
+    let agent = LocalAgent::start().unwrap();
+    let mapping = [("shop", "store"), ("cache", "store"), ("db", "cellar")];
+    let tracer = start(config(&agent.url()).service_mapping(mapping));
+    tracer.traced("root", |_root| {
+        for service in ["cache", "store", "db"] {
+            tracer.trace(service).set_service(service);
+        }
+    });
+    tracer.flush(LIMIT);
+    let spans = agent.spans();
+    let facts = |name| {
+        let span = named(&spans, name);
+        let top_level = span.metrics.contains_key("_dd.top_level");
+        (&*span.service, top_level)
+    };
+    assert_eq!(facts("root"), ("store", true));
+    assert_eq!(facts("cache"), ("store", false));
+    assert_eq!(facts("store"), ("store", false));
+    assert_eq!(facts("db"), ("cellar", true));
+}
+
+#[test]
 fn services_have_the_names_that_are_configured_and_say_where_from() {
     let agent = LocalAgent::start().unwrap();
     let tracer =

@@ -66,6 +66,58 @@ fn tags_are_hidden_as_the_agent_says() {
 }
 
 #[test]
+fn statements_and_commands_leave_the_process_without_their_values() {
+    let statement = "SELECT a FROM t WHERE b = 'secret'";
+    let hidden = "SELECT a FROM t WHERE b = ?";
+    for (version, is_hidden) in [(1, true), (0, false), (2, false)] {
+        for protocol in [TraceProtocol::V04, TraceProtocol::V10] {
+            let agent = LocalAgent::start().unwrap();
+            agent.set_info([
+                ("endpoints", json!(["/v0.4/traces", "/v1.0/traces"])),
+                ("obfuscation_version", json!(version)),
+            ]);
+            let tracer = start(config(&agent.url()).tracing_protocol(protocol));
+            tracer.flush(LIMIT);
+            let cases = [
+                ("sql", statement, hidden),
+                ("cassandra", statement, hidden),
+                ("sql", "SELECT 'secret", "'Non-parsable SQL query"),
+                ("redis", "SET a secret\nGET secret", "SET\nGET"),
+                ("web", statement, statement),
+            ];
+            tracer.traced("root", |_root| {
+                for (at, (span_type, resource, _)) in cases.iter().enumerate() {
+                    let mut span = tracer.trace(at.to_string());
+                    span.set_type(*span_type).set_resource(*resource);
+                    for key in ["sql.query", "other"] {
+                        span.set_tag(key, statement);
+                    }
+                }
+            });
+            tracer.flush(LIMIT);
+            assert!(agent.refusals().is_empty(), "{:?}", agent.refusals());
+            let spans = agent.spans();
+            for (at, (span_type, resource, sent)) in cases.iter().enumerate() {
+                let span = named(&spans, &at.to_string());
+                let expected = if is_hidden { sent } else { resource };
+                assert_eq!(span.resource, *expected, "{span_type}, version {version}");
+                let is_sql = matches!(*span_type, "sql" | "cassandra");
+                let query = if is_hidden && is_sql {
+                    hidden
+                } else {
+                    statement
+                };
+                assert_eq!(
+                    span.meta["sql.query"], query,
+                    "{span_type}, version {version}"
+                );
+                assert_eq!(span.meta["other"], statement);
+            }
+        }
+    }
+}
+
+#[test]
 fn nothing_is_hidden_that_the_agent_does_not_speak_of() {
     let cards = rules(json!({"credit_cards": {"enabled": true}}));
     let spans = sent([cards], TraceProtocol::V04);

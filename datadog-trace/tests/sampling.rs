@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::collections::HashMap;
+
 use common::{LIMIT, config, named, start};
 use datadog_config::{SamplingRule, SpanSamplingRule};
 use datadog_local_agent::{LocalAgent, Span};
@@ -159,6 +161,61 @@ fn the_program_has_the_last_word() {
         assert_eq!(priority(named(&spans, name)), -1.0, "{name}");
         assert!(!named(&spans, name).meta.contains_key("_dd.p.dm"));
     }
+}
+
+#[test]
+fn the_program_may_overrule_what_others_were_told_already() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()).tracing_sample_rate(1.0));
+    let rates = ["_dd.rule_psr", "_dd.limit_psr", "_dd.agent_psr"];
+    let trace = |name: &'static str, overrule: Option<&'static str>| {
+        let mut headers = HashMap::new();
+        tracer.traced(name, |span| {
+            span.inject(&mut headers);
+            assert_eq!(headers["x-datadog-sampling-priority"], "2");
+            if let Some(key) = overrule {
+                span.set_tag(key, true);
+            }
+            headers.clear();
+            span.inject(&mut headers);
+        });
+        headers
+    };
+    let by_rule = trace("by rule", None);
+    assert!(by_rule["x-datadog-tags"].contains("_dd.p.ksr=1"));
+    let kept = trace("kept", Some("manual.keep"));
+    assert_eq!(kept["x-datadog-sampling-priority"], "2");
+    assert!(kept["x-datadog-tags"].contains("_dd.p.dm=-4"), "{kept:?}");
+    let dropped = trace("dropped", Some("manual.drop"));
+    assert_eq!(dropped["x-datadog-sampling-priority"], "-1");
+    for headers in [kept, dropped] {
+        assert!(!headers["x-datadog-tags"].contains("ksr"), "{headers:?}");
+    }
+    // What the caller told of its rate is as old.
+    let upstream = HashMap::from([
+        ("x-datadog-trace-id".to_owned(), "7".to_owned()),
+        ("x-datadog-parent-id".to_owned(), "8".to_owned()),
+        ("x-datadog-sampling-priority".to_owned(), "1".to_owned()),
+        (
+            "x-datadog-tags".to_owned(),
+            "_dd.p.dm=-1,_dd.p.ksr=0.25".to_owned(),
+        ),
+    ]);
+    let caller = tracer.extract(&upstream).unwrap();
+    tracer
+        .trace_from(&caller, "kept here")
+        .set_tag("manual.keep", true);
+    tracer.flush(LIMIT);
+    let spans = agent.spans();
+    assert_eq!(named(&spans, "by rule").metrics["_dd.rule_psr"], 1.0);
+    for name in ["kept", "dropped", "kept here"] {
+        let span = named(&spans, name);
+        assert!(!span.meta.contains_key("_dd.p.ksr"), "{name}");
+        for rate in rates {
+            assert!(!span.metrics.contains_key(rate), "{name}: {rate}");
+        }
+    }
+    assert_eq!(named(&spans, "kept here").meta["_dd.p.dm"], "-4");
 }
 
 #[test]

@@ -56,6 +56,56 @@ fn known_facts_and_tags_are_where_datadog_looks_for_them() {
 }
 
 #[test]
+fn tags_that_other_languages_know_mean_the_same() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    for (name, value) in [("no", false), ("yes", true)] {
+        let mut span = tracer.trace(name);
+        span.set_tag("error", !value).set_tag("error", value);
+        span.set_tag("http.status_code", 503);
+    }
+    tracer.trace("text").set_tag("error", "boom");
+    assert_eq!(tracer.flush(LIMIT).delivered, 3);
+    let spans = agent.spans();
+    for (name, error) in [("no", 0), ("yes", 1), ("text", 1)] {
+        let span = named(&spans, name);
+        assert_eq!(span.error, error, "{name}");
+        assert!(!span.meta.contains_key("error"), "{name}");
+    }
+    let span = named(&spans, "yes");
+    assert_eq!(span.meta["http.status_code"], "503");
+    assert!(!span.metrics.contains_key("http.status_code"));
+}
+
+#[test]
+fn a_span_is_top_level_while_its_service_is_not_its_parents() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    {
+        let _root = tracer.trace("root");
+        for (name, services) in [("away", &["bank"][..]), ("back", &["bank", "shop"])] {
+            let mut span = tracer.trace(name);
+            for service in services {
+                span.set_service(service);
+            }
+            tracer.trace(format!("{name}.child")).finish();
+        }
+    }
+    assert_eq!(tracer.flush(LIMIT).delivered, 5);
+    let spans = agent.spans();
+    for (name, is_top_level) in [
+        ("root", true),
+        ("away", true),
+        ("away.child", false),
+        ("back", false),
+        ("back.child", false),
+    ] {
+        let marked = named(&spans, name).metrics.contains_key("_dd.top_level");
+        assert_eq!(marked, is_top_level, "{name}");
+    }
+}
+
+#[test]
 fn times_may_be_set() {
     let agent = LocalAgent::start().unwrap();
     let tracer = start(config(&agent.url()));

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use common::{LIMIT, assert_balanced, config, named, start};
 use datadog_local_agent::{LocalAgent, Span as Received};
-use datadog_trace::{FutureExt, Parent, SpanContext};
-use datadog_transport::context;
+use datadog_trace::{FutureExt, Parent, SpanContext, Tracer};
+use datadog_transport::{DropReason, context};
 use parking_lot::Mutex;
 
 fn parent<'a>(spans: &'a [Received], name: &str) -> Option<&'a str> {
@@ -314,6 +314,52 @@ fn a_future_that_panics_or_returns_a_span_leaves_the_thread_as_it_was() {
     assert_eq!(parent(&spans, "returned"), Some("outer"));
 }
 
+/// Tells in a span of its own that it is dropped.
+struct Farewell<'a>(&'a Tracer, &'static str);
+
+impl Drop for Farewell<'_> {
+    fn drop(&mut self) {
+        self.0.trace(self.1).finish();
+    }
+}
+
+#[test]
+fn what_a_future_does_while_it_is_given_up_belongs_to_its_span() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let mut task = Context::from_waker(Waker::noop());
+    let never_polled = Farewell(&tracer, "never polled");
+    let unused = std::future::ready(never_polled).in_span(tracer.trace("unused"));
+    let mut request = Box::pin(
+        async {
+            let _early = Farewell(&tracer, "early");
+            let _guard = tracer.trace("guard");
+            let _late = Farewell(&tracer, "late");
+            std::future::pending::<()>().await;
+        }
+        .in_span(tracer.trace("request")),
+    );
+    assert!(request.as_mut().poll(&mut task).is_pending());
+    let outside = tracer.trace("outside");
+    drop((unused, request));
+    assert_eq!(context::active().unwrap().span_id, outside.span_id());
+    outside.finish();
+    assert_eq!(context::active(), None);
+    tracer.flush(LIMIT);
+    assert_balanced(&tracer.health());
+    assert_eq!(agent.traces().len(), 3);
+    let spans = agent.spans();
+    for (span, expected) in [
+        ("never polled", Some("unused")),
+        ("early", Some("request")),
+        ("guard", Some("request")),
+        ("late", Some("guard")),
+        ("outside", None),
+    ] {
+        assert_eq!(parent(&spans, span), expected, "{span}");
+    }
+}
+
 #[test]
 fn a_long_trace_is_sent_in_parts() {
     let agent = LocalAgent::start().unwrap();
@@ -377,7 +423,7 @@ fn finished_spans_of_unfinished_traces_have_a_bound() {
     let sent = tracer.health().total().delivered;
     assert!(
         (50..180).contains(&sent),
-        "8 MiB are for about 80 of 200: {sent}"
+        "a quarter of 30 MiB is for about 75 of 200: {sent}"
     );
     drop(roots);
     tracer.flush(LIMIT);
@@ -386,6 +432,58 @@ fn finished_spans_of_unfinished_traces_have_a_bound() {
         300,
         "nothing is lost by it"
     );
+    assert_balanced(&tracer.health());
+}
+
+#[test]
+fn finished_spans_wait_for_others_within_the_memory_that_is_configured() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()).tracing_buffer_bytes(400_000));
+    let root = tracer.trace("root").detach();
+    let context = root.context().unwrap();
+    for (bytes, waiting) in [(60_000, 1), (60_000, 0), (60_000, 1)] {
+        let mut child = tracer.trace_from(&context, "child");
+        child.set_tag("payload", "x".repeat(bytes));
+        child.finish();
+        tracer.flush(LIMIT);
+        assert_eq!(tracer.health().total().buffered, waiting);
+        assert_balanced(&tracer.health());
+    }
+    root.finish();
+    assert_eq!(tracer.flush(LIMIT).delivered, 2);
+    let health = tracer.health().total();
+    assert_eq!((health.accepted, health.delivered), (4, 4), "{health:?}");
+}
+
+#[test]
+fn finished_spans_of_a_trace_that_never_ends_are_sent_when_the_tracer_ends() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let open = tracer.traced("root", |_root| {
+        (0..3).for_each(|_| tracer.trace("child").finish());
+        tracer.trace("open").detach()
+    });
+    let report = tracer.flush(LIMIT);
+    assert_eq!((report.delivered, report.buffered), (0, 4));
+    assert_balanced(&tracer.health());
+    assert_eq!(tracer.shutdown(LIMIT).delivered, 4);
+    assert_eq!(agent.spans().len(), 4);
+    assert_balanced(&tracer.health());
+    // Children that end now don't wait any more.
+    let context = open.context().unwrap();
+    tracer.trace_from(&context, "late").finish();
+    open.finish();
+    let health = tracer.health().total();
+    assert_eq!((health.accepted, health.buffered), (6, 0), "{health:?}");
+    assert_eq!(health.dropped.get(DropReason::Shutdown), 2);
+}
+
+#[test]
+fn what_waits_for_others_and_can_not_be_sent_in_the_end_is_counted() {
+    let tracer = start(config("http://127.0.0.1:9"));
+    let open = tracer.traced("root", |_root| tracer.trace("open").detach());
+    assert_eq!(tracer.shutdown(LIMIT).dropped.get(DropReason::Shutdown), 1);
+    drop(open);
     assert_balanced(&tracer.health());
 }
 

@@ -108,7 +108,7 @@ pub struct FlushReport {
     pub delivered: u64,
     /// Items given up while flushing.
     pub dropped: Drops,
-    /// Items still waiting: the receiver did not take them yet.
+    /// Items still waiting: the receiver did not take them yet, or more has to come first, as to the spans of a trace.
     pub buffered: u64,
     /// Bytes delivered.
     pub bytes: u64,

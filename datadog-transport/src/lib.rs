@@ -59,7 +59,7 @@ pub use intake::IntakeClient;
 pub use look_up::LookUp;
 pub use outbox::Outbox;
 pub use payload::{Frame, Part, Payload};
-pub use queue::Queue;
+pub use queue::{Aside, Queue};
 pub use room::Room;
 pub use standalone::Standalone;
 pub use statsd::{StatsdError, StatsdSocket};

@@ -51,11 +51,11 @@ impl Payload {
         }
     }
 
-    /// The same with one more header, which its halves would not have.
-    #[must_use]
-    pub fn with_header(mut self, name: &'static str, value: String) -> Self {
+    /// Sets a header of the request that is about to be made, in place of one of the same name. A payload that is halved
+    /// after that loses it.
+    pub fn set_header(&mut self, name: &'static str, value: String) {
+        self.headers.retain(|(known, _)| *known != name);
         self.headers.push((name, value));
-        self
     }
 
     /// The body as it goes over the wire.

@@ -24,6 +24,21 @@ pub struct Queue<T> {
     birthplace: Birthplace,
 }
 
+/// What a caller keeps for a [`Queue`], because more belongs to it that is still to come: it is accepted, and waits.
+#[derive(Debug, Default)]
+#[must_use = "it has to be pushed in the end"]
+pub struct Aside {
+    items: u64,
+    bytes: usize,
+}
+
+impl Aside {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.items == 0
+    }
+}
+
 #[derive(Debug)]
 struct Entry<T> {
     value: T,
@@ -54,6 +69,34 @@ impl<T> Queue<T> {
     /// Takes `value`, which stands for `items` items of the account and owns about `bytes` bytes of the heap.
     pub fn push(&self, value: T, items: u64, bytes: usize) {
         self.account.accept(items);
+        self.push_accepted(value, items, bytes);
+    }
+
+    /// Takes `value` like [`Queue::push`]. What of it was [set aside](Queue::set_aside) is accepted already.
+    pub fn push_with(&self, value: T, items: u64, bytes: usize, aside: Aside) {
+        if aside.is_empty() {
+            return self.push(value, items, bytes);
+        }
+        self.account.accept(items.saturating_sub(aside.items));
+        self.room.take_aside(aside.bytes);
+        self.push_accepted(value, items, bytes);
+        self.account.queued(-(aside.items as i64));
+    }
+
+    /// Accepts `items` of about `bytes` bytes of the heap, which the caller keeps until it pushes them. Whether there is
+    /// room for them: if not, or in a forked child, nothing happens.
+    pub fn set_aside(&self, aside: &mut Aside, items: u64, bytes: usize) -> bool {
+        let fits = self.birthplace.is_here() && self.room.set_aside(bytes);
+        if fits {
+            self.account.accept(items);
+            self.account.queued(items as i64);
+            aside.items += items;
+            aside.bytes += bytes;
+        }
+        fits
+    }
+
+    fn push_accepted(&self, value: T, items: u64, bytes: usize) {
         if !self.birthplace.is_here() {
             return self.account.drop_items(DropReason::Forked, items);
         }
@@ -150,6 +193,28 @@ mod tests {
         assert_eq!(queue.pop(), None);
         queue.push("fits again", 1, 10 + ENTRY);
         assert_eq!(account.snapshot().buffered, 1);
+    }
+
+    #[test]
+    fn what_is_set_aside_is_accepted_once_and_waits_until_it_is_pushed_or_dropped() {
+        let (queue, account, _controls) = queue(1000);
+        let known = || {
+            let health = account.snapshot();
+            (health.accepted, health.buffered, health.dropped.total())
+        };
+        let mut aside = Aside::default();
+        assert!(queue.set_aside(&mut aside, 2, 100) && queue.set_aside(&mut aside, 1, 50));
+        assert!(!queue.set_aside(&mut aside, 1, 101), "a quarter is full");
+        assert_eq!(known(), (3, 3, 0));
+        queue.push_with("three and one more", 4, 200, aside);
+        assert_eq!(known(), (4, 4, 0));
+        assert_eq!(queue.pop(), Some(("three and one more", 4)));
+        assert_eq!(known(), (4, 0, 0));
+        let mut aside = Aside::default();
+        assert!(queue.set_aside(&mut aside, 2, 250), "there is room again");
+        queue.close();
+        queue.push_with("late", 2, 250, aside);
+        assert_eq!(known(), (6, 0, 2));
     }
 
     #[test]

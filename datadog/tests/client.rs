@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use datadog::{DDClient, DDConfig, DDConfigBuilder, DropReason, SignalKind};
+use datadog::{DDClient, DDConfig, DDConfigBuilder, DropReason, Parent, SignalKind};
 use datadog_local_agent::{Endpoint, Fault, LocalAgent, Received};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -249,6 +249,37 @@ fn the_last_clone_to_be_dropped_delivers_what_is_buffered() {
         .wait_for(LIMIT, |got| got.metric_sum("jobs") == 1.0)
         .unwrap();
     assert_eq!((agent.logs().len(), agent.spans().len()), (1, 1));
+}
+
+#[test]
+fn a_span_that_is_active_nowhere_has_the_parent_that_it_is_given() {
+    let agent = LocalAgent::start().unwrap();
+    let client = start(config(&agent));
+    let request = client.trace("request");
+    let child = client.trace_detached(Parent::Active, "child");
+    let root = client.trace_detached(Parent::Root, "root");
+    let context = root.context().unwrap();
+    let grandchild = client.trace_detached(Parent::Of(&context), "of");
+    assert_eq!(
+        client.active_span().unwrap().span_id(),
+        request.span_id(),
+        "none of them is active"
+    );
+    let spans = [
+        ("child", request.span_id()),
+        ("root", 0),
+        ("of", root.span_id()),
+    ];
+    std::thread::spawn(|| drop((child, root, grandchild)))
+        .join()
+        .unwrap();
+    request.finish();
+    assert_eq!(client.flush_traces().delivered, 4);
+    for (name, parent) in spans {
+        let received = agent.spans();
+        let span = received.iter().find(|span| span.name == name).unwrap();
+        assert_eq!(span.parent_id, parent, "{name}");
+    }
 }
 
 #[test]

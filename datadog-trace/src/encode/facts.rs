@@ -63,6 +63,6 @@ impl Encoder {
 
     /// The service of the process, for spans of another one.
     fn base_service_of(&self, service: &str) -> Option<&str> {
-        (!self.is_own(service)).then_some(&*self.service)
+        (!self.services.is_own(service)).then_some(self.services.own())
     }
 }

@@ -3,7 +3,7 @@
 
 use datadog_transport::{Headers, Part, Payload};
 
-use super::{COMPUTED_STATS, Encoder, extras, headers, or_nameless};
+use super::{Encoder, extras, headers, or_nameless, says_computed_stats};
 use crate::batch::FinishedSpan;
 use crate::msgpack;
 use crate::propagate::digits;
@@ -186,7 +186,7 @@ pub(super) fn list(mut body: Vec<u8>, headers: Headers, chunks: Vec<Part>) -> Pa
     let mut head = Vec::with_capacity(HEAD_BYTES);
     msgpack::array32(&mut head, chunks.len());
     body[..HEAD_BYTES].copy_from_slice(&head);
-    if headers.iter().any(|(name, _)| *name == COMPUTED_STATS) {
+    if says_computed_stats(&headers) {
         Payload::list(body, headers, chunks, |chunks| frame(chunks, true))
     } else {
         Payload::list(body, headers, chunks, |chunks| frame(chunks, false))

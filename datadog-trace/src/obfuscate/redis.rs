@@ -11,6 +11,15 @@ const OF_TWO_WORDS: [&str; 6] = ["CLIENT", "CLUSTER", "COMMAND", "CONFIG", "DEBU
 
 /// The names of the first commands, one for each line.
 pub(crate) fn quantize(query: &str) -> String {
+    shown(query, " ")
+}
+
+/// The same, still each in a line of its own: whoever takes the names of these gets the same.
+pub(crate) fn without_arguments(query: &str) -> String {
+    shown(query, "\n")
+}
+
+fn shown(query: &str, between: &str) -> String {
     let mut commands: Vec<String> = Vec::new();
     let mut cut = false;
     for line in query.split('\n') {
@@ -37,10 +46,10 @@ pub(crate) fn quantize(query: &str) -> String {
         commands.push(command);
         cut = false;
     }
-    let mut shown = commands.join(" ");
+    let mut shown = commands.join(between);
     if commands.len() == MOST_COMMANDS || cut {
         if !shown.is_empty() {
-            shown.push(' ');
+            shown.push_str(between);
         }
         shown.push_str(CUT);
     }
@@ -90,6 +99,9 @@ mod tests {
             ("straße x", "STRAßE"),
         ] {
             assert_eq!(quantize(query), shown, "{query:?}");
+            let sent = without_arguments(query);
+            assert_eq!(sent.replace('\n', " "), shown, "{query:?}");
+            assert_eq!(quantize(&sent), shown, "{query:?}");
         }
     }
 }

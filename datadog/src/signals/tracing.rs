@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use datadog_trace::{Extract, Inject, Span, SpanContext};
+use datadog_trace::{DetachedSpan, Extract, Inject, Parent, Span, SpanContext};
 use datadog_transport::{FlushReport, SignalKind};
 
 use crate::DDClient;
@@ -26,7 +26,8 @@ impl DDClient {
         self.inner.tracer.trace(name)
     }
 
-    /// Runs `work` in a span. A panic marks the span as failed and goes on.
+    /// Runs `work` in a span. A panic marks the span as failed and goes on; what it said and where needs the hook of
+    /// [`fail_spans_on_panic`](datadog_trace::fail_spans_on_panic), which [`patch`](DDClient::patch) of `panic` installs.
     pub fn traced<T>(
         &self,
         name: impl Into<Cow<'static, str>>,
@@ -38,6 +39,16 @@ impl DDClient {
     /// Starts a span, the child of a span of another thread or another process: see [`SpanContext`].
     pub fn trace_from(&self, parent: &SpanContext, name: impl Into<Cow<'static, str>>) -> Span {
         self.inner.tracer.trace_from(parent, name)
+    }
+
+    /// Starts a span that is active on no thread, for work that comes and goes on several: it is finished when it is dropped,
+    /// on whatever thread.
+    pub fn trace_detached(
+        &self,
+        parent: Parent<'_>,
+        name: impl Into<Cow<'static, str>>,
+    ) -> DetachedSpan {
+        self.inner.tracer.trace_detached(parent, name)
     }
 
     /// The span that is active on this thread, as others see it.
