@@ -209,7 +209,7 @@ macro_rules! option_table {
             crashtracking_directory: Text = "DD_CRASHTRACKING_DIRECTORY", Profiles;
             /// Whether profiles show which code waits for locks, in programs that use this client's `Mutex` and `RwLock`.
             profiling_lock_enabled: Flag = "DD_PROFILING_LOCK_ENABLED", Profiles, default "true";
-            /// Whether profiles show how long code takes by the clock, waiting included: of threads that have a span, 11 times a second. Interrupts their system calls, of which some end with `EINTR` then, such as `poll` and reads from sockets with a timeout. Linux only.
+            /// Whether profiles show how long code takes by the clock, waiting included: of threads that have a span, 11 times a second. Interrupts their system calls, of which some end with `EINTR` then, such as `poll` and reads from sockets with a timeout; a blocking connection of the crate `redis` with a read timeout fails by it. Linux only.
             profiling_walltime_enabled: Flag = "DD_PROFILING_WALLTIME_ENABLED", Profiles, default "false";
             /// Whether samples of profiles carry the ids of the active span, by which the profile of a trace is found.
             profiling_code_hotspots_enabled: Flag = "DD_PROFILING_CODE_HOTSPOTS_COLLECTION_ENABLED" | "DD_PROFILING_CODEHOTSPOTS_ENABLED", Profiles, default "true";

@@ -136,26 +136,28 @@
 //! Of more threads it chooses at random, and each sample stands for those that were not chosen, too: the sums of `wall-time` are
 //! right whatever the number. A thread without a span is never interrupted for it: a worker of an async runtime that waits for
 //! something to do, a pool without work. So a future that waits for another is not seen, but what blocks its thread is. 1,024 threads
-//! are followed, from their next span on. What cannot be interrupted, such as a read from a disk, is seen at its end, for all its time.
+//! are followed, from their next span on; a thread whose first span finds that many is not. What cannot be interrupted, such as a read from a disk, is seen at its end, for all its time.
 //!
-//! An interrupted thread goes on with its system call, but not with each (man7.org: signal(7)). These end with `EINTR`, whatever
-//! `SA_RESTART` says:
+//! An interrupted thread goes on with its system call, but not with each (man7.org: signal(7)). Some end with `EINTR`, whatever
+//! `SA_RESTART` says, among them:
 //!
-//! - `poll`, `ppoll`, `select`, `pselect`, `epoll_wait`, `epoll_pwait`, `io_getevents`;
+//! - `poll`, `ppoll`, `select`, `pselect`, `epoll_wait`, `epoll_pwait`, `epoll_pwait2`, `io_getevents`, `io_uring_enter`;
 //! - `nanosleep`, `clock_nanosleep`, `usleep`, and `sleep`, which returns the seconds that are left;
 //! - reading, writing, `accept` and `connect` of sockets with a timeout (`SO_RCVTIMEO`, `SO_SNDTIMEO`);
-//! - `pause`, `sigsuspend`, `sigtimedwait`, `sigwaitinfo`, `msgrcv`, `msgsnd`, `semop`, `semtimedop`.
+//! - `pause`, `sigsuspend`, `sigtimedwait`, `sigwaitinfo`, `msgrcv`, `msgsnd`, `semop`, `semtimedop`,
+//!   `sem_timedwait` and other waits on a futex with a timeout.
 //!
 //! The standard library tries again in `sleep`, locks, channels, `read_exact`, `write_all` and the like; but `read` of a socket with
-//! a timeout returns [`Interrupted`](std::io::ErrorKind::Interrupted), and who tries again waits for the whole timeout again. Try it
-//! with the libraries in C that a program calls within spans before it goes to production.
+//! a timeout returns [`Interrupted`](std::io::ErrorKind::Interrupted), and who tries again waits for the whole timeout again. So libraries
+//! that read with a timeout and don't try again fail then, such as a blocking connection of the crate `redis` with a read timeout.
+//! Try it with the libraries that a program calls within spans before it goes to production.
 //!
 //! What it costs (Linux 6.18, x86_64, 2 cores; `cargo xtask bench profiling`):
 //!
 //! | what | measured |
 //! |---|---|
 //! | 8 or more threads that wait in spans all the time | 0.4 % of a core, 40 µs for each sample |
-//! | two busy threads in spans, sampled by CPU time and by the clock | 0.31 % of their CPU time; by CPU time alone 0.28 % |
+//! | two busy threads in spans, sampled by CPU time and by the clock | 0.36 % of their CPU time; by CPU time alone 0.12 % |
 //! | to enter and leave a span while it is off | nothing that can be told |
 //!
 //! # Crashes
@@ -221,7 +223,7 @@
 //!   there, where it does nothing.
 //! - One profiler samples at a time; the account's last error tells another one that it waits.
 //! - System calls that a signal ends in spite of `SA_RESTART`, such as `poll`, `nanosleep` and reads from sockets with a
-//!   timeout, may return `EINTR` to C code that works just before. The standard library tries again.
+//!   timeout, may return `EINTR` to a thread that worked just before. Most of the standard library tries again; see above.
 //! - A forked child is not sampled, unless it starts a client of its own.
 //! - 1,024 threads have their own timer; that of the process stands in for the rest.
 //! - A seccomp filter that ends the process must allow `timer_create`, `timer_settime`, `timer_delete`, `gettid`, `prctl`,

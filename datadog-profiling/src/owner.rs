@@ -51,7 +51,7 @@ impl Owner {
 
     /// Whether somebody of this process is the owner.
     pub(crate) fn is_here(&self) -> bool {
-        let owner = self.0.load(Ordering::Relaxed);
+        let owner = self.0.load(Ordering::Acquire);
         owner != 0 && owner == process::id()
     }
 }

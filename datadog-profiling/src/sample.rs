@@ -25,6 +25,11 @@ pub(crate) trait Sampler: Send {
 
     /// Stops. What was not taken out is lost.
     fn stop(&mut self);
+
+    /// Whether it can sample by the wall clock, too.
+    fn knows_the_clock(&self) -> bool {
+        false
+    }
 }
 
 /// One stack of one thread, and how often it was seen.

@@ -9,6 +9,8 @@ pub(crate) struct FirstThatWorks {
     all: Vec<Box<dyn Sampler>>,
     /// The one that was started.
     chosen: usize,
+    /// Whether samples by the wall clock are wanted.
+    by_the_clock: bool,
 }
 
 impl FirstThatWorks {
@@ -24,6 +26,7 @@ impl FirstThatWorks {
                 Box::new(crate::pprof_sampler::PprofSampler::default()),
             ],
             chosen: 0,
+            by_the_clock: config.profiling_walltime_enabled(),
         }
     }
 }
@@ -34,6 +37,12 @@ impl Sampler for FirstThatWorks {
         for (index, sampler) in self.all.iter_mut().enumerate() {
             match sampler.start() {
                 Ok(()) => {
+                    if self.by_the_clock && !sampler.knows_the_clock() {
+                        log::warn!(
+                            target: "datadog",
+                            "DD_PROFILING_WALLTIME_ENABLED has no effect: by the clock only the timers of threads on Linux sample"
+                        );
+                    }
                     self.chosen = index;
                     return Ok(());
                 }
@@ -94,6 +103,7 @@ pub(crate) mod tests {
                 .map(|result| Box::new(Fake(result.clone())) as Box<dyn Sampler>)
                 .collect(),
             chosen: 0,
+            by_the_clock: false,
         }
     }
 

@@ -2,7 +2,6 @@
 //! until somebody asks.
 
 use std::cell::Cell;
-use std::fs;
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -22,7 +21,8 @@ static USED: AtomicUsize = AtomicUsize::new(0);
 /// The process that follows. A forked child inherits all of this, but not the threads.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
-/// Of [`PLACE`]: not looked for yet, and none to be had.
+/// Of [`PLACE`]: not looked for yet; and none to be had, because there was none free at the first span, or the thread is being
+/// torn down.
 const NONE: u64 = u64::MAX;
 const NEVER: u64 = u64::MAX - 1;
 
@@ -54,6 +54,10 @@ pub fn follow() {
             thread.id.store(0, Ordering::Relaxed);
         }
     }
+    // What somebody before did not look at any more.
+    for thread in &THREADS[..USED.load(Ordering::Relaxed)] {
+        thread.owed_nanos.store(0, Ordering::Relaxed);
+    }
     ON.0.store(true, Ordering::Relaxed);
 }
 
@@ -81,7 +85,13 @@ pub(crate) fn show(is_in_span: bool) {
 
 fn show_followed(is_in_span: bool) {
     match this() {
-        Some(thread) => thread.is_in_span.store(is_in_span, Ordering::Relaxed),
+        Some(thread) => {
+            thread.is_in_span.store(is_in_span, Ordering::Relaxed);
+            if !is_in_span {
+                // Where a signal did not come, or was blocked: the next span has nothing to do with it.
+                thread.owed_nanos.store(0, Ordering::Relaxed);
+            }
+        }
         // Threads without spans are not followed.
         None if is_in_span => begin(),
         None => (),
@@ -102,10 +112,13 @@ fn place_of_this_thread() -> Option<u64> {
     LEAVES.try_with(|leaves| leaves.0.set(true)).ok()?;
     let id = thread_id()?;
     let is_taken = |thread: &Thread| {
-        thread
-            .id
-            .compare_exchange(0, id, Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok()
+        // To try one that is another's would take the line from that thread's processor.
+        let taken = || {
+            thread
+                .id
+                .compare_exchange(0, id, Ordering::Relaxed, Ordering::Relaxed)
+        };
+        thread.id() == 0 && taken().is_ok()
     };
     let place = THREADS.iter().position(is_taken)?;
     THREADS[place].owed_nanos.store(0, Ordering::Relaxed);
@@ -114,10 +127,21 @@ fn place_of_this_thread() -> Option<u64> {
     Some(u64::from(id) << 32 | place as u64)
 }
 
-/// The system's id of this thread, where it tells (man7.org: proc(5), "/proc/thread-self").
+/// The system's id of this thread (man7.org: gettid(2)).
+#[cfg(target_os = "linux")]
 fn thread_id() -> Option<u32> {
-    let thread = fs::read_link("/proc/thread-self").ok()?;
-    thread.file_name()?.to_str()?.parse().ok()
+    #[expect(
+        unsafe_code,
+        reason = "no safe function tells the id, whatever is mounted"
+    )]
+    // SAFETY: the call takes nothing and can't fail.
+    let id = unsafe { libc::syscall(libc::SYS_gettid) };
+    u32::try_from(id).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn thread_id() -> Option<u32> {
+    None
 }
 
 impl Thread {
@@ -200,7 +224,12 @@ mod tests {
             this.owe(4);
             tell.send(this.id()).unwrap();
             let _ = ends.recv();
-            (this.take_owed(), this.take_owed())
+            let owed = (this.take_owed(), this.take_owed());
+            this.owe(5);
+            context::set(None);
+            context::set(SPAN);
+            assert_eq!(this.take_owed(), 0, "of the span before");
+            owed
         });
         let id = told.recv().unwrap();
         assert!(is_found(id) && id != own);

@@ -56,7 +56,7 @@ pub(super) struct Engine {
     pub(super) newcomers: Bell,
 }
 
-/// In periods of CPU time but for the last, since the process began.
+/// In periods of CPU time, since the process began.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     /// Those for which a signal came.
@@ -67,8 +67,6 @@ pub(super) struct Counts {
     pub(super) sampled: AtomicU64,
     /// Lost, because the ring was full, all unwinders were in use, or the thread was just taking a sample.
     pub(super) lost: AtomicU64,
-    /// Signals by the wall clock.
-    pub(super) by_the_clock: AtomicU64,
 }
 
 /// Which timer of which round signalled.
@@ -165,7 +163,6 @@ impl Engine {
 
     /// A look by the wall clock.
     fn on_look(&self, registers: &Registers) {
-        self.counts.by_the_clock.fetch_add(1, Ordering::Relaxed);
         let Some(thread) = in_spans::this() else {
             return;
         };
@@ -174,7 +171,7 @@ impl Engine {
         if nanos == 0 || context::active().is_none() {
             return;
         }
-        if !one_at_a_time(|| self.sample(sys::thread_id(), Seen::Nanos(nanos), registers)) {
+        if !one_at_a_time(|| self.sample(thread.id(), Seen::Nanos(nanos), registers)) {
             // The next one is for this time, too.
             thread.owe(nanos);
         }

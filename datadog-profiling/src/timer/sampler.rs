@@ -59,6 +59,10 @@ impl TimerSampler {
 }
 
 impl Sampler for TimerSampler {
+    fn knows_the_clock(&self) -> bool {
+        true
+    }
+
     fn start(&mut self) -> Result<(), String> {
         Engine::install()?;
         let engine = Engine::get();

@@ -1,4 +1,5 @@
-//! The system calls of the sampler, each behind a safe function. All but [`Timer`] may be called in a signal handler.
+//! The system calls of the sampler, each behind a safe function. A signal handler may call all but [`Timer`],
+//! [`allow_reads`] and [`kernel_is_at_least`].
 #![expect(
     unsafe_code,
     reason = "timers of threads and reads of another stack have no safe interface"

@@ -45,7 +45,8 @@ use crate::patch::ModuleId;
 /// The span is that of the [layer for servers](super::ServerLayer): it continues the trace that the headers of the request
 /// bring, is named `http.server.request`, and has the tags of [`tracing::http`](crate::tracing::http); its resource is
 /// the method with the pattern that matched. It is active whenever the handler, other middleware inside of this one, or the
-/// body of the response is at work, and ends with the body. A handler's error is the span's, where its status counts as one.
+/// body of the response is at work, and ends with the body; of a WebSocket, with
+/// the answer that begins it. A handler's error is the span's, where its status counts as one.
 ///
 /// Programs that have the crate `tracing-actix-web` and a layer for `tracing` would have two spans a request: they take one of
 /// both, or switch that crate's off with `DD_TRACE_TRACING_ACTIX_WEB_ENABLED=false`.
