@@ -25,18 +25,12 @@ impl<B> SpanBody<B> {
         Self { body, open }
     }
 
-    #[cfg_attr(
-        not(feature = "actix-web"),
-        expect(dead_code, reason = "for actix-web")
-    )]
+    #[cfg(feature = "actix-web")]
     pub(in crate::integrations) fn inner(&self) -> &B {
         &self.body
     }
 
-    #[cfg_attr(
-        not(feature = "actix-web"),
-        expect(dead_code, reason = "for actix-web")
-    )]
+    #[cfg(feature = "actix-web")]
     pub(in crate::integrations) fn into_parts(self) -> (B, Option<(DetachedSpan, Exchange)>) {
         (self.body, self.open)
     }

@@ -63,10 +63,7 @@ impl Exchange {
     }
 
     /// Notes the route that was found, where the request was not sure of one.
-    #[cfg_attr(
-        not(feature = "actix-web"),
-        expect(dead_code, reason = "others know it before")
-    )]
+    #[cfg(feature = "actix-web")]
     pub(in crate::integrations) fn routed(&mut self, span: &mut Span, method: &str, route: &str) {
         span.set_tag("http.route", route)
             .set_resource(format!("{method} {route}"));

@@ -52,10 +52,7 @@ impl Incoming {
     }
 
     /// Whether nothing is told of requests.
-    #[cfg_attr(
-        not(feature = "actix-web"),
-        expect(dead_code, reason = "for actix-web")
-    )]
+    #[cfg(feature = "actix-web")]
     pub(in crate::integrations) fn is_idle(&self) -> bool {
         self.tracer.get().is_none() && self.on_end.is_none()
     }
