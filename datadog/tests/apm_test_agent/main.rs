@@ -12,6 +12,7 @@ mod crashes;
 mod logs;
 mod peer;
 mod profiles;
+mod sampling;
 mod service;
 mod session;
 mod stats;
