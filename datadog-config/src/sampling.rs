@@ -88,7 +88,8 @@ impl SamplingRule {
         self
     }
 
-    /// Only spans with a tag `key` whose value fits `pattern`.
+    /// Only spans with a tag `key` whose value fits `pattern`. Whole numbers are compared as they are written, such as
+    /// `200`; other numbers fit only `*`.
     #[must_use]
     pub fn tag(mut self, key: impl Into<String>, pattern: &str) -> Self {
         self.tags.push((key.into(), Glob::new(pattern)));

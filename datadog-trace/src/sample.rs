@@ -198,9 +198,9 @@ impl Sampler {
 
     fn tags_fit(&self, rule: &SamplingRule, root: &SpanData) -> bool {
         rule.tags.iter().all(|(key, pattern)| {
-            rule::tag(root, key)
-                .or_else(|| self.span_tag(key).map(Cow::Borrowed))
-                .is_some_and(|value| pattern.matches(&value))
+            rule::tag_fits(pattern, root, key)
+                .or_else(|| Some(pattern.matches(self.span_tag(key)?)))
+                .unwrap_or(false)
         })
     }
 

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use common::{LIMIT, config, named, start};
 use datadog_config::{ExtractBehavior, PropagationStyle, SamplingRule};
 use datadog_local_agent::LocalAgent;
-use datadog_trace::SpanContext;
+use datadog_trace::{SpanContext, Tracer};
+use proptest::prelude::*;
 
 type Headers = HashMap<String, String>;
 
@@ -331,5 +332,105 @@ fn an_origin_that_is_too_long_does_not_go_on() {
             let bytes: usize = goes.values().map(String::len).sum();
             assert!(bytes < 1_000, "{goes:?}");
         }
+    }
+}
+
+/// The lines of a request, in which headers may come several times.
+type Lines = Vec<(String, String)>;
+
+/// The headers of a span that goes on with these, without its own id; only what does not belong to a trace where a new
+/// one begins.
+fn passed_on(tracer: &Tracer, lines: &Lines) -> Option<Lines> {
+    let upstream = tracer.extract(lines)?;
+    let span = tracer.trace_from(&upstream, "request");
+    let mut sent = Lines::new();
+    span.inject(&mut sent);
+    sent.retain(|(name, _)| upstream.trace_id() != 0 || name == "baggage");
+    let id = span.span_id();
+    for (_, value) in &mut sent {
+        *value = value
+            .replace(&format!("{id:016x}"), "ID")
+            .replace(&id.to_string(), "ID");
+    }
+    Some(sent)
+}
+
+/// Of one trace, in each format.
+const OF_A_TRACE: [(&str, &str); 11] = [
+    ("x-datadog-trace-id", "10"),
+    ("x-datadog-parent-id", "11"),
+    ("x-datadog-sampling-priority", "2"),
+    ("x-datadog-origin", "rum"),
+    ("x-datadog-tags", "_dd.p.dm=-4"),
+    (
+        "traceparent",
+        "00-0000000000000000000000000000000a-000000000000000b-01",
+    ),
+    ("b3", "000000000000000a-000000000000000b-1"),
+    ("x-b3-traceid", "000000000000000a"),
+    ("x-b3-spanid", "000000000000000b"),
+    ("x-b3-sampled", "1"),
+    ("x-b3-flags", "1"),
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn lists_may_come_in_several_lines(
+        members in proptest::collection::vec("[a-z]{2}[0-9]=[a-z0-9]{1,5}", 1..40),
+        items in proptest::collection::vec("[a-z]{1,3} ?= ?[a-z%0-9]{1,5}(;p=1)?", 1..70),
+        cuts in proptest::collection::vec(any::<bool>(), 70),
+    ) {
+        let agent = LocalAgent::start().unwrap();
+        let tracer = start(config(&agent.url()));
+        let request = |lists: [Vec<String>; 2]| -> Lines {
+            let mut request = vec![OF_A_TRACE[5]];
+            let [states, baggage] = &lists;
+            request.extend(states.iter().map(|line| ("tracestate", &**line)));
+            request.extend(baggage.iter().map(|line| ("baggage", &**line)));
+            let owned = request.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+            owned.collect()
+        };
+        let several = |list: &[String]| {
+            let mut lines: Vec<String> = Vec::new();
+            for (part, cut) in list.iter().zip(&cuts) {
+                match lines.last_mut() {
+                    Some(line) if !cut => *line = format!("{line},{part}"),
+                    _ => lines.push(part.clone()),
+                }
+            }
+            lines
+        };
+        let one = passed_on(&tracer, &request([vec![members.join(",")], vec![items.join(",")]]));
+        let other = passed_on(&tracer, &request([several(&members), several(&items)]));
+        prop_assert!(one.as_ref().is_some_and(|sent| sent.iter().any(|(name, _)| name == "baggage")));
+        prop_assert_eq!(one, other);
+    }
+
+    #[test]
+    fn what_can_not_come_twice_is_none_if_it_does(
+        twice in 0..OF_A_TRACE.len(),
+        other in proptest::option::of("[0-9a-z=-]{0,20}"),
+        at in 0..=OF_A_TRACE.len(),
+        style in 0..5usize,
+    ) {
+        let agent = LocalAgent::start().unwrap();
+        let all = [
+            PropagationStyle::Datadog,
+            PropagationStyle::TraceContext,
+            PropagationStyle::B3,
+            PropagationStyle::B3Multi,
+        ];
+        let styles = all.get(style).map_or(&all[..], std::slice::from_ref);
+        let config = config(&agent.url()).propagation_style_extract(styles.iter().copied());
+        let tracer = start(config);
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let mut lines: Lines = OF_A_TRACE.map(owned).into();
+        let (name, value) = OF_A_TRACE[twice];
+        lines.insert(at, owned((name, other.as_deref().unwrap_or(value))));
+        let mut without = lines.clone();
+        without.retain(|(known, _)| known != name);
+        prop_assert_eq!(passed_on(&tracer, &lines), passed_on(&tracer, &without));
     }
 }

@@ -384,6 +384,49 @@ fn values_beyond_the_limits_share_one_place() {
 }
 
 #[test]
+fn endpoints_and_peers_beyond_their_limits_share_one_place_each() {
+    let (agent, tracer) = agent_and_tracer([("peer_tags", json!(["db.name"]))], |config| {
+        config
+            .stats_http_endpoint_cardinality_limit(3)
+            .stats_peer_tags_cardinality_limit(2)
+    });
+    for number in 0..6 {
+        tracer.traced("work", |span| {
+            span.set_kind(SpanKind::Client)
+                .set_tag("http.route", format!("/{number}"))
+                .set_tag("db.name", format!("db{number}"));
+        });
+    }
+    // What is known keeps its place.
+    tracer.traced("work", |span| {
+        span.set_kind(SpanKind::Client)
+            .set_tag("http.route", "/2")
+            .set_tag("db.name", "db1");
+    });
+    tracer.flush(LIMIT);
+    let mut groups: Vec<_> = agent
+        .stats_groups()
+        .into_iter()
+        .map(|group| {
+            let peer = group.key.peer_tags.join(",");
+            (group.key.http_endpoint, peer, group.hits)
+        })
+        .collect();
+    groups.sort();
+    let blocked = "tracer_blocked_value";
+    let expected = [
+        ("/0", "db.name:db0", 1),
+        ("/1", "db.name:db1", 1),
+        ("/2", "db.name:db1", 1),
+        ("/2", blocked, 1),
+        (blocked, blocked, 3),
+    ];
+    let expected =
+        expected.map(|(endpoint, peer, hits)| (endpoint.to_owned(), peer.to_owned(), hits));
+    assert_eq!(groups, expected);
+}
+
+#[test]
 fn statistics_go_out_at_the_end_whatever_the_times_of_their_spans() {
     let (agent, tracer) = agent_and_tracer([], |config| config);
     let day = Duration::from_secs(24 * 60 * 60);

@@ -17,8 +17,21 @@ use proptest::prelude::*;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A rule: its rate, patterns for the service, the name, the resource, and the tag `zone`, and where it comes from.
-type Rule = (f64, [Option<String>; 4], Option<&'static str>);
+/// The environment of the tracer.
+const ENV: &str = "b";
+
+/// Of tags that spans have, and rules ask for.
+const KEYS: [&str; 2] = ["zone", "tier"];
+
+#[derive(Clone, Debug)]
+struct Rule {
+    rate: f64,
+    service: Option<String>,
+    name: Option<String>,
+    resource: Option<String>,
+    tags: HashMap<String, String>,
+    provenance: Option<&'static str>,
+}
 
 #[derive(Clone, Debug)]
 struct Root {
@@ -26,7 +39,28 @@ struct Root {
     service: String,
     name: String,
     resource: String,
-    zone: Option<String>,
+    /// If it is another one than that of the tracer.
+    env: Option<String>,
+    tags: Vec<Attribute>,
+}
+
+#[derive(Clone, Debug)]
+struct Attribute(&'static str, Value);
+
+#[derive(Clone, Debug, PartialEq)]
+enum Value {
+    Text(String),
+    Number(f64),
+}
+
+/// All that a decision depends on, but for the trace.
+#[derive(Clone, Debug)]
+struct Setup {
+    rules: Vec<Rule>,
+    /// Whether the limit lets everything through, or nothing.
+    allows: bool,
+    /// What the agent told: by service and environment.
+    rates: Option<HashMap<(String, String), f64>>,
 }
 
 fn word() -> impl Strategy<Value = String> {
@@ -37,116 +71,230 @@ fn pattern() -> impl Strategy<Value = Option<String>> {
     proptest::option::weighted(0.4, "[abAB.*?]{1,4}")
 }
 
+fn rate() -> impl Strategy<Value = f64> {
+    prop_oneof![Just(0.0), Just(1.0), Just(0.5), 0.0..1.0f64]
+}
+
+fn number() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        (-20..300i32).prop_map(f64::from),
+        (-2.0..2.0f64),
+        Just(0.5),
+        Just(1e17)
+    ]
+}
+
 fn rule() -> impl Strategy<Value = Rule> {
-    let rate = prop_oneof![Just(0.0), Just(1.0), 0.0..1.0f64];
-    let patterns = [pattern(), pattern(), pattern(), pattern()];
+    let tag = prop_oneof!["[abAB.*?]{1,4}", "[0-9*?.-]{1,4}", Just("*".to_owned())];
+    let tags = proptest::collection::hash_map(key().prop_map(str::to_owned), tag, 0..3);
     const NAMES: [&str; 4] = ["customer", "dynamic", "default", "other"];
     let provenance = proptest::option::of(proptest::sample::select(&NAMES[..]));
-    (rate, patterns, provenance)
+    (rate(), [pattern(), pattern(), pattern()], tags, provenance).prop_map(
+        |(rate, [service, name, resource], tags, provenance)| Rule {
+            rate,
+            service,
+            name,
+            resource,
+            tags,
+            provenance,
+        },
+    )
+}
+
+fn key() -> impl Strategy<Value = &'static str> {
+    proptest::sample::select(&KEYS[..])
 }
 
 fn root() -> impl Strategy<Value = Root> {
     let id = prop_oneof![1..u128::MAX, (1..1000u128), Just(u128::from(u64::MAX))];
-    (id, word(), word(), word(), proptest::option::of(word())).prop_map(
-        |(trace_id, service, name, resource, zone)| Root {
+    let value = prop_oneof![
+        word().prop_map(Value::Text),
+        "[0-9.]{1,3}".prop_map(Value::Text),
+        number().prop_map(Value::Number),
+    ];
+    let tags = proptest::collection::hash_map(key(), value, 0..3);
+    let env = proptest::option::of("[ab]");
+    (id, word(), word(), word(), env, tags).prop_map(
+        |(trace_id, service, name, resource, env, tags)| Root {
             // An id whose lower half is zero is none.
             trace_id: trace_id | 1,
             service,
             name,
             resource,
-            zone,
+            env,
+            tags: tags
+                .into_iter()
+                .map(|(key, value)| Attribute(key, value))
+                .collect(),
         },
     )
 }
 
-/// What is decided of a trace: priority, maker, and rates.
-type Outcome = (i64, Option<String>, Option<f64>, Option<String>);
+/// With few services, so that the agent has rates for many of the traces.
+fn of_few_services(mut root: Root) -> Root {
+    root.service.truncate(1);
+    root
+}
 
-fn ours(rules: &[Rule], roots: &[Root]) -> Vec<Outcome> {
+fn rates() -> impl Strategy<Value = HashMap<(String, String), f64>> {
+    proptest::collection::hash_map(("[abAB.]?", "[ab]?"), rate(), 0..8)
+}
+
+/// What is decided of a trace.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    priority: i64,
+    maker: Option<String>,
+    rule_rate: Option<f64>,
+    limit_rate: Option<f64>,
+    agent_rate: Option<f64>,
+    rate_text: Option<String>,
+    /// OpenTelemetry's `rv` and `th`, as numbers.
+    otel: Option<(u64, u64)>,
+}
+
+fn ours(setup: &Setup, roots: &[Root]) -> Vec<Outcome> {
     let agent = LocalAgent::start().unwrap();
-    let rules: Vec<_> = rules
-        .iter()
-        .map(|(rate, [service, name, resource, zone], provenance)| {
-            let mut rule = serde_json::json!({"sample_rate": rate});
-            let patterns = [("service", service), ("name", name), ("resource", resource)];
-            for (key, pattern) in patterns {
-                if let Some(pattern) = pattern {
-                    rule[key] = pattern.as_str().into();
-                }
-            }
-            if let Some(zone) = zone {
-                rule["tags"] = serde_json::json!({"zone": zone});
-            }
-            if let Some(provenance) = provenance {
-                rule["provenance"] = (*provenance).into();
-            }
-            rule
-        })
-        .collect();
+    let rules: Vec<_> = setup.rules.iter().map(Rule::json).collect();
     let rules = serde_json::Value::Array(rules).to_string();
+    let limit = if setup.allows { "1000000000" } else { "0" };
     let variables = [
         ("DD_TRACE_SAMPLING_RULES", rules.as_str()),
-        ("DD_TRACE_RATE_LIMIT", "1000000000"),
+        ("DD_TRACE_RATE_LIMIT", limit),
     ];
     let builder = DDConfig::builder().environment(variables);
     let config = builder
         .agent_url(agent.url())
         .service("own")
+        .env(ENV)
         .build()
         .unwrap();
     assert!(config.problems().is_empty(), "{:?}", config.problems());
     let tracer = Tracer::start(&config).unwrap();
-    for root in roots {
-        let upstream = SpanContext::from_ids(root.trace_id, 1, None);
-        let mut span = tracer.trace_from(&upstream, root.name.clone());
-        span.set_service(&root.service)
-            .set_resource(root.resource.clone());
-        if let Some(zone) = &root.zone {
-            span.set_tag("zone", zone);
-        }
+    agent.set_rate_by_service(setup.rates.iter().flatten().map(|((service, env), rate)| {
+        let key = format!("service:{service},env:{env}");
+        (key, *rate)
+    }));
+    if setup.rates.is_some() {
+        // The answer tells the rates.
+        tracer.trace("first").finish();
+        assert_eq!(tracer.flush(LIMIT).delivered, 1);
+        agent.clear();
     }
+    let otel: Vec<_> = roots.iter().map(|root| make(&tracer, root)).collect();
     let sent = tracer.flush(LIMIT).delivered;
     assert_eq!(sent, roots.len() as u64, "{:?}", agent.refusals());
-    let outcome = |span: datadog_local_agent::Span| {
-        (
-            span.metrics["_sampling_priority_v1"] as i64,
-            span.meta.get("_dd.p.dm").cloned(),
-            span.metrics.get("_dd.rule_psr").copied(),
-            span.meta.get("_dd.p.ksr").cloned(),
-        )
+    let outcome = |(span, otel): (datadog_local_agent::Span, _)| Outcome {
+        priority: span.metrics["_sampling_priority_v1"] as i64,
+        maker: span.meta.get("_dd.p.dm").cloned(),
+        rule_rate: span.metrics.get("_dd.rule_psr").copied(),
+        limit_rate: span.metrics.get("_dd.limit_psr").copied(),
+        agent_rate: span.metrics.get("_dd.agent_psr").copied(),
+        rate_text: span.meta.get("_dd.p.ksr").cloned(),
+        otel,
     };
-    agent.spans().into_iter().map(outcome).collect()
+    agent.spans().into_iter().zip(otel).map(outcome).collect()
 }
 
-fn theirs(rules: &[Rule], roots: &[Root]) -> Vec<Outcome> {
-    let rule = |(rate, [service, name, resource, zone], provenance): &Rule| {
-        let tags = zone
-            .clone()
-            .map(|zone| HashMap::from([("zone".to_owned(), zone)]));
+/// Makes the span, and returns what its request would tell samplers of OpenTelemetry.
+fn make(tracer: &Tracer, root: &Root) -> Option<(u64, u64)> {
+    let upstream = SpanContext::from_ids(root.trace_id, 1, None);
+    let mut span = tracer.trace_from(&upstream, root.name.clone());
+    span.set_service(&root.service)
+        .set_resource(root.resource.clone());
+    if let Some(env) = &root.env {
+        span.set_tag("env", env);
+    }
+    for Attribute(key, value) in &root.tags {
+        match value {
+            Value::Text(text) => span.set_tag(*key, text),
+            Value::Number(number) => span.set_tag(*key, *number),
+        };
+    }
+    let mut headers = HashMap::<String, String>::new();
+    span.inject(&mut headers);
+    let mut members = headers["tracestate"].split(',');
+    let member = members.find_map(|member| member.strip_prefix("ot="))?;
+    let (randomness, threshold) = member.strip_prefix("rv:")?.split_once(";th:")?;
+    let number = |text: &str| u64::from_str_radix(&format!("{text:0<14}"), 16).unwrap();
+    Some((number(randomness), number(threshold)))
+}
+
+fn theirs(setup: &Setup, roots: &[Root]) -> Vec<Outcome> {
+    let rule = |rule: &Rule| {
         SamplingRule::new(
-            *rate,
-            service.clone(),
-            name.clone(),
-            resource.clone(),
-            tags,
-            provenance.map(str::to_owned),
+            rule.rate,
+            rule.service.clone(),
+            rule.name.clone(),
+            rule.resource.clone(),
+            Some(rule.tags.clone()),
+            rule.provenance.map(str::to_owned),
         )
     };
-    let sampler = DatadogSampler::new(rules.iter().map(rule).collect(), -1);
-    let outcome = |root: &Root| {
-        let result = sampler.sample(root);
-        let mut outcome = (i64::from(result.get_priority().into_i8()), None, None, None);
-        for (key, value) in result.to_dd_sampling_tags(&Tags).into_iter().flatten() {
-            match (key, value) {
-                ("_dd.p.dm", Tag::Text(text)) => outcome.1 = Some(text),
-                ("_dd.rule_psr", Tag::Number(number)) => outcome.2 = Some(number),
-                ("_dd.p.ksr", Tag::Text(text)) => outcome.3 = Some(text),
-                _ => {}
-            }
-        }
-        outcome
+    let rules = setup.rules.iter().map(rule).collect();
+    let sampler = DatadogSampler::new(rules, if setup.allows { -1 } else { 0 });
+    if let Some(rates) = &setup.rates {
+        // They don't know the agent's rate for all others.
+        let others = rates.get(&Default::default()).copied().unwrap_or(1.0);
+        let keys = roots
+            .iter()
+            .map(|root| (root.service.clone(), root.env().into_owned()));
+        let rate = |key| *rates.get(&key).unwrap_or(&others);
+        let told: serde_json::Map<_, _> = keys
+            .map(|(service, env)| {
+                let key = format!("service:{service},env:{env}");
+                (key, rate((service, env)).into())
+            })
+            .collect();
+        let answer = serde_json::json!({"rate_by_service": told}).to_string();
+        sampler.on_agent_response()(&answer);
+    }
+    roots
+        .iter()
+        .map(|root| outcome_of_theirs(&sampler, root))
+        .collect()
+}
+
+fn outcome_of_theirs(sampler: &DatadogSampler, root: &Root) -> Outcome {
+    let result = sampler.sample(root);
+    let otel = result.get_trace_root_sampling_info().as_ref();
+    let otel = otel.and_then(|root_info| root_info.otel_consistent_sampling(&root.trace_id));
+    let tags = result.to_dd_sampling_tags(&Tags).unwrap();
+    let text = |key| {
+        tags.iter().find_map(|Attribute(known, value)| match value {
+            Value::Text(text) if *known == key => Some(text.clone()),
+            _ => None,
+        })
     };
-    roots.iter().map(outcome).collect()
+    let number = |key| {
+        tags.iter().find_map(|Attribute(known, value)| match value {
+            Value::Number(number) if *known == key => Some(*number),
+            _ => None,
+        })
+    };
+    let decided = number("_dd.rule_psr").or_else(|| number("_dd.agent_psr"));
+    let priority = i64::from(result.get_priority().into_i8());
+    Outcome {
+        priority,
+        // They tell a maker of traces that are dropped too.
+        maker: text("_dd.p.dm").filter(|_| priority > 0),
+        rule_rate: number("_dd.rule_psr"),
+        limit_rate: number("_dd.limit_psr"),
+        agent_rate: number("_dd.agent_psr"),
+        rate_text: text("_dd.p.ksr"),
+        // They tell of a rate of 1 that nobody asked for, and of a rate of 0, which has no threshold.
+        otel: otel
+            .filter(|_| decided.is_some_and(|rate| rate > 0.0))
+            .map(|otel| (otel.rv, otel.th)),
+    }
+}
+
+fn assert_same_outcomes(setup: &Setup, roots: &[Root]) -> Result<(), TestCaseError> {
+    let (ours, theirs) = (ours(setup, roots), theirs(setup, roots));
+    for ((root, ours), theirs) in roots.iter().zip(ours).zip(theirs) {
+        prop_assert_eq!(ours, theirs, "{:?}", root);
+    }
+    Ok(())
 }
 
 proptest! {
@@ -155,22 +303,42 @@ proptest! {
     #[test]
     fn rules_decide_as_in_libdatadog(
         rules in proptest::collection::vec(rule(), 0..4),
+        allows in proptest::bool::weighted(0.8),
         roots in proptest::collection::vec(root(), 1..100),
     ) {
-        let (ours, theirs) = (ours(&rules, &roots), theirs(&rules, &roots));
-        for ((root, ours), theirs) in roots.iter().zip(ours).zip(theirs) {
-            // Without a rule they tell a rate of 1 that nobody asked for, and for a trace that is dropped a maker.
-            let decided = ours.0 > 0;
-            let rule_decided = ours.2.is_some();
-            prop_assert_eq!(ours.0, theirs.0, "{:?}", root);
-            prop_assert_eq!(ours.2, theirs.2.filter(|_| rule_decided), "{:?}", root);
-            if decided {
-                prop_assert_eq!(&ours.1, &theirs.1, "{:?}", root);
-            }
-            if rule_decided {
-                prop_assert_eq!(&ours.3, &theirs.3, "{:?}", root);
+        assert_same_outcomes(&Setup { rules, allows, rates: None }, &roots)?;
+    }
+
+    #[test]
+    fn rates_of_the_agent_decide_as_in_libdatadog(
+        rules in proptest::collection::vec(rule(), 0..2),
+        rates in rates(),
+        roots in proptest::collection::vec(root().prop_map(of_few_services), 1..100),
+    ) {
+        assert_same_outcomes(&Setup { rules, allows: true, rates: Some(rates) }, &roots)?;
+    }
+}
+
+impl Rule {
+    fn json(&self) -> serde_json::Value {
+        let mut rule = serde_json::json!({"sample_rate": self.rate});
+        let patterns = [
+            ("service", &self.service),
+            ("name", &self.name),
+            ("resource", &self.resource),
+        ];
+        for (key, pattern) in patterns {
+            if let Some(pattern) = pattern {
+                rule[key] = pattern.as_str().into();
             }
         }
+        if !self.tags.is_empty() {
+            rule["tags"] = serde_json::json!(self.tags);
+        }
+        if let Some(provenance) = self.provenance {
+            rule["provenance"] = provenance.into();
+        }
+        rule
     }
 }
 
@@ -195,7 +363,7 @@ impl SamplingData for Root {
 }
 
 impl SpanProperties for Root {
-    type Attribute<'a> = Zone<'a>;
+    type Attribute<'a> = &'a Attribute;
 
     fn operation_name(&self) -> Cow<'_, str> {
         Cow::Borrowed(&self.name)
@@ -206,7 +374,7 @@ impl SpanProperties for Root {
     }
 
     fn env(&self) -> Cow<'_, str> {
-        Cow::Borrowed("")
+        Cow::Borrowed(self.env.as_deref().unwrap_or(ENV))
     }
 
     fn resource(&self) -> Cow<'_, str> {
@@ -217,8 +385,8 @@ impl SpanProperties for Root {
         None
     }
 
-    fn attributes(&self) -> impl Iterator<Item = Zone<'_>> + '_ {
-        self.zone.iter().map(|zone| Zone(zone))
+    fn attributes(&self) -> impl Iterator<Item = &Attribute> + '_ {
+        self.tags.iter()
     }
 
     fn get_alternate_key<'b>(&self, _key: &'b str) -> Option<Cow<'b, str>> {
@@ -226,49 +394,48 @@ impl SpanProperties for Root {
     }
 }
 
-struct Zone<'a>(&'a str);
-
-impl<'a> AttributeLike for Zone<'a> {
-    type Value = Self;
+impl AttributeLike for Attribute {
+    type Value = Value;
 
     fn key(&self) -> &str {
-        "zone"
+        self.0
     }
 
-    fn value(&self) -> &Self {
-        self
+    fn value(&self) -> &Value {
+        &self.1
     }
 }
 
-impl ValueLike for Zone<'_> {
+impl ValueLike for Value {
     fn as_float(&self) -> Option<f64> {
-        None
+        match self {
+            Self::Text(_) => None,
+            Self::Number(number) => Some(*number),
+        }
     }
 
     fn as_str(&self) -> Option<Cow<'_, str>> {
-        Some(Cow::Borrowed(self.0))
+        match self {
+            Self::Text(text) => Some(Cow::Borrowed(text)),
+            Self::Number(_) => None,
+        }
     }
-}
-
-enum Tag {
-    Text(String),
-    Number(f64),
 }
 
 struct Tags;
 
 impl AttributeFactory for Tags {
-    type Attribute = (&'static str, Tag);
+    type Attribute = Attribute;
 
     fn create_i64(&self, key: &'static str, value: i64) -> Self::Attribute {
-        (key, Tag::Number(value as f64))
+        Attribute(key, Value::Number(value as f64))
     }
 
     fn create_f64(&self, key: &'static str, value: f64) -> Self::Attribute {
-        (key, Tag::Number(value))
+        Attribute(key, Value::Number(value))
     }
 
     fn create_string(&self, key: &'static str, value: Cow<'static, str>) -> Self::Attribute {
-        (key, Tag::Text(value.into_owned()))
+        Attribute(key, Value::Text(value.into_owned()))
     }
 }

@@ -114,6 +114,8 @@ fn is_site_local(address: Ipv6Addr) -> bool {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use proptest::prelude::*;
+    use proptest::sample::select;
 
     use super::*;
 
@@ -179,5 +181,110 @@ mod tests {
         assert_eq!(find(Some("X-Own"), &headers, None), "9.9.9.9");
         assert_eq!(find(Some("x-none"), &headers, Some("1.1.1.1")), "1.1.1.1");
         assert_eq!(find(Some("not a header"), &headers, None), "none");
+    }
+
+    /// An address, and whether it is public: near the borders of what is not.
+    fn ip() -> impl Strategy<Value = (IpAddr, bool)> {
+        const V4: [([u8; 2], bool); 12] = [
+            ([10, 0], false),
+            ([127, 0], false),
+            ([169, 254], false),
+            ([172, 31], false),
+            ([192, 168], false),
+            ([100, 127], false),
+            ([8, 8], true),
+            ([11, 0], true),
+            ([172, 32], true),
+            ([192, 169], true),
+            ([100, 63], true),
+            ([100, 128], true),
+        ];
+        const V6: [(u16, bool); 7] = [
+            (0xfc00, false),
+            (0xfdff, false),
+            (0xfebf, false),
+            (0xfeff, false),
+            (0x2001, true),
+            (0xfbff, true),
+            (0xff02, true),
+        ];
+        let v4 = (select(&V4[..]), any::<[u8; 2]>());
+        let v6 = (select(&V6[..]), any::<[u16; 7]>());
+        prop_oneof![
+            v4.prop_map(|(([a, b], public), [c, d])| (IpAddr::from([a, b, c, d]), public)),
+            v6.prop_map(|((a, public), [b, c, d, e, f, g, h])| {
+                (IpAddr::from([a, b, c, d, e, f, g, h]), public)
+            }),
+        ]
+    }
+
+    /// One element of a header: an address, if it tells one, and how that is written.
+    fn element() -> impl Strategy<Value = (Option<(IpAddr, bool)>, u16, bool, bool)> {
+        let ip = proptest::option::weighted(0.8, ip());
+        (ip, any::<u16>(), any::<bool>(), any::<bool>())
+    }
+
+    fn written(
+        (ip, port, with_port, blanks): (Option<(IpAddr, bool)>, u16, bool, bool),
+        forwarded: bool,
+    ) -> String {
+        let text = match ip {
+            Some((ip, _)) if with_port => SocketAddr::new(ip, port).to_string(),
+            Some((IpAddr::V6(v6), _)) if blanks || forwarded => format!("[{v6}]"),
+            Some((ip, _)) => ip.to_string(),
+            None => ["unknown", "_hidden", "", "8.8.8", "[::1"][usize::from(port) % 5].to_owned(),
+        };
+        let text = match (forwarded, blanks) {
+            (true, true) => format!("proto=http; For=\"{text}\";by=9.9.9.9"),
+            (true, false) => format!("for={text}"),
+            (false, _) => text,
+        };
+        if blanks { format!("  {text} ") } else { text }
+    }
+
+    proptest! {
+        #[test]
+        fn of_all_addresses_that_are_told_the_first_public_one_counts(
+            lines in proptest::collection::vec(
+                (0..HEADERS.len(), proptest::collection::vec(element(), 0..4)),
+                0..6,
+            ),
+            peer in proptest::option::of(ip()),
+        ) {
+            let mut headers = HeaderMap::new();
+            for (name, elements) in &lines {
+                let name = &HEADERS[*name];
+                let elements: Vec<_> = elements
+                    .iter()
+                    .map(|element| written(*element, name == "forwarded"))
+                    .collect();
+                headers.append(name, elements.join(",").parse().unwrap());
+            }
+            let mut lines = lines;
+            lines.sort_by_key(|(name, _)| *name);
+            let elements = lines.iter().flat_map(|(_, elements)| elements);
+            let told: Vec<_> = elements.filter_map(|(ip, ..)| *ip).collect();
+            let public = told.iter().chain(&peer).find(|(_, public)| *public);
+            let expected = public.or_else(|| told.first()).or(peer.as_ref());
+            let found = ClientIp::new(None).find(&headers, peer.map(|(ip, _)| ip));
+            prop_assert_eq!(found, expected.map(|(ip, _)| *ip), "{:?}", headers);
+        }
+
+        #[test]
+        fn no_header_does_harm(
+            values in proptest::collection::vec(any::<Vec<u8>>(), 0..4),
+            forwarded in "([fF]or=|by=)?[\\[\\]\":;,0-9a-f.= ]{0,60}",
+        ) {
+            let mut headers = HeaderMap::new();
+            headers.append("forwarded", forwarded.parse().unwrap());
+            headers.append("x-forwarded-for", forwarded.parse().unwrap());
+            for value in values {
+                if let Ok(value) = HeaderValue::from_bytes(&value) {
+                    headers.append("forwarded", value.clone());
+                    headers.append("x-forwarded-for", value);
+                }
+            }
+            ClientIp::new(None).find(&headers, None);
+        }
     }
 }

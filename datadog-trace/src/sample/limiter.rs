@@ -14,7 +14,8 @@ pub(crate) struct Limiter {
     window: Option<Instant>,
     seen: u32,
     allowed: u32,
-    rate_before: f64,
+    /// That of the second before, if there was one.
+    rate_before: Option<f64>,
 }
 
 impl Limiter {
@@ -26,7 +27,7 @@ impl Limiter {
             window: None,
             seen: 0,
             allowed: 0,
-            rate_before: 1.0,
+            rate_before: None,
         }
     }
 
@@ -40,7 +41,9 @@ impl Limiter {
             self.tokens -= 1.0;
             self.allowed += 1;
         }
-        (allowed, (self.rate_now() + self.rate_before) / 2.0)
+        let now = self.rate_now();
+        let mean = self.rate_before.map(|before| (now + before) / 2.0);
+        (allowed, mean.unwrap_or(now))
     }
 
     fn fill(&mut self, now: Instant) {
@@ -57,11 +60,7 @@ impl Limiter {
         let start = *self.window.get_or_insert(now);
         let passed = now.saturating_duration_since(start);
         if passed >= SECOND {
-            self.rate_before = if passed < 2 * SECOND {
-                self.rate_now()
-            } else {
-                1.0
-            };
+            self.rate_before = (passed < 2 * SECOND).then(|| self.rate_now());
             (self.seen, self.allowed) = (0, 0);
             self.window = Some(now);
         }
@@ -113,7 +112,7 @@ mod tests {
         let mut limiter = Limiter::new(1.0);
         let start = Instant::now();
         assert_eq!(limiter.allow(start), (true, 1.0));
-        assert_eq!(limiter.allow(start), (false, 0.75));
+        assert_eq!(limiter.allow(start), (false, 0.5));
         assert_eq!(limiter.allow(start + SECOND), (true, 0.75));
         assert_eq!(limiter.allow(start + 9 * SECOND), (true, 1.0));
     }

@@ -12,6 +12,8 @@ mod crashes;
 mod logs;
 mod peer;
 mod profiles;
+mod sampling;
+mod service;
 mod session;
 mod stats;
 mod traces;

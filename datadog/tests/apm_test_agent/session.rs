@@ -1,5 +1,6 @@
 //! One test's use of the agent: nothing of other tests is in what it reads back.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use datadog::{DDClient, DDConfig, DDConfigBuilder};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// How long one flush or one question may take, on a busy machine too.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -56,8 +57,23 @@ impl Session {
             _alone: ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner),
         };
         session.get("/test/trace_check/clear?clear_all=true");
-        session.get(&format!("/test/session/start?test_session_token={test}"));
+        session.begin(&[]);
         Some(session)
+    }
+
+    /// Forgets what came so far, and answers traces with these rates from now on: by `service:NAME,env:NAME`.
+    pub(crate) fn begin(&self, rates: &[(&str, f64)]) {
+        let rates = json!(BTreeMap::from_iter(rates.iter().copied())).to_string();
+        let rates: String = rates.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        // Rates belong to requests that name the same session, and the client's name none. The session with a name is
+        // the last to start, as the client's requests are to be read back with it.
+        self.get(&format!(
+            "/test/session/start?agent_sample_rate_by_service={rates}"
+        ));
+        self.get(&format!(
+            "/test/session/start?test_session_token={}",
+            self.name
+        ));
     }
 
     /// The agent's addresses, for `agent_url`: TCP, then the Unix socket.

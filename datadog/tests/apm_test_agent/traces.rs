@@ -1,10 +1,11 @@
 //! Traces arrive as they were made.
 
 use std::fmt;
+use std::time::Instant;
 
 use datadog::config::TraceProtocol;
 use datadog::tracing::{SpanEvent, SpanLink};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::checks::CHECKS;
 use crate::session::{LIMIT, Session};
@@ -129,6 +130,54 @@ fn a_trace_arrives_whole(session: &Session, agent_url: &str, protocol: TraceProt
     );
 
     assert_all_checks_passed(session, protocol);
+}
+
+/// Until the client knows better, events are a text among the tags, and that is what the agent's check is about.
+#[test]
+fn events_arrive_as_text_where_the_agent_is_not_known_yet() {
+    let Some(session) = Session::start("events_arrive_as_text_where_the_agent_is_not_known_yet")
+    else {
+        return;
+    };
+    for agent_url in session.agent_urls() {
+        let started = Instant::now();
+        let span = loop {
+            let span = a_span_with_events(&session, &agent_url);
+            if span["span_events"].is_null() {
+                break span;
+            }
+            // A slow machine gave the client the time to ask.
+            assert!(started.elapsed() < LIMIT, "{span:#}");
+            session.clear();
+        };
+        let events = span["meta"]["events"].as_str().unwrap();
+        let events: Value = serde_json::from_str(events).unwrap();
+        assert_eq!(events[0]["name"], "stock \"checked\"", "{span:#}");
+        let attributes =
+            json!({"shelves": [1, 2], "clerk": "al\u{7}ice", "part": 0.5, "full": true});
+        assert_eq!(events[0]["attributes"], attributes);
+        assert!(events[0]["time_unix_nano"].as_u64() >= span["start"].as_u64());
+        assert_eq!(events[1]["name"], "sold");
+        assert_all_checks_passed(&session, TraceProtocol::V04);
+        session.clear();
+    }
+}
+
+/// The first span of a client.
+fn a_span_with_events(session: &Session, agent_url: &str) -> Value {
+    let client = session.client(agent_url, |config| config);
+    let mut span = client.trace("web.request");
+    span.add_event(
+        SpanEvent::new("stock \"checked\"")
+            .attribute("shelves", vec![1, 2])
+            .attribute("clerk", "al\u{7}ice")
+            .attribute("part", 0.5)
+            .attribute("full", true),
+    );
+    span.add_event(SpanEvent::new("sold"));
+    span.finish();
+    assert_eq!(client.flush(LIMIT).delivered, 1, "{}", client.health());
+    session.traces()[0][0].clone()
 }
 
 fn assert_all_checks_passed(session: &Session, protocol: TraceProtocol) {
