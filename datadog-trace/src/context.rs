@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::baggage::Baggage;
 use crate::carried::{Carried, Outgoing, trace_tag};
-use crate::propagate::{HeaderLines, Inject};
+use crate::propagate::{HeaderLines, Inject, tracestate};
 use crate::sample::Decision;
 use crate::trace::Trace;
 use crate::tracer::Shared;
@@ -61,6 +61,23 @@ impl SpanContext {
     pub fn inject(&self, headers: &mut impl Inject) {
         if let Inner::Here { trace, span_id, .. } = &self.0 {
             trace.inject(*span_id, headers);
+        }
+    }
+
+    /// What is decided about the trace so far. This decides nothing.
+    pub(crate) fn priority(&self) -> Option<i32> {
+        match &self.0 {
+            Inner::Here { trace, .. } => trace.priority(),
+            Inner::Elsewhere(carried) => carried.priority,
+        }
+    }
+
+    /// The value of `tracestate` for a context that was extracted; empty for others.
+    pub(crate) fn tracestate(&self) -> String {
+        match &self.0 {
+            Inner::Elsewhere(carried) if carried.priority.is_some() => tracestate(carried),
+            Inner::Elsewhere(carried) => carried.tracestate.clone(),
+            Inner::Here { .. } => String::new(),
         }
     }
 

@@ -147,6 +147,11 @@ impl Trace {
         self.state.lock().decision.by_user(priority);
     }
 
+    /// What is decided so far. Above 0 means kept.
+    pub(crate) fn priority(&self) -> Option<i32> {
+        self.state.lock().decision.priority
+    }
+
     /// Shows the decision, made now at the latest, and the baggage: what other processes are told. `show` holds the
     /// trace's lock: it must call nothing of the program's.
     pub(crate) fn told<T>(&self, show: impl FnOnce(&Decision, &Baggage) -> T) -> T {
