@@ -55,6 +55,22 @@ impl SpanContext {
         }
     }
 
+    /// A value of the trace's baggage; of an extracted context, one that the request brings.
+    pub fn baggage(&self, key: &str) -> Option<String> {
+        match &self.0 {
+            Inner::Here { trace, .. } => trace.baggage(key),
+            Inner::Elsewhere(carried) => carried.baggage.get(key).map(str::to_owned),
+        }
+    }
+
+    /// All values of the trace's baggage with their keys.
+    pub fn baggage_items(&self) -> Vec<(String, String)> {
+        match &self.0 {
+            Inner::Here { trace, .. } => trace.baggage_items(),
+            Inner::Elsewhere(carried) => carried.baggage.to_vec(),
+        }
+    }
+
     /// Writes the context of a span of this process into the headers of a request, in the formats of
     /// [`DDConfig::propagation_style_inject`](datadog_config::DDConfig::propagation_style_inject). This decides
     /// whether the trace is kept.

@@ -170,6 +170,14 @@ impl Trace {
         self.state.lock().baggage.get(key).map(str::to_owned)
     }
 
+    pub(crate) fn remove_baggage(&self, key: &str) {
+        self.state.lock().baggage.remove(key);
+    }
+
+    pub(crate) fn baggage_items(&self) -> Vec<(String, String)> {
+        self.state.lock().baggage.to_vec()
+    }
+
     /// Counts one more that will bring spans.
     #[inline]
     pub(crate) fn hold(&self) {

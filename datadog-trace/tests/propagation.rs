@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use common::{LIMIT, config, named, start};
 use datadog_config::{ExtractBehavior, PropagationStyle, SamplingRule};
 use datadog_local_agent::LocalAgent;
-use datadog_trace::{SpanContext, SpanLink};
+use datadog_trace::{Span, SpanContext, SpanLink};
 
 type Headers = HashMap<String, String>;
 
@@ -212,6 +212,38 @@ fn links_to_contexts_tell_what_is_known_of_them() {
     assert_eq!(SpanLink::to(&context).flags, None);
     span.inject(&mut Headers::new());
     assert_eq!(SpanLink::to(&context).flags, Some(0));
+}
+
+#[test]
+fn baggage_can_be_read_listed_and_taken_out() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let request = headers([("baggage", "a=1,b=2")]);
+    let caller = tracer.extract(&request).unwrap();
+    assert_eq!(caller.baggage("b").as_deref(), Some("2"));
+    assert_eq!(caller.baggage("c"), None);
+    assert_eq!(caller.baggage_items(), [pair("a", "1"), pair("b", "2")]);
+    let mut root = tracer.trace_from(&caller, "root");
+    root.set_baggage("c", "3").remove_baggage("a");
+    root.remove_baggage("unknown");
+    let child = tracer.trace("child");
+    let left = [pair("b", "2"), pair("c", "3")];
+    assert_eq!(child.baggage_items(), left);
+    let context = child.context().unwrap();
+    assert_eq!(
+        (context.baggage("a"), context.baggage_items()),
+        (None, left.to_vec())
+    );
+    let mut onward = Headers::new();
+    child.inject(&mut onward);
+    assert_eq!(onward["baggage"], "b=2,c=3");
+    assert_eq!(
+        caller.baggage_items().len(),
+        2,
+        "what came stays what it was"
+    );
+    assert!(Span::none().baggage_items().is_empty());
 }
 
 #[test]
