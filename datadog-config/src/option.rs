@@ -230,7 +230,7 @@ macro_rules! option_table {
             telemetry_enabled: Flag = "DD_INSTRUMENTATION_TELEMETRY_ENABLED", General, default "true";
             /// Time between two signs of life. Without effect so far.
             telemetry_heartbeat_interval: Seconds = "DD_TELEMETRY_HEARTBEAT_INTERVAL", General, default "60";
-            /// Whether the configuration is logged once at the start, at the level info.
+            /// Whether the configuration is logged once at the start, at the level info, and what the Agent takes once it was asked.
             startup_logs: Flag = "DD_TRACE_STARTUP_LOGS", General, default "false";
         }
     } };

@@ -36,6 +36,12 @@ impl Baggage {
         })
     }
 
+    /// The pairs as texts of their own.
+    pub(crate) fn to_vec(&self) -> Vec<(String, String)> {
+        let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+        self.iter().map(owned).collect()
+    }
+
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
         let (_, value) = self.iter().find(|(known, _)| *known == key)?;
         Some(value)
@@ -49,8 +55,9 @@ impl Baggage {
         self.push(key, value);
     }
 
+    /// Forgets a value.
     #[cold]
-    fn remove(&mut self, key: &str) {
+    pub(crate) fn remove(&mut self, key: &str) {
         let others = self.iter().filter(|(known, _)| *known != key);
         *self = others.collect();
     }

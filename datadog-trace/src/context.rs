@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::baggage::Baggage;
 use crate::carried::{Carried, Outgoing, trace_tag};
-use crate::propagate::{HeaderLines, Inject};
+use crate::propagate::{HeaderLines, Inject, tracestate};
 use crate::sample::Decision;
 use crate::trace::Trace;
 use crate::tracer::Shared;
@@ -55,12 +55,45 @@ impl SpanContext {
         }
     }
 
+    /// A value of the trace's baggage; of an extracted context, one that the request brings.
+    pub fn baggage(&self, key: &str) -> Option<String> {
+        match &self.0 {
+            Inner::Here { trace, .. } => trace.baggage(key),
+            Inner::Elsewhere(carried) => carried.baggage.get(key).map(str::to_owned),
+        }
+    }
+
+    /// All values of the trace's baggage with their keys.
+    pub fn baggage_items(&self) -> Vec<(String, String)> {
+        match &self.0 {
+            Inner::Here { trace, .. } => trace.baggage_items(),
+            Inner::Elsewhere(carried) => carried.baggage.to_vec(),
+        }
+    }
+
     /// Writes the context of a span of this process into the headers of a request, in the formats of
     /// [`DDConfig::propagation_style_inject`](datadog_config::DDConfig::propagation_style_inject). This decides
     /// whether the trace is kept.
     pub fn inject(&self, headers: &mut impl Inject) {
         if let Inner::Here { trace, span_id, .. } = &self.0 {
             trace.inject(*span_id, headers);
+        }
+    }
+
+    /// What is decided about the trace so far. This decides nothing.
+    pub(crate) fn priority(&self) -> Option<i32> {
+        match &self.0 {
+            Inner::Here { trace, .. } => trace.priority(),
+            Inner::Elsewhere(carried) => carried.priority,
+        }
+    }
+
+    /// The value of `tracestate` for a context that was extracted; empty for others.
+    pub(crate) fn tracestate(&self) -> String {
+        match &self.0 {
+            Inner::Elsewhere(carried) if carried.priority.is_some() => tracestate(carried),
+            Inner::Elsewhere(carried) => carried.tracestate.clone(),
+            Inner::Here { .. } => String::new(),
         }
     }
 

@@ -43,21 +43,25 @@ impl Discovery {
 
 fn metadata(config: &DDConfig) -> Vec<u8> {
     let texts = [
-        ("runtime_id", config.runtime_id()),
-        ("tracer_language", "rust"),
-        ("tracer_version", env!("CARGO_PKG_VERSION")),
-        ("hostname", config.hostname().unwrap_or_default()),
-        ("service_name", config.service()),
-        ("service_env", config.env().unwrap_or_default()),
-        ("service_version", config.version().unwrap_or_default()),
-        ("process_tags", config.process_tags().unwrap_or_default()),
-        ("container_id", config.container_id().unwrap_or_default()),
+        ("runtime_id", Some(config.runtime_id())),
+        ("tracer_language", Some("rust")),
+        ("tracer_version", Some(env!("CARGO_PKG_VERSION"))),
+        // Empty where it is not known. The others are left out then (libdatadog: `libdd-library-config/src/tracer_metadata.rs`).
+        ("hostname", Some(config.hostname().unwrap_or_default())),
+        ("service_name", Some(config.service())),
+        ("service_env", config.env()),
+        ("service_version", config.version()),
+        ("process_tags", config.process_tags()),
+        ("container_id", config.container_id()),
     ];
+    let known = texts
+        .iter()
+        .filter_map(|(key, text)| Some((*key, (*text)?)));
     let mut out = Vec::with_capacity(256);
-    msgpack::map(&mut out, 1 + texts.len());
+    msgpack::map(&mut out, 1 + known.clone().count());
     msgpack::str(&mut out, "schema_version");
     msgpack::uint(&mut out, SCHEMA_VERSION);
-    for (key, text) in texts {
+    for (key, text) in known {
         msgpack::str(&mut out, key);
         msgpack::str(&mut out, text);
     }
@@ -101,9 +105,37 @@ mod tests {
         assert_eq!(field("service_name").as_deref(), Some("\"shop\""));
         assert_eq!(field("service_env").as_deref(), Some("\"prod\""));
         assert_eq!(field("tracer_language").as_deref(), Some("\"rust\""));
-        assert_eq!(value.as_map().unwrap().len(), 10);
         assert!(fs::write(&path, b"changed").is_err());
         drop(discovery);
         assert_eq!(file(config.runtime_id()), None);
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_there() {
+        let keys = |config: &DDConfig| {
+            let bytes = metadata(config);
+            let value = rmpv::decode::read_value(&mut bytes.as_slice()).unwrap();
+            let keys = value.as_map().unwrap().iter();
+            keys.map(|(key, _)| key.as_str().unwrap().to_owned())
+                .collect::<Vec<String>>()
+        };
+        let config = || DDConfig::builder().environment([("", "")]).service("shop");
+        let little = config().process_tags_enabled(false).build().unwrap();
+        let known = [
+            "schema_version",
+            "runtime_id",
+            "tracer_language",
+            "tracer_version",
+            "hostname",
+            "service_name",
+        ];
+        let mut expected: Vec<&str> = known.into();
+        // As the machine of the test is.
+        expected.extend(little.container_id().map(|_| "container_id"));
+        assert_eq!(keys(&little), expected);
+        let more = keys(&config().env("prod").version("7").build().unwrap());
+        for key in ["service_env", "service_version", "process_tags"] {
+            assert!(more.iter().any(|known| known == key), "{key}");
+        }
     }
 }

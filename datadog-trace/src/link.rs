@@ -21,12 +21,15 @@ pub struct SpanLink {
 }
 
 impl SpanLink {
-    /// A link to the span of a context.
+    /// A link to the span of a context. Whether its trace is kept is told if that is decided, and of an extracted context the
+    /// trace state too (dd-trace-py: `ddtrace/_trace/span.py`, link_span).
     pub fn to(context: &SpanContext) -> Self {
         Self {
             trace_id: context.trace_id(),
             span_id: context.span_id(),
-            ..Self::default()
+            attributes: Vec::new(),
+            tracestate: context.tracestate(),
+            flags: context.priority().map(|priority| u8::from(priority > 0)),
         }
     }
 

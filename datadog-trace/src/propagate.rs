@@ -22,6 +22,7 @@ pub use carrier::{Extract, Inject};
 use found::Found;
 use header::Header;
 pub(crate) use lines::HeaderLines;
+pub(crate) use tracecontext::state as tracestate;
 
 use crate::carried::{Carried, Outgoing};
 use crate::link::SpanLink;

@@ -11,6 +11,7 @@ use crate::endpoint::TracesEndpoint;
 use crate::keep_rate::KeepRate;
 use crate::obfuscate::SpanRules;
 use crate::peer_service::PeerService;
+use crate::startup;
 use crate::stats::{LeftOut, Stats};
 use crate::tracer::Shared;
 
@@ -43,6 +44,8 @@ pub(crate) struct TraceSink {
     span_rules: SpanRules,
     /// Whether the agent takes spans that are still open.
     takes_running: bool,
+    /// The agent's address, until the line about it is logged.
+    untold_agent: Option<String>,
     traces_outbox: Outbox,
     stats_outbox: Outbox,
 }
@@ -64,6 +67,9 @@ impl TraceSink {
             peer_service: PeerService::new(config),
             span_rules: SpanRules::default(),
             takes_running: false,
+            untold_agent: config
+                .startup_logs()
+                .then(|| config.trace_agent().to_string()),
             traces_outbox,
             stats_outbox: Outbox::new(STATS_BYTES, Arc::clone(&stats_account)),
             stats_account,
@@ -74,11 +80,19 @@ impl TraceSink {
 
     /// Asks the agent what it can do, if that may have changed.
     fn refresh(&mut self, limit: Duration) {
-        if let Some(info) = self.endpoint.refresh(limit) {
-            self.stats.learn(&info);
-            self.encoder.learn(&info);
-            self.span_rules.learn(&info);
+        if limit.is_zero() {
+            return;
+        }
+        let info = self.endpoint.refresh(limit);
+        if let Some(info) = &info {
+            self.stats.learn(info);
+            self.encoder.learn(info);
+            self.span_rules.learn(info);
             self.takes_running = info.long_running_spans;
+        }
+        if let Some(url) = self.untold_agent.take() {
+            let protocol = self.endpoint.protocol();
+            startup::log_agent(&url, info.as_ref(), protocol, self.stats.are_on());
         }
     }
 

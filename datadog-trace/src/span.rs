@@ -382,6 +382,20 @@ impl Span {
         self.trace()?.baggage(key)
     }
 
+    /// All values of the trace's baggage with their keys, in the order in which they were set.
+    pub fn baggage_items(&self) -> Vec<(String, String)> {
+        self.trace()
+            .map_or_else(Vec::new, |trace| trace.baggage_items())
+    }
+
+    /// Takes a value out of the trace's baggage, for what is told to other processes from now on.
+    pub fn remove_baggage(&mut self, key: &str) -> &mut Self {
+        if let Some(trace) = self.trace() {
+            trace.remove_baggage(key);
+        }
+        self
+    }
+
     /// Sets when the span started, if that was not when it was made.
     pub fn set_start_time(&mut self, start: SystemTime) -> &mut Self {
         self.edit(|data| data.extras().start_ns = Some(unix_nanos(start)));

@@ -1,7 +1,8 @@
-//! The line that says at the start how the tracer is set up, as the official clients log it
-//! (dd-trace-go: `ddtrace/tracer/log.go`).
+//! The lines that say at the start how the tracer is set up, as the official clients log it
+//! (dd-trace-go: `ddtrace/tracer/log.go`), and then what the agent takes, once it was asked.
 
-use datadog_config::{DDConfig, ProfilingEnabled};
+use datadog_config::{DDConfig, ProfilingEnabled, TraceProtocol};
+use datadog_transport::AgentInfo;
 use serde_json::{Map, Value, json};
 
 /// Logs the line, if that is asked for.
@@ -9,6 +10,29 @@ pub(crate) fn log(config: &DDConfig) {
     if config.startup_logs() {
         log::info!(target: "datadog", "DATADOG TRACER CONFIGURATION {}", facts(config));
     }
+}
+
+/// Logs what the agent takes: what it said of itself, and what is made of that. It said nothing if it did not answer.
+pub(crate) fn log_agent(
+    url: &str,
+    info: Option<&AgentInfo>,
+    protocol: TraceProtocol,
+    computes_stats: bool,
+) {
+    let facts = match info {
+        Some(info) => json!({
+            "agent_url": url,
+            "agent_version": info.version,
+            "agent_endpoints": info.endpoints,
+            "agent_feature_flags": info.feature_flags,
+            "trace_protocol": protocol.as_str(),
+            "stats_computed_here": computes_stats,
+            "obfuscation_version": info.obfuscation_version,
+            "span_events": info.span_events,
+        }),
+        None => json!({"agent_url": url, "agent_error": "no answer to /info"}),
+    };
+    log::info!(target: "datadog", "DATADOG TRACER AGENT {facts}");
 }
 
 fn facts(config: &DDConfig) -> Value {

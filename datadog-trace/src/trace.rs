@@ -145,6 +145,11 @@ impl Trace {
         self.state.lock().decision.by_user(priority);
     }
 
+    /// What is decided so far. Above 0 means kept.
+    pub(crate) fn priority(&self) -> Option<i32> {
+        self.state.lock().decision.priority
+    }
+
     /// Shows the decision, made now at the latest, and the baggage: what other processes are told. `show` holds the
     /// trace's lock: it must call nothing of the program's.
     pub(crate) fn told<T>(&self, show: impl FnOnce(&Decision, &Baggage) -> T) -> T {
@@ -161,6 +166,14 @@ impl Trace {
 
     pub(crate) fn baggage(&self, key: &str) -> Option<String> {
         self.state.lock().baggage.get(key).map(str::to_owned)
+    }
+
+    pub(crate) fn remove_baggage(&self, key: &str) {
+        self.state.lock().baggage.remove(key);
+    }
+
+    pub(crate) fn baggage_items(&self) -> Vec<(String, String)> {
+        self.state.lock().baggage.to_vec()
     }
 
     /// Counts one more that will bring spans.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use common::{LIMIT, config, named, start};
 use datadog_config::{ExtractBehavior, PropagationStyle, SamplingRule};
 use datadog_local_agent::LocalAgent;
-use datadog_trace::{SpanContext, Tracer};
+use datadog_trace::{Span, SpanContext, SpanLink, Tracer};
 use proptest::prelude::*;
 
 type Headers = HashMap<String, String>;
@@ -176,6 +176,75 @@ fn baggage_becomes_tags_as_it_is_asked_for() {
             assert_eq!(found.join(","), expected, "{keys:?}");
         }
     }
+}
+
+#[test]
+fn links_to_contexts_tell_what_is_known_of_them() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()).tracing_sample_rate(0.0));
+    let link = |request: Headers| {
+        let context = tracer.extract(&request).unwrap();
+        let link = SpanLink::to(&context);
+        assert_eq!((link.trace_id, link.span_id), (7, 9));
+        (link.flags, link.tracestate)
+    };
+    let parent = |flags| format!("00-00000000000000000000000000000007-0000000000000009-{flags}");
+    let ids = [("x-datadog-trace-id", "7"), ("x-datadog-parent-id", "9")];
+    assert_eq!(
+        link(headers([
+            ("traceparent", &parent("01")),
+            ("tracestate", "dd=s:2;o:rum,vendor=x")
+        ])),
+        (Some(1), "dd=s:2;o:rum,vendor=x".to_owned())
+    );
+    assert_eq!(
+        link(headers([("traceparent", &parent("00")), ids[0], ids[1]])),
+        (None, String::new()),
+        "no decision came with the ids of Datadog's own headers"
+    );
+    let priority = ("x-datadog-sampling-priority", "-1");
+    assert_eq!(
+        link(headers([ids[0], ids[1], priority])),
+        (Some(0), "dd=s:-1".to_owned())
+    );
+    // A span of this process, before and after it is decided.
+    let span = tracer.trace("here");
+    let context = span.context().unwrap();
+    assert_eq!(SpanLink::to(&context).flags, None);
+    span.inject(&mut Headers::new());
+    assert_eq!(SpanLink::to(&context).flags, Some(0));
+}
+
+#[test]
+fn baggage_can_be_read_listed_and_taken_out() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let request = headers([("baggage", "a=1,b=2")]);
+    let caller = tracer.extract(&request).unwrap();
+    assert_eq!(caller.baggage("b").as_deref(), Some("2"));
+    assert_eq!(caller.baggage("c"), None);
+    assert_eq!(caller.baggage_items(), [pair("a", "1"), pair("b", "2")]);
+    let mut root = tracer.trace_from(&caller, "root");
+    root.set_baggage("c", "3").remove_baggage("a");
+    root.remove_baggage("unknown");
+    let child = tracer.trace("child");
+    let left = [pair("b", "2"), pair("c", "3")];
+    assert_eq!(child.baggage_items(), left);
+    let context = child.context().unwrap();
+    assert_eq!(
+        (context.baggage("a"), context.baggage_items()),
+        (None, left.to_vec())
+    );
+    let mut onward = Headers::new();
+    child.inject(&mut onward);
+    assert_eq!(onward["baggage"], "b=2,c=3");
+    assert_eq!(
+        caller.baggage_items().len(),
+        2,
+        "what came stays what it was"
+    );
+    assert!(Span::none().baggage_items().is_empty());
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(super) fn inject(outgoing: &Outgoing<'_>, lines: &mut HeaderLines) {
 }
 
 /// The value of `tracestate` for a context that was read.
-pub(super) fn state(carried: &Carried) -> String {
+pub(crate) fn state(carried: &Carried) -> String {
     let mut state = String::new();
     push_state(&mut state, &carried.outgoing(), carried.last_datadog_span);
     state
