@@ -32,6 +32,8 @@ pub(crate) struct Propagation {
     inject: Vec<PropagationStyle>,
     extract: Vec<PropagationStyle>,
     extract_first: bool,
+    /// The names of the headers to read.
+    names: &'static [&'static str],
     behavior: ExtractBehavior,
     tags_limit: usize,
 }
@@ -41,10 +43,14 @@ pub(crate) type PropagationError = Cow<'static, str>;
 
 impl Propagation {
     pub(crate) fn new(config: &DDConfig) -> Self {
+        let b3 = [PropagationStyle::B3, PropagationStyle::B3Multi];
+        let extract = config.propagation_style_extract();
+        let with_b3 = extract.iter().any(|style| b3.contains(style));
         Self {
             inject: config.propagation_style_inject().to_vec(),
-            extract: config.propagation_style_extract().to_vec(),
+            extract: extract.to_vec(),
             extract_first: config.propagation_extract_first(),
+            names: Header::names(with_b3),
             behavior: config.propagation_behavior_extract(),
             tags_limit: config.x_datadog_tags_max_length(),
         }
@@ -80,10 +86,8 @@ impl Propagation {
         if self.behavior == ExtractBehavior::Ignore {
             return None;
         }
-        let b3 = [PropagationStyle::B3, PropagationStyle::B3Multi];
-        let with_b3 = self.extract.iter().any(|style| b3.contains(style));
-        let found = Found::of(carrier, Header::names(with_b3));
-        if found.is_empty() {
+        let mut found = Found::default();
+        if !found.look(carrier, self.names) {
             return None;
         }
         // Filled in where it stays: it is large to move.
@@ -104,7 +108,7 @@ impl Propagation {
             };
         }
         if self.extract.contains(&PropagationStyle::Baggage) {
-            carried.baggage = baggage::extract(headers);
+            baggage::extract(headers, &mut carried.baggage);
         }
         found.is_some() || !carried.baggage.is_empty()
     }
@@ -118,6 +122,9 @@ impl Propagation {
     ) -> Option<PropagationStyle> {
         let mut first = None;
         for style in &self.extract {
+            if *style == PropagationStyle::Baggage {
+                continue;
+            }
             if first.is_none() {
                 if self.extract_style(*style, headers, carried).is_some() {
                     first = Some(*style);
@@ -195,7 +202,9 @@ mod tests {
     }
 
     pub(super) fn looked_up(headers: &Headers) -> Found<'_> {
-        Found::of(headers, &Header::NAMES)
+        let mut found = Found::default();
+        found.look(headers, &Header::NAMES);
+        found
     }
 
     pub(super) fn tags(pairs: &[(&str, &str)]) -> TraceTags {
@@ -224,6 +233,7 @@ mod tests {
             inject: styles.to_vec(),
             extract: styles.to_vec(),
             extract_first: false,
+            names: Header::names(true),
             behavior: ExtractBehavior::Continue,
             tags_limit: 512,
         }

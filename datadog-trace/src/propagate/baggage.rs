@@ -1,8 +1,6 @@
 //! W3C baggage (<https://www.w3.org/TR/baggage/>), with the limits of the official clients
 //! (dd-trace-go: `ddtrace/tracer/textmap.go`).
 
-use std::borrow::Cow;
-
 use super::lines::HeaderLines;
 use super::split::{split, split_once, trim};
 use super::{Found, Header};
@@ -56,32 +54,44 @@ pub(super) fn inject(items: &Baggage, lines: &mut HeaderLines) {
     }
 }
 
-/// Reads the items up to the limits; none at all of a header with a mistake. Properties of items are left out.
-pub(super) fn extract(headers: &Found<'_>) -> Baggage {
-    let room: usize = headers.values(BAGGAGE).map(str::len).sum();
-    let mut items = Baggage::with_room(room.min(MOST_BYTES));
+/// Reads the items up to the limits into `items`, which is empty; none at all of a header with a mistake. Properties of
+/// items are left out.
+pub(super) fn extract(headers: &Found<'_>, items: &mut Baggage) {
     let mut bytes = 0;
-    for item in headers.values(BAGGAGE).flat_map(|text| split(text, b',')) {
-        bytes += item.len() + 1;
-        if items.len() == MOST_ITEMS || bytes > MOST_BYTES + 1 {
-            break;
-        }
-        let item = split_once(item, b';').map_or(item, |(item, _)| item);
-        let pair = split_once(item, b'=').map(|(key, value)| (trim(key), trim(value)));
-        let Some((key, value)) = pair.filter(|(key, value)| !key.is_empty() && !value.is_empty())
-        else {
-            return Baggage::default();
-        };
-        // Blanks around them would not be written again: two keys must not become one, nor none.
-        let [key, value] = [key, value].map(|text| match decode(text) {
-            Cow::Owned(decoded) => Cow::Owned(decoded.trim().to_owned()),
-            trimmed => trimmed,
-        });
-        if !key.is_empty() && !value.is_empty() {
-            items.set(&key, &value);
+    for text in headers.values(BAGGAGE) {
+        items.reserve(text.len().min(MOST_BYTES));
+        for item in split(text, b',') {
+            bytes += item.len() + 1;
+            if items.len() == MOST_ITEMS || bytes > MOST_BYTES + 1 {
+                return;
+            }
+            if read_item(item, items).is_none() {
+                *items = Baggage::default();
+                return;
+            }
         }
     }
-    items
+}
+
+/// `None` if there is a mistake.
+fn read_item(item: &str, items: &mut Baggage) -> Option<()> {
+    let item = split_once(item, b';').map_or(item, |(item, _)| item);
+    let (key, value) = split_once(item, b'=')?;
+    let (key, value) = (trim(key), trim(value));
+    if key.is_empty() || value.is_empty() {
+        return None;
+    }
+    if split_once(item, b'%').is_none() {
+        items.set(key, value);
+        return Some(());
+    }
+    // Blanks around them would not be written again: two keys must not become one, nor none.
+    let (key, value) = (decode(key), decode(value));
+    let (key, value) = (key.trim(), value.trim());
+    if !key.is_empty() && !value.is_empty() {
+        items.set(key, value);
+    }
+    Some(())
 }
 
 fn encode(out: &mut String, text: &str, safe: &[bool; 256]) {
@@ -101,17 +111,9 @@ fn encode(out: &mut String, text: &str, safe: &[bool; 256]) {
 }
 
 /// What can't be decoded stays as it is.
-#[inline]
-fn decode(text: &str) -> Cow<'_, str> {
-    if split_once(text, b'%').is_none() {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(decode_all(text))
-}
-
 #[cold]
 #[inline(never)]
-fn decode_all(text: &str) -> String {
+fn decode(text: &str) -> String {
     let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16).map(|digit| digit as u8);
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -143,7 +145,9 @@ mod tests {
     }
 
     fn read_from(request: &Headers) -> Headers {
-        headers(&extract(&looked_up(request)).iter().collect::<Vec<_>>())
+        let mut items = Baggage::default();
+        extract(&looked_up(request), &mut items);
+        headers(&items.iter().collect::<Vec<_>>())
     }
 
     fn read(text: &str) -> Headers {

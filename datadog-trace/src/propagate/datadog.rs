@@ -11,9 +11,6 @@ const PRIORITY: Header = Header::Priority;
 const ORIGIN: Header = Header::Origin;
 const TAGS: Header = Header::Tags;
 
-/// The tag with the high half of the trace id.
-const HIGH_ID: &str = "_dd.p.tid";
-
 /// Writes the headers. Tags that are together longer than `tags_limit` bytes are left out.
 pub(super) fn inject(
     outgoing: &Outgoing<'_>,
@@ -44,20 +41,18 @@ pub(super) fn inject(
 
 fn push_tags(text: &mut String, outgoing: &Outgoing<'_>) {
     let start = text.len();
-    let begin = |text: &mut String, key: &str| {
-        if text.len() > start {
-            text.push(',');
+    outgoing.tags().for_each(|(key, value)| {
+        if is_tag(key, value) {
+            text.push_str(if text.len() > start { "," } else { "" });
+            text.push_str(key);
+            text.push('=');
+            text.push_str(value);
         }
-        text.push_str(key);
-        text.push('=');
-    };
-    for (key, value) in outgoing.tags().filter(|(key, value)| is_tag(key, value)) {
-        begin(text, key);
-        text.push_str(value);
-    }
+    });
     let high_id = (outgoing.trace_id >> 64) as u64;
     if high_id != 0 {
-        begin(text, HIGH_ID);
+        text.push_str(if text.len() > start { "," } else { "" });
+        text.push_str("_dd.p.tid=");
         digits::push_hex(text, high_id.into(), 16);
     }
 }
@@ -97,7 +92,8 @@ fn read_tags(carried: &mut Carried, text: &str, limit: usize) -> Result<(), Prop
         return Err("decoding_error".into());
     };
     let Some(text) = high_id else { return Ok(()) };
-    let high = digits::lower_hex(text, 16).ok_or_else(|| format!("malformed_tid {text}"))?;
+    let high = digits::lower_hex::<16>(text.as_bytes());
+    let high = high.ok_or_else(|| format!("malformed_tid {text}"))?;
     carried.trace_id |= high << 64;
     Ok(())
 }
@@ -110,8 +106,9 @@ fn read_pairs<'a>(carried: &mut Carried, text: &'a str) -> Option<Option<&'a str
         let (key, value) =
             split_once(pair, b'=').filter(|(key, value)| !key.is_empty() && !value.is_empty())?;
         match key {
-            HIGH_ID => high_id = Some(value),
+            "_dd.p.tid" => high_id = Some(value),
             "_dd.p.dm" if !is_decision_maker(value) => return None,
+            "_dd.p.dm" => carried.tags.push(trace_tag(key, value)),
             // Replaced by `_dd.p.dm`.
             "_dd.p.upstream_services" => {}
             _ if is_tag(key, value) => carried.tags.push(trace_tag(key, value)),

@@ -5,31 +5,25 @@ use super::{Extract, Header};
 /// What a request has of the headers.
 #[derive(Debug, Default)]
 pub(super) struct Found<'a> {
-    any: bool,
     first: [Option<&'a str>; Header::COUNT],
     /// Values of headers that came several times.
     more: Vec<(usize, &'a str)>,
 }
 
 impl<'a> Found<'a> {
-    /// Looks for the headers `wanted`, which are the first ones of [`Header::NAMES`].
+    /// Looks for the headers `wanted`, which are the first ones of [`Header::NAMES`]. Whether there is any.
     #[inline]
-    pub(super) fn of(carrier: &'a impl Extract, wanted: &[&'static str]) -> Self {
-        let mut found = Self::default();
+    pub(super) fn look(&mut self, carrier: &'a impl Extract, wanted: &[&'static str]) -> bool {
+        let mut any = false;
         carrier.find(wanted, |at, value| {
-            found.any = true;
-            match found.first.get_mut(at) {
+            any = true;
+            match self.first.get_mut(at) {
                 Some(first @ None) => *first = Some(value),
-                Some(_) => found.more.push((at, value)),
+                Some(_) => self.more.push((at, value)),
                 None => {}
             }
         });
-        found
-    }
-
-    /// Whether there is none at all.
-    pub(super) fn is_empty(&self) -> bool {
-        !self.any
+        any
     }
 
     /// All values of a header, in order.

@@ -56,14 +56,12 @@ impl HeaderLines {
     /// Sets all headers of a request.
     pub(crate) fn set(&self, carrier: &mut impl Inject) {
         let mut headers = [("", ""); Header::COUNT];
-        let ends = self.lines.iter().skip(1).map(|(_, start)| *start);
-        let ends = ends.chain([self.text.len()]);
-        let lines = self.lines.iter().zip(ends);
-        for (set, ((header, start), end)) in headers.iter_mut().zip(lines) {
-            *set = (
-                header.name(),
-                self.text.get(*start..end).unwrap_or_default(),
-            );
+        let mut rest = &*self.text;
+        let places = headers.iter_mut().zip(&self.lines);
+        for (place, (header, start)) in places.rev() {
+            let (before, value) = rest.split_at_checked(*start).unwrap_or((rest, ""));
+            *place = (header.name(), value);
+            rest = before;
         }
         carrier.set_all(headers.get(..self.lines.len()).unwrap_or(&headers));
     }

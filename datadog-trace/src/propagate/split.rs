@@ -33,29 +33,37 @@ pub(super) fn split_once(text: &str, mark: u8) -> Option<(&str, &str)> {
 /// borrows from it further on, the highest bit is set by taking one away.
 #[inline]
 fn position(text: &[u8], mark: u8) -> Option<usize> {
-    let (blocks, rest) = text.as_chunks::<8>();
-    for (at, block) in blocks.iter().enumerate() {
+    let position_in = |block: &[u8; 8]| {
         let bytes = u64::from_le_bytes(*block) ^ (ONES * u64::from(mark));
         let zeros = bytes.wrapping_sub(ONES) & !bytes & HIGH;
-        if zeros != 0 {
-            return Some(at * 8 + zeros.trailing_zeros() as usize / 8);
+        (zeros != 0).then_some(zeros.trailing_zeros() as usize / 8)
+    };
+    // The last block has some bytes again.
+    let Some(last) = text.last_chunk() else {
+        return text.iter().position(|byte| *byte == mark);
+    };
+    for (at, block) in text.as_chunks().0.iter().enumerate() {
+        if let Some(found) = position_in(block) {
+            return Some(at * 8 + found);
         }
     }
-    let at = rest.iter().position(|byte| *byte == mark)?;
-    Some(blocks.len() * 8 + at)
+    position_in(last).map(|found| text.len() - 8 + found)
 }
 
 /// Whether a text is of printable ASCII characters and blanks.
 #[inline]
 pub(super) fn is_printable(text: &str) -> bool {
-    let (blocks, rest) = text.as_bytes().as_chunks::<8>();
-    let mut bad = 0;
-    for block in blocks {
+    let text = text.as_bytes();
+    let Some(last) = text.last_chunk() else {
+        return text.iter().all(|byte| (b' '..=b'~').contains(byte));
+    };
+    let bad = |block: &[u8; 8]| {
         let bytes = u64::from_ne_bytes(*block);
         // Above, or the last of ASCII, or so low that the bit does not outlive the first printable one.
-        bad |= bytes | bytes.wrapping_add(ONES) | !(bytes | HIGH).wrapping_sub(ONES * 0x20);
-    }
-    bad & HIGH == 0 && rest.iter().all(|byte| (b' '..=b'~').contains(byte))
+        bytes | bytes.wrapping_add(ONES) | !(bytes | HIGH).wrapping_sub(ONES * 0x20)
+    };
+    let blocks = text.as_chunks().0.iter();
+    blocks.fold(bad(last), |so_far, block| so_far | bad(block)) & HIGH == 0
 }
 
 /// The text without blanks around it, like [`str::trim`]: few have any.
