@@ -11,9 +11,12 @@ pub(crate) struct Baggage {
 }
 
 impl Baggage {
-    /// Takes memory for so many more bytes.
-    pub(crate) fn reserve(&mut self, bytes: usize) {
-        self.text.reserve(bytes);
+    /// An empty one with memory for so many bytes, if any.
+    pub(crate) fn with_room(bytes: usize) -> Self {
+        Self {
+            text: String::with_capacity(bytes),
+            lens: SmallVec::new(),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -108,7 +108,7 @@ impl Propagation {
             };
         }
         if self.extract.contains(&PropagationStyle::Baggage) {
-            baggage::extract(headers, &mut carried.baggage);
+            carried.baggage = baggage::extract(headers);
         }
         found.is_some() || !carried.baggage.is_empty()
     }

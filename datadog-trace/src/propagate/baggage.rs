@@ -2,7 +2,7 @@
 //! (dd-trace-go: `ddtrace/tracer/textmap.go`).
 
 use super::lines::HeaderLines;
-use super::split::{split, split_once, trim};
+use super::split::{has, split, split_once, trim};
 use super::{Found, Header};
 use crate::baggage::Baggage;
 
@@ -54,37 +54,40 @@ pub(super) fn inject(items: &Baggage, lines: &mut HeaderLines) {
     }
 }
 
-/// Reads the items up to the limits into `items`, which is empty; none at all of a header with a mistake. Properties of
-/// items are left out.
-pub(super) fn extract(headers: &Found<'_>, items: &mut Baggage) {
+/// Reads the items up to the limits; none at all of a header with a mistake. Properties of items are left out.
+pub(super) fn extract(headers: &Found<'_>) -> Baggage {
+    let Some(text) = headers.list(BAGGAGE) else {
+        return Baggage::default();
+    };
+    let mut items = Baggage::with_room(text.len().min(MOST_BYTES));
     let mut bytes = 0;
-    for text in headers.values(BAGGAGE) {
-        items.reserve(text.len().min(MOST_BYTES));
-        for item in split(text, b',') {
-            bytes += item.len() + 1;
-            if items.len() == MOST_ITEMS || bytes > MOST_BYTES + 1 {
-                return;
-            }
-            if read_item(item, items).is_none() {
-                *items = Baggage::default();
-                return;
-            }
+    for item in split(&text, b',') {
+        bytes += item.len() + 1;
+        if items.len() == MOST_ITEMS || bytes > MOST_BYTES + 1 {
+            break;
+        }
+        if read_item(item, &mut items).is_none() {
+            return Baggage::default();
         }
     }
+    items
 }
 
 /// `None` if there is a mistake.
+#[inline]
 fn read_item(item: &str, items: &mut Baggage) -> Option<()> {
+    if has(item, *b";%") {
+        return read_encoded(item, items);
+    }
+    let (key, value) = read_pair(item)?;
+    items.set(key, value);
+    Some(())
+}
+
+#[cold]
+fn read_encoded(item: &str, items: &mut Baggage) -> Option<()> {
     let item = split_once(item, b';').map_or(item, |(item, _)| item);
-    let (key, value) = split_once(item, b'=')?;
-    let (key, value) = (trim(key), trim(value));
-    if key.is_empty() || value.is_empty() {
-        return None;
-    }
-    if split_once(item, b'%').is_none() {
-        items.set(key, value);
-        return Some(());
-    }
+    let (key, value) = read_pair(item)?;
     // Blanks around them would not be written again: two keys must not become one, nor none.
     let (key, value) = (decode(key), decode(value));
     let (key, value) = (key.trim(), value.trim());
@@ -94,11 +97,25 @@ fn read_item(item: &str, items: &mut Baggage) -> Option<()> {
     Some(())
 }
 
+#[inline]
+fn read_pair(item: &str) -> Option<(&str, &str)> {
+    let (key, value) = split_once(item, b'=')?;
+    Some((trim(key), trim(value))).filter(|(key, value)| !key.is_empty() && !value.is_empty())
+}
+
+#[inline]
 fn encode(out: &mut String, text: &str, safe: &[bool; 256]) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     if text.bytes().all(|byte| safe[usize::from(byte)]) {
-        return out.push_str(text);
+        out.push_str(text);
+    } else {
+        encode_all(out, text, safe);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn encode_all(out: &mut String, text: &str, safe: &[bool; 256]) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text.bytes() {
         if safe[usize::from(byte)] {
             out.push(byte.into());
@@ -111,8 +128,6 @@ fn encode(out: &mut String, text: &str, safe: &[bool; 256]) {
 }
 
 /// What can't be decoded stays as it is.
-#[cold]
-#[inline(never)]
 fn decode(text: &str) -> String {
     let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16).map(|digit| digit as u8);
     let bytes = text.as_bytes();
@@ -145,9 +160,7 @@ mod tests {
     }
 
     fn read_from(request: &Headers) -> Headers {
-        let mut items = Baggage::default();
-        extract(&looked_up(request), &mut items);
-        headers(&items.iter().collect::<Vec<_>>())
+        headers(&extract(&looked_up(request)).iter().collect::<Vec<_>>())
     }
 
     fn read(text: &str) -> Headers {

@@ -162,27 +162,45 @@ struct Lengths([u8; 32]);
 
 impl Lengths {
     fn of<'a>(names: impl DoubleEndedIterator<Item = &'a str> + ExactSizeIterator) -> Self {
+        // So many are all looked through.
+        let Ok(mut count) = u8::try_from(names.len()) else {
+            return Self([1; 32]);
+        };
         let mut firsts = [0; 32];
-        for (at, name) in names.enumerate().rev() {
-            // Behind so many they are all looked through.
-            firsts[name.len() % 32] = at.min(254) as u8 + 1;
+        for name in names.rev() {
+            firsts[name.len() % 32] = count;
+            count -= 1;
         }
         Self(firsts)
     }
 
     /// Where what has a name stands first, among what the names were taken of.
     #[inline]
-    fn position<T>(&self, named: &[T], name: &str, is_it: impl FnMut(&T) -> bool) -> Option<usize> {
+    fn position<T>(&self, named: &[T], name: &str, is_it: impl Fn(&T) -> bool) -> Option<usize> {
         let first = usize::from(self.0[name.len() % 32]).checked_sub(1)?;
-        let at = named.get(first..)?.iter().position(is_it)?;
-        Some(first + at)
+        if is_it(named.get(first)?) {
+            return Some(first);
+        }
+        position_after(named, first, is_it)
     }
+}
+
+#[cold]
+#[inline(never)]
+fn position_after<T>(named: &[T], first: usize, is_it: impl Fn(&T) -> bool) -> Option<usize> {
+    (first + 1..named.len()).find(|at| is_it(&named[*at]))
 }
 
 /// Most are in the same case.
 #[inline]
 fn is_name(key: &str, name: &str) -> bool {
-    is_same(key, name) || key.eq_ignore_ascii_case(name)
+    is_same(key, name) || (key.len() == name.len() && is_name_in_any_case(key, name))
+}
+
+#[cold]
+#[inline(never)]
+fn is_name_in_any_case(key: &str, name: &str) -> bool {
+    key.eq_ignore_ascii_case(name)
 }
 
 /// The same as `==`, which calls a function to compare what is compared here with a few instructions: both ends, which

@@ -1,7 +1,7 @@
 //! Datadog's own headers (dd-trace-go: `ddtrace/tracer/textmap.go`).
 
 use super::lines::HeaderLines;
-use super::split::{is_printable, split, split_once};
+use super::split::{is_printable, split, split_once, trim_ascii};
 use super::{Found, Header, PropagationError, digits};
 use crate::carried::{Carried, Outgoing, origin, trace_tag};
 
@@ -41,9 +41,11 @@ pub(super) fn inject(
 
 fn push_tags(text: &mut String, outgoing: &Outgoing<'_>) {
     let start = text.len();
-    outgoing.tags().for_each(|(key, value)| {
+    outgoing.each_tag(&mut |key, value| {
         if is_tag(key, value) {
-            text.push_str(if text.len() > start { "," } else { "" });
+            if text.len() > start {
+                text.push(',');
+            }
             text.push_str(key);
             text.push('=');
             text.push_str(value);
@@ -51,7 +53,9 @@ fn push_tags(text: &mut String, outgoing: &Outgoing<'_>) {
     });
     let high_id = (outgoing.trace_id >> 64) as u64;
     if high_id != 0 {
-        text.push_str(if text.len() > start { "," } else { "" });
+        if text.len() > start {
+            text.push(',');
+        }
         text.push_str("_dd.p.tid=");
         digits::push_hex(text, high_id.into(), 16);
     }
@@ -59,7 +63,7 @@ fn push_tags(text: &mut String, outgoing: &Outgoing<'_>) {
 
 /// Reads the context into `carried`. `None` if there is none, and then nothing is changed.
 pub(super) fn extract(headers: &Found<'_>, tags_limit: usize, carried: &mut Carried) -> Option<()> {
-    let id = |name| digits::decimal(headers.value(name)?.trim_ascii());
+    let id = |name| digits::decimal(trim_ascii(headers.value(name)?));
     let low_id = id(TRACE_ID)?;
     let origin = headers.value(ORIGIN).and_then(origin);
     // Synthetic tests start traces without a span.
@@ -71,10 +75,10 @@ pub(super) fn extract(headers: &Found<'_>, tags_limit: usize, carried: &mut Carr
     carried.span_id = span_id;
     carried.priority = headers
         .value(PRIORITY)
-        .and_then(|text| text.trim_ascii().parse().ok());
+        .and_then(|text| trim_ascii(text).parse().ok());
     carried.origin = origin.map(str::to_owned);
     if let Some(tags) = headers.value(TAGS) {
-        carried.error = read_tags(carried, tags.trim_ascii(), tags_limit).err();
+        carried.error = read_tags(carried, trim_ascii(tags), tags_limit).err();
     }
     Some(())
 }

@@ -23,8 +23,8 @@ pub(super) fn lower_hex<const DIGITS: usize>(text: &[u8]) -> Option<u128> {
 fn read_hex(text: [u8; 8]) -> Option<u32> {
     let bytes = u64::from_be_bytes(text);
     let letters = (bytes >> 6) & ONES;
-    let mut digits = (bytes & (0x0f * ONES)) + letters * 9;
-    if digits & (0xf0 * ONES) != 0 || to_characters(digits) != bytes {
+    let mut digits = ((bytes & (0x0f * ONES)) + letters * 9) & (0x0f * ONES);
+    if to_characters(digits) != bytes {
         return None;
     }
     digits = (digits | digits >> 4) & 0x00ff_00ff_00ff_00ff;
@@ -42,7 +42,7 @@ pub(super) fn hex(text: &str, most: usize) -> Option<u128> {
 
 /// Reads decimal digits alone, of a number of 64 bits.
 pub(super) fn decimal(text: &str) -> Option<u64> {
-    // What is left may have a sign, or not even eight digits.
+    // What is left may have a sign, or not even eight digits, or many zeros in front.
     decimal_blocks(text.as_bytes()).or_else(|| text.parse().ok())
 }
 
@@ -51,15 +51,19 @@ fn decimal_blocks(text: &[u8]) -> Option<u64> {
     // Shifted so that the rest of the block falls out, and zeros come in front.
     let first = u64::from_le_bytes(*text.first_chunk()?);
     let bits = head.len() * 8;
-    let mut number = match bits {
+    let number = match bits {
         0 => 0,
         _ => read_decimal(first << (64 - bits) | (0x30 * ONES) >> bits)?,
     };
-    for block in blocks {
+    let append = |number: u64, block: &[u8; 8]| {
         let digits = read_decimal(u64::from_le_bytes(*block))?;
-        number = number.checked_mul(BLOCK)?.checked_add(digits)?;
+        number.checked_mul(BLOCK)?.checked_add(digits)
+    };
+    match blocks {
+        [block] => append(number, block),
+        [high, low] => append(append(number, high)?, low),
+        _ => None,
     }
-    Some(number)
 }
 
 /// Reads eight decimal digits: neighbours make numbers of two, four, and then eight digits.
@@ -87,11 +91,11 @@ pub(crate) fn push_hex(out: &mut String, number: u128, len: usize) {
 /// Eight hexadecimal digits at a time: each half byte moves into a byte of its own, and from there to its character.
 #[inline]
 fn hex_block(number: u32) -> [u8; 8] {
-    let mut digits = u64::from(number);
+    let mut digits = u64::from(number.swap_bytes());
     digits = (digits | digits << 16) & 0x0000_ffff_0000_ffff;
     digits = (digits | digits << 8) & 0x00ff_00ff_00ff_00ff;
-    digits = (digits | digits << 4) & (0x0f * ONES);
-    to_characters(digits).to_be_bytes()
+    digits = (digits >> 4 | digits << 8) & (0x0f * ONES);
+    to_characters(digits).to_le_bytes()
 }
 
 /// The characters of eight numbers below 16.
@@ -106,8 +110,9 @@ fn to_characters(digits: u64) -> u64 {
 pub(super) fn push_decimal(out: &mut String, number: u64) {
     let (high, low) = (number / BLOCK, number % BLOCK);
     let digits = [high / BLOCK, high % BLOCK, low].map(decimal_block);
-    let len = number.checked_ilog10().unwrap_or(0) as usize + 1;
-    push_ascii(out, &digits.as_flattened()[24 - len..]);
+    let digits = digits.as_flattened();
+    let zeros = digits.iter().position(|digit| *digit != b'0');
+    push_ascii(out, &digits[zeros.unwrap_or(digits.len() - 1)..]);
 }
 
 /// Eight decimal digits at a time: halves, quarters, and then single digits get bits of their own. They are divided by

@@ -2,7 +2,7 @@
 //! (dd-trace-go: `ddtrace/tracer/textmap.go`).
 
 use super::lines::HeaderLines;
-use super::split::{is_printable, split, split_once};
+use super::split::{is_printable, split, split_once, trim_ascii};
 use super::{Found, Header, PropagationError, digits};
 use crate::carried::{Carried, Outgoing, origin, trace_tag};
 use crate::sample::otel;
@@ -52,7 +52,7 @@ fn push_state(state: &mut String, outgoing: &Outgoing<'_>, datadog_span: Option<
         state.push_str(";p:");
         digits::push_hex(state, span_id.into(), 16);
     }
-    outgoing.tags().for_each(|(key, value)| {
+    outgoing.each_tag(&mut |key, value| {
         let before = state.len();
         match key {
             // Those of almost all traces.
@@ -108,7 +108,7 @@ pub(super) struct Parent {
 }
 
 pub(super) fn parent(headers: &Found<'_>) -> Option<Parent> {
-    read_parent(headers.value(PARENT)?.trim_ascii())
+    read_parent(trim_ascii(headers.value(PARENT)?))
 }
 
 /// Reads the context into `carried`. `None` if there is none, and then nothing is changed.
@@ -167,23 +167,20 @@ fn read_parent(text: &str) -> Option<Parent> {
 #[inline(never)]
 fn read_state(headers: &Found<'_>, read_ours: &mut dyn FnMut(&str)) -> String {
     let mut others = String::new();
-    // Several headers count as one (W3C trace context, section 3.3.1).
-    let bytes: usize = headers.values(STATE).map(|text| text.len() + 1).sum();
-    if bytes > STATE_BYTES + 1 {
+    let text = headers.list(STATE).unwrap_or_default();
+    if text.len() > STATE_BYTES {
         return others;
     }
-    for text in headers.values(STATE) {
-        for member in split(text, b',').map(trimmed) {
-            if let Some(ours) = member.strip_prefix("dd=") {
-                if member.len() <= DATADOG_BYTES {
-                    read_ours(ours);
-                }
-            } else if is_member(member) {
-                if !others.is_empty() {
-                    others.push(',');
-                }
-                others.push_str(member);
+    for member in split(&text, b',').map(trimmed) {
+        if let Some(ours) = member.strip_prefix("dd=") {
+            if member.len() <= DATADOG_BYTES {
+                read_ours(ours);
             }
+        } else if is_member(member) {
+            if !others.is_empty() {
+                others.push(',');
+            }
+            others.push_str(member);
         }
     }
     others
