@@ -47,8 +47,8 @@ impl Propagation {
         let extract = config.propagation_style_extract();
         let with_b3 = extract.iter().any(|style| b3.contains(style));
         Self {
-            inject: config.propagation_style_inject().to_vec(),
-            extract: extract.to_vec(),
+            inject: unique(config.propagation_style_inject()),
+            extract: unique(extract),
             extract_first: config.propagation_extract_first(),
             names: Header::names(with_b3),
             behavior: config.propagation_behavior_extract(),
@@ -167,6 +167,17 @@ impl Propagation {
             _ => None,
         }
     }
+}
+
+/// A style that is named several times counts once.
+fn unique(styles: &[PropagationStyle]) -> Vec<PropagationStyle> {
+    let mut unique = Vec::new();
+    for style in styles {
+        if !unique.contains(style) {
+            unique.push(*style);
+        }
+    }
+    unique
 }
 
 #[cold]
@@ -336,6 +347,22 @@ mod tests {
         assert_eq!(
             propagation(&[PropagationStyle::Datadog]).extract(&request),
             None
+        );
+    }
+
+    #[test]
+    fn a_style_that_is_named_several_times_counts_once() {
+        let styles = ALL.repeat(3);
+        let config = DDConfig::builder()
+            .environment([("", "")])
+            .propagation_style_inject(styles.clone())
+            .propagation_style_extract(styles)
+            .build()
+            .unwrap();
+        let propagation = Propagation::new(&config);
+        assert_eq!(
+            (&*propagation.inject, &*propagation.extract),
+            (&ALL[..], &ALL[..])
         );
     }
 

@@ -17,14 +17,16 @@ pub(super) fn lower_hex<const DIGITS: usize>(text: &[u8]) -> Option<u128> {
     Some(number)
 }
 
-/// Reads eight lower-case hexadecimal digits at a time. What is none does not have the value of a digit, or is not what
-/// that value would be written as.
+/// Reads eight lower-case hexadecimal digits at a time. Letters have a bit that digits do not have. What is neither has
+/// no value below 16, or a letter's without the bit, or a digit's with it.
 #[inline]
 fn read_hex(text: [u8; 8]) -> Option<u32> {
     let bytes = u64::from_be_bytes(text);
     let letters = (bytes >> 6) & ONES;
-    let mut digits = ((bytes & (0x0f * ONES)) + letters * 9) & (0x0f * ONES);
-    if to_characters(digits) != bytes {
+    let to_letter = u64::from((b'a' ^ b'0') - 10);
+    let mut digits = (bytes ^ (0x30 * ONES)).wrapping_sub(letters * to_letter);
+    let above_nine = digits.wrapping_add(0x06 * ONES) ^ (letters << 4);
+    if (digits | above_nine) & (0xf0 * ONES) != 0 {
         return None;
     }
     digits = (digits | digits >> 4) & 0x00ff_00ff_00ff_00ff;
@@ -109,10 +111,21 @@ fn to_characters(digits: u64) -> u64 {
 /// Appends a decimal number.
 pub(super) fn push_decimal(out: &mut String, number: u64) {
     let (high, low) = (number / BLOCK, number % BLOCK);
-    let digits = [high / BLOCK, high % BLOCK, low].map(decimal_block);
-    let digits = digits.as_flattened();
-    let zeros = digits.iter().position(|digit| *digit != b'0');
-    push_ascii(out, &digits[zeros.unwrap_or(digits.len() - 1)..]);
+    let blocks = [high / BLOCK, high % BLOCK, low].map(decimal_block);
+    let zeros_of =
+        |block: [u8; 8]| (u64::from_le_bytes(block) ^ (0x30 * ONES)).trailing_zeros() / 8;
+    let [first, rest @ ..] = blocks;
+    let zeros = zeros_of(first);
+    if zeros == 8 {
+        let digits = rest.as_flattened();
+        let zeros = digits.iter().position(|digit| *digit != b'0');
+        return push_ascii(out, &digits[zeros.unwrap_or(digits.len() - 1)..]);
+    }
+    // Almost all ids are as large. Shifted so that the digits come first, and what is behind them is cut off.
+    let digits = u64::from_le_bytes(first) >> (8 * zeros);
+    push_ascii(out, &digits.to_le_bytes());
+    out.truncate(out.len() - zeros as usize);
+    push_ascii(out, rest.as_flattened());
 }
 
 /// Eight decimal digits at a time: halves, quarters, and then single digits get bits of their own. They are divided by
@@ -147,7 +160,7 @@ fn push_ascii(out: &mut String, digits: &[u8]) {
         unsafe_code,
         reason = "to look at the digits again is a good part of the cost of a header"
     )]
-    // SAFETY: the callers, all in this file, pass digits, which are ASCII.
+    // SAFETY: the callers, all in this file, pass digits, with zeros behind them at most, which are ASCII.
     out.push_str(unsafe { std::str::from_utf8_unchecked(digits) });
 }
 
@@ -238,6 +251,16 @@ mod tests {
             "00000é0",
         ] {
             assert_eq!(lower_hex::<8>(bad.as_bytes()), None, "{bad}");
+        }
+        for byte in 0..=u8::MAX {
+            let expected = byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+            for (at, others) in [(0, b'0'), (3, b'9'), (7, b'f'), (6, b'0')] {
+                let mut text = [others; 8];
+                text[at] = byte;
+                assert_eq!(lower_hex::<8>(&text).is_some(), expected, "{text:?}");
+                text[(at + 1) % 8] = byte;
+                assert_eq!(lower_hex::<8>(&text).is_some(), expected, "{text:?}");
+            }
         }
         assert_eq!((hex("FF", 16), hex("1", 16)), (Some(255), Some(1)));
         for bad in ["", "+1", "g", "12345"] {

@@ -17,7 +17,7 @@ const MOST_KEPT: usize = 16 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct HeaderLines {
     text: String,
-    /// Where the value of each header begins; it ends where the next one begins.
+    /// Where the value of each header begins, once each; it ends where the next one begins.
     lines: Vec<(Header, usize)>,
 }
 
