@@ -49,7 +49,7 @@ pub(super) fn inject(items: &Baggage, lines: &mut HeaderLines) {
             break;
         }
     }
-    if lines.last().is_empty() {
+    if text.len() == start {
         lines.take_back();
     }
 }

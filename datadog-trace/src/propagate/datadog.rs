@@ -31,8 +31,9 @@ pub(super) fn inject(
         return Some("disabled".into());
     }
     let text = lines.begin(TAGS);
+    let start = text.len();
     push_tags(text, outgoing);
-    let len = lines.last().len();
+    let len = text.len() - start;
     if len == 0 || len > tags_limit {
         lines.take_back();
     }

@@ -58,6 +58,6 @@ impl<'a> Found<'a> {
 
     #[inline]
     fn has_more(&self, header: Header) -> bool {
-        self.more.iter().any(|(of, _)| *of == header as usize)
+        !self.more.is_empty() && self.more.iter().any(|(of, _)| *of == header as usize)
     }
 }

@@ -40,12 +40,6 @@ impl HeaderLines {
         &mut self.text
     }
 
-    /// The value of the last header so far.
-    pub(super) fn last(&self) -> &str {
-        let start = self.lines.last().map_or(0, |(_, start)| *start);
-        self.text.get(start..).unwrap_or_default()
-    }
-
     /// Takes the last header back.
     pub(super) fn take_back(&mut self) {
         if let Some((_, start)) = self.lines.pop() {
