@@ -1,11 +1,13 @@
 //! What travels with a trace for the program.
 
+use smallvec::SmallVec;
+
 /// Pairs of texts. They stand one behind the other in one text, as they are copied with every trace.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Baggage {
     text: String,
-    /// Where each key and its value end.
-    ends: Vec<(usize, usize)>,
+    /// How long each key and its value are. Few traces have more than two.
+    lens: SmallVec<[(usize, usize); 2]>,
 }
 
 impl Baggage {
@@ -13,27 +15,29 @@ impl Baggage {
     pub(crate) fn with_room(bytes: usize) -> Self {
         Self {
             text: String::with_capacity(bytes),
-            ends: Vec::with_capacity(bytes.min(4)),
+            lens: SmallVec::new(),
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.ends.len()
+        self.lens.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.lens.is_empty()
     }
 
     /// The pairs in the order in which they were set.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let mut start = 0;
-        self.ends.iter().map(move |(key_end, end)| {
-            let text = |from, to| self.text.get(from..to).unwrap_or_default();
-            let pair = (text(start, *key_end), text(*key_end, *end));
-            start = *end;
-            pair
-        })
+        let mut rest = &*self.text;
+        let mut next = move |len| {
+            let (text, more) = rest.split_at_checked(len).unwrap_or((rest, ""));
+            rest = more;
+            text
+        };
+        self.lens
+            .iter()
+            .map(move |(key, value)| (next(*key), next(*value)))
     }
 
     /// The pairs as texts of their own.
@@ -49,24 +53,34 @@ impl Baggage {
 
     /// Sets a value, in place of an earlier one of the same key.
     pub(crate) fn set(&mut self, key: &str, value: &str) {
-        if self.get(key).is_some() {
-            self.remove(key);
-        }
+        self.remove(key);
         self.push(key, value);
     }
 
     /// Forgets a value.
-    #[cold]
     pub(crate) fn remove(&mut self, key: &str) {
-        let others = self.iter().filter(|(known, _)| *known != key);
-        *self = others.collect();
+        if let Some(at) = self.place_of(key) {
+            self.remove_at(at);
+        }
+    }
+
+    fn place_of(&self, key: &str) -> Option<usize> {
+        self.iter().position(|(known, _)| known == key)
+    }
+
+    #[cold]
+    fn remove_at(&mut self, at: usize) {
+        let bytes = |lens: &[(usize, usize)]| lens.iter().map(|(key, value)| key + value).sum();
+        let start: usize = bytes(&self.lens[..at]);
+        let len: usize = bytes(&self.lens[at..=at]);
+        self.text.drain(start..start + len);
+        self.lens.remove(at);
     }
 
     fn push(&mut self, key: &str, value: &str) {
         self.text.push_str(key);
-        let key_end = self.text.len();
         self.text.push_str(value);
-        self.ends.push((key_end, self.text.len()));
+        self.lens.push((key.len(), value.len()));
     }
 }
 
@@ -88,7 +102,16 @@ mod tests {
     #[test]
     fn the_last_value_of_a_key_counts_and_comes_last() {
         let mut baggage = Baggage::default();
-        for (key, value) in [("a", "1"), ("b", ""), ("", "é"), ("a", "22")] {
+        let set = [
+            ("a", "1"),
+            ("b", "x"),
+            ("", "é"),
+            ("a", "22"),
+            ("b", ""),
+            ("", "é"),
+            ("a", "22"),
+        ];
+        for (key, value) in set {
             baggage.set(key, value);
         }
         let pairs: Vec<_> = baggage.iter().collect();

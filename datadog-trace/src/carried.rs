@@ -55,14 +55,16 @@ pub(crate) struct Outgoing<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    /// The tags `_dd.p.*` but `_dd.p.tid`.
-    pub(crate) fn tags(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        let decision = self.decision;
-        let upstream = self.upstream_tags.iter();
-        upstream
-            .map(|(key, value)| (&**key, &**value))
-            .filter(move |(key, _)| decision.is_none_or(|decision| !decision.replaces(key)))
-            .chain(decision.into_iter().flat_map(Decision::tags))
+    /// Shows the tags `_dd.p.*` but `_dd.p.tid`.
+    pub(crate) fn each_tag(&self, show: &mut dyn FnMut(&'a str, &'a str)) {
+        for (key, value) in self.upstream_tags {
+            if self.decision.is_none_or(|decision| !decision.replaces(key)) {
+                show(key, value);
+            }
+        }
+        if let Some(decision) = self.decision {
+            decision.tags().for_each(|(key, value)| show(key, value));
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::baggage::Baggage;
-use crate::carried::{Carried, Outgoing, trace_tag};
+use crate::carried::{Carried, Outgoing, TraceTags, trace_tag};
 use crate::propagate::{HeaderLines, Inject, tracestate};
 use crate::sample::Decision;
 use crate::trace::Trace;
@@ -143,15 +143,14 @@ impl Trace {
     fn carried(&self, span_id: u64) -> Carried {
         self.told(|decision, baggage| {
             let outgoing = self.outgoing(span_id, decision, baggage);
+            let mut tags = TraceTags::new();
+            outgoing.each_tag(&mut |key, value| tags.push(trace_tag(key, value)));
             Carried {
                 trace_id: self.id,
                 span_id,
                 priority: decision.priority,
                 origin: outgoing.origin.map(str::to_owned),
-                tags: outgoing
-                    .tags()
-                    .map(|(key, value)| trace_tag(key, value))
-                    .collect(),
+                tags,
                 tracestate: outgoing.tracestate.to_owned(),
                 baggage: baggage.clone(),
                 ..Carried::default()

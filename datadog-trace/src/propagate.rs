@@ -33,6 +33,8 @@ pub(crate) struct Propagation {
     inject: Vec<PropagationStyle>,
     extract: Vec<PropagationStyle>,
     extract_first: bool,
+    /// The names of the headers to read.
+    names: &'static [&'static str],
     behavior: ExtractBehavior,
     tags_limit: usize,
 }
@@ -42,10 +44,14 @@ pub(crate) type PropagationError = Cow<'static, str>;
 
 impl Propagation {
     pub(crate) fn new(config: &DDConfig) -> Self {
+        let b3 = [PropagationStyle::B3, PropagationStyle::B3Multi];
+        let extract = config.propagation_style_extract();
+        let with_b3 = extract.iter().any(|style| b3.contains(style));
         Self {
-            inject: config.propagation_style_inject().to_vec(),
-            extract: config.propagation_style_extract().to_vec(),
+            inject: unique(config.propagation_style_inject()),
+            extract: unique(extract),
             extract_first: config.propagation_extract_first(),
+            names: Header::names(with_b3),
             behavior: config.propagation_behavior_extract(),
             tags_limit: config.x_datadog_tags_max_length(),
         }
@@ -81,10 +87,8 @@ impl Propagation {
         if self.behavior == ExtractBehavior::Ignore {
             return None;
         }
-        let b3 = [PropagationStyle::B3, PropagationStyle::B3Multi];
-        let with_b3 = self.extract.iter().any(|style| b3.contains(style));
-        let found = Found::of(carrier, Header::names(with_b3));
-        if found.is_empty() {
+        let mut found = Found::default();
+        if !found.look(carrier, self.names) {
             return None;
         }
         // Filled in where it stays: it is large to move.
@@ -119,6 +123,9 @@ impl Propagation {
     ) -> Option<PropagationStyle> {
         let mut first = None;
         for style in &self.extract {
+            if *style == PropagationStyle::Baggage {
+                continue;
+            }
             if first.is_none() {
                 if self.extract_style(*style, headers, carried).is_some() {
                     first = Some(*style);
@@ -163,6 +170,17 @@ impl Propagation {
     }
 }
 
+/// A style that is named several times counts once.
+fn unique(styles: &[PropagationStyle]) -> Vec<PropagationStyle> {
+    let mut unique = Vec::new();
+    for style in styles {
+        if !unique.contains(style) {
+            unique.push(*style);
+        }
+    }
+    unique
+}
+
 #[cold]
 fn link(found: &Carried, style: PropagationStyle, reason: &'static str) -> SpanLink {
     SpanLink {
@@ -196,7 +214,9 @@ mod tests {
     }
 
     pub(super) fn looked_up(headers: &Headers) -> Found<'_> {
-        Found::of(headers, &Header::NAMES)
+        let mut found = Found::default();
+        found.look(headers, &Header::NAMES);
+        found
     }
 
     pub(super) fn tags(pairs: &[(&str, &str)]) -> TraceTags {
@@ -225,6 +245,7 @@ mod tests {
             inject: styles.to_vec(),
             extract: styles.to_vec(),
             extract_first: false,
+            names: Header::names(true),
             behavior: ExtractBehavior::Continue,
             tags_limit: 512,
         }
@@ -327,6 +348,22 @@ mod tests {
         assert_eq!(
             propagation(&[PropagationStyle::Datadog]).extract(&request),
             None
+        );
+    }
+
+    #[test]
+    fn a_style_that_is_named_several_times_counts_once() {
+        let styles = ALL.repeat(3);
+        let config = DDConfig::builder()
+            .environment([("", "")])
+            .propagation_style_inject(styles.clone())
+            .propagation_style_extract(styles)
+            .build()
+            .unwrap();
+        let propagation = Propagation::new(&config);
+        assert_eq!(
+            (&*propagation.inject, &*propagation.extract),
+            (&ALL[..], &ALL[..])
         );
     }
 

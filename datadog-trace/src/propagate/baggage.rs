@@ -1,10 +1,8 @@
 //! W3C baggage (<https://www.w3.org/TR/baggage/>), with the limits of the official clients
 //! (dd-trace-go: `ddtrace/tracer/textmap.go`).
 
-use std::borrow::Cow;
-
 use super::lines::HeaderLines;
-use super::split::{split, split_once, trim};
+use super::split::{has, split, split_once, trim};
 use super::{Found, Header};
 use crate::baggage::Baggage;
 
@@ -51,44 +49,73 @@ pub(super) fn inject(items: &Baggage, lines: &mut HeaderLines) {
             break;
         }
     }
-    if lines.last().is_empty() {
+    if text.len() == start {
         lines.take_back();
     }
 }
 
 /// Reads the items up to the limits; none at all of a header with a mistake. Properties of items are left out.
 pub(super) fn extract(headers: &Found<'_>) -> Baggage {
-    let room: usize = headers.values(BAGGAGE).map(str::len).sum();
-    let mut items = Baggage::with_room(room.min(MOST_BYTES));
+    let Some(text) = headers.list(BAGGAGE) else {
+        return Baggage::default();
+    };
+    let mut items = Baggage::with_room(text.len().min(MOST_BYTES));
     let mut bytes = 0;
-    for item in headers.values(BAGGAGE).flat_map(|text| split(text, b',')) {
+    for item in split(&text, b',') {
         bytes += item.len() + 1;
         if items.len() == MOST_ITEMS || bytes > MOST_BYTES + 1 {
             break;
         }
-        let item = split_once(item, b';').map_or(item, |(item, _)| item);
-        let pair = split_once(item, b'=').map(|(key, value)| (trim(key), trim(value)));
-        let Some((key, value)) = pair.filter(|(key, value)| !key.is_empty() && !value.is_empty())
-        else {
+        if read_item(item, &mut items).is_none() {
             return Baggage::default();
-        };
-        // Blanks around them would not be written again: two keys must not become one, nor none.
-        let [key, value] = [key, value].map(|text| match decode(text) {
-            Cow::Owned(decoded) => Cow::Owned(decoded.trim().to_owned()),
-            trimmed => trimmed,
-        });
-        if !key.is_empty() && !value.is_empty() {
-            items.set(&key, &value);
         }
     }
     items
 }
 
-fn encode(out: &mut String, text: &str, safe: &[bool; 256]) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    if text.bytes().all(|byte| safe[usize::from(byte)]) {
-        return out.push_str(text);
+/// `None` if there is a mistake.
+#[inline]
+fn read_item(item: &str, items: &mut Baggage) -> Option<()> {
+    if has(item, *b";%") {
+        return read_encoded(item, items);
     }
+    let (key, value) = read_pair(item)?;
+    items.set(key, value);
+    Some(())
+}
+
+#[cold]
+fn read_encoded(item: &str, items: &mut Baggage) -> Option<()> {
+    let item = split_once(item, b';').map_or(item, |(item, _)| item);
+    let (key, value) = read_pair(item)?;
+    // Blanks around them would not be written again: two keys must not become one, nor none.
+    let (key, value) = (decode(key), decode(value));
+    let (key, value) = (key.trim(), value.trim());
+    if !key.is_empty() && !value.is_empty() {
+        items.set(key, value);
+    }
+    Some(())
+}
+
+#[inline]
+fn read_pair(item: &str) -> Option<(&str, &str)> {
+    let (key, value) = split_once(item, b'=')?;
+    Some((trim(key), trim(value))).filter(|(key, value)| !key.is_empty() && !value.is_empty())
+}
+
+#[inline]
+fn encode(out: &mut String, text: &str, safe: &[bool; 256]) {
+    if text.bytes().all(|byte| safe[usize::from(byte)]) {
+        out.push_str(text);
+    } else {
+        encode_all(out, text, safe);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn encode_all(out: &mut String, text: &str, safe: &[bool; 256]) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text.bytes() {
         if safe[usize::from(byte)] {
             out.push(byte.into());
@@ -101,17 +128,7 @@ fn encode(out: &mut String, text: &str, safe: &[bool; 256]) {
 }
 
 /// What can't be decoded stays as it is.
-#[inline]
-fn decode(text: &str) -> Cow<'_, str> {
-    if split_once(text, b'%').is_none() {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(decode_all(text))
-}
-
-#[cold]
-#[inline(never)]
-fn decode_all(text: &str) -> String {
+fn decode(text: &str) -> String {
     let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16).map(|digit| digit as u8);
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());

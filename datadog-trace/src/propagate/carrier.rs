@@ -49,14 +49,16 @@ impl<S: BuildHasher> Inject for HashMap<String, String, S> {
                 .iter()
                 .for_each(|(name, value)| self.set(name, value));
         }
+        let lengths = Lengths::of(headers.iter().map(|(name, _)| *name));
         // A bit for each that is in the map already.
         let mut known = 0u32;
-        self.iter_mut().for_each(|(name, old)| {
-            if let Some(at) = headers.iter().position(|(new, _)| is_same(name, new)) {
+        for (name, old) in self.iter_mut() {
+            let is_it = |(new, _): &(&str, &str)| is_same(name, new);
+            if let Some(at) = lengths.position(headers, name, is_it) {
                 known |= 1 << at;
                 headers[at].1.clone_into(old);
             }
-        });
+        }
         for (at, (name, value)) in headers.iter().enumerate() {
             if known & 1 << at == 0 {
                 self.insert((*name).to_owned(), (*value).to_owned());
@@ -89,7 +91,7 @@ impl<K: AsRef<str>, V: AsRef<str>, S> Extract for HashMap<K, V, S> {
     }
 
     fn find<'a>(&'a self, names: &[&'static str], found: impl FnMut(usize, &'a str)) {
-        find(self.iter(), names, found);
+        find(texts(self.iter()), names, found);
     }
 }
 
@@ -99,7 +101,7 @@ impl<K: AsRef<str>, V: AsRef<str>> Extract for BTreeMap<K, V> {
     }
 
     fn find<'a>(&'a self, names: &[&'static str], found: impl FnMut(usize, &'a str)) {
-        find(self.iter(), names, found);
+        find(texts(self.iter()), names, found);
     }
 }
 
@@ -109,7 +111,8 @@ impl<K: AsRef<str>, V: AsRef<str>> Extract for [(K, V)] {
     }
 
     fn find<'a>(&'a self, names: &[&'static str], found: impl FnMut(usize, &'a str)) {
-        find(self.iter().map(|(key, value)| (key, value)), names, found);
+        let pairs = self.iter().map(|(key, value)| (key, value));
+        find(texts(pairs), names, found);
     }
 }
 
@@ -132,38 +135,90 @@ fn named<'a, K: AsRef<str> + 'a, V: AsRef<str> + 'a>(
         .map(|(_, value)| value.as_ref())
 }
 
-fn find<'a, K: AsRef<str> + 'a, V: AsRef<str> + 'a>(
+fn texts<'a, K: AsRef<str> + 'a, V: AsRef<str> + 'a>(
     pairs: impl Iterator<Item = (&'a K, &'a V)>,
+) -> impl Iterator<Item = (&'a str, impl FnOnce() -> Option<&'a str>)> {
+    pairs.map(|(key, value)| (key.as_ref(), || Some(value.as_ref())))
+}
+
+/// Looks through all headers. The values of others than those are not looked at.
+pub(super) fn find<'a>(
+    pairs: impl Iterator<Item = (&'a str, impl FnOnce() -> Option<&'a str>)>,
     names: &[&'static str],
     mut found: impl FnMut(usize, &'a str),
 ) {
-    pairs.for_each(|(key, value)| {
-        let key = key.as_ref();
-        if let Some(at) = names.iter().position(|name| is_name(key, name)) {
-            found(at, value.as_ref());
+    let lengths = Lengths::of(names.iter().copied());
+    for (key, value) in pairs {
+        if let Some(at) = lengths.position(names, key, |name| is_name(key, name))
+            && let Some(value) = value()
+        {
+            found(at, value);
         }
-    });
+    }
 }
 
-/// Most names differ in length from all others, and are in the same case.
-#[inline(always)]
+/// Where in a list of names the first one of each length stands, counted from 1: most differ in length from all others.
+struct Lengths([u8; 32]);
+
+impl Lengths {
+    fn of<'a>(names: impl DoubleEndedIterator<Item = &'a str> + ExactSizeIterator) -> Self {
+        // So many are all looked through.
+        let Ok(mut count) = u8::try_from(names.len()) else {
+            return Self([1; 32]);
+        };
+        let mut firsts = [0; 32];
+        for name in names.rev() {
+            firsts[name.len() % 32] = count;
+            count -= 1;
+        }
+        Self(firsts)
+    }
+
+    /// Where what has a name stands first, among what the names were taken of.
+    #[inline]
+    fn position<T>(&self, named: &[T], name: &str, is_it: impl Fn(&T) -> bool) -> Option<usize> {
+        let first = usize::from(self.0[name.len() % 32]).checked_sub(1)?;
+        if is_it(named.get(first)?) {
+            return Some(first);
+        }
+        position_after(named, first, is_it)
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn position_after<T>(named: &[T], first: usize, is_it: impl Fn(&T) -> bool) -> Option<usize> {
+    (first + 1..named.len()).find(|at| is_it(&named[*at]))
+}
+
+/// Most are in the same case.
+#[inline]
 fn is_name(key: &str, name: &str) -> bool {
-    key.len() == name.len() && (is_same(key, name) || key.eq_ignore_ascii_case(name))
+    is_same(key, name) || (key.len() == name.len() && is_name_in_any_case(key, name))
 }
 
-/// The same as `==`, which calls a function to compare what is compared here with a few instructions.
+#[cold]
+#[inline(never)]
+fn is_name_in_any_case(key: &str, name: &str) -> bool {
+    key.eq_ignore_ascii_case(name)
+}
+
+/// The same as `==`, which calls a function to compare what is compared here with a few instructions: both ends, which
+/// meet in the middle.
 #[inline]
 fn is_same(key: &str, name: &str) -> bool {
     let (key, name) = (key.as_bytes(), name.as_bytes());
-    if key.len() != name.len() {
-        return false;
-    }
-    let (Some(key_end), Some(name_end)) = (key.last_chunk::<8>(), name.last_chunk::<8>()) else {
-        return key == name;
-    };
-    let blocks = key.as_chunks::<8>().0.iter().zip(name.as_chunks::<8>().0);
-    let same = blocks.fold(true, |same, (key, name)| same & (key == name));
-    same && key_end == name_end
+    key.len() == name.len()
+        && match key.len() {
+            8..=16 => ends::<8>(key) == ends(name),
+            17..=32 => ends::<16>(key) == ends(name),
+            _ => key == name,
+        }
+}
+
+#[inline]
+fn ends<const BYTES: usize>(text: &[u8]) -> Option<[&[u8; BYTES]; 2]> {
+    Some([text.first_chunk()?, text.last_chunk()?])
 }
 
 #[cfg(test)]
@@ -206,5 +261,24 @@ mod tests {
         tree.set("other", "2");
         assert_eq!(values(&tree, "OTHER"), ["2"]);
         assert!(values(&tree, "none").is_empty());
+    }
+
+    #[test]
+    fn names_of_one_length_are_told_apart() {
+        let mut names: Vec<String> = (0..300).map(|at| format!("x-{at:03}")).collect();
+        names.extend((0..40).map(|len| "y".repeat(len)));
+        let names: Vec<&'static str> = names.into_iter().map(|name| &*name.leak()).collect();
+        let pairs: Vec<_> = names
+            .iter()
+            .map(|name| (name.to_uppercase(), name))
+            .collect();
+        let mut found = Vec::new();
+        pairs.find(&names, |at, value| found.push((at, value)));
+        assert!(found.into_iter().eq(names.iter().copied().enumerate()));
+        for (at, name) in names.iter().enumerate() {
+            for (other_at, other) in names.iter().enumerate() {
+                assert_eq!(is_same(name, other), at == other_at, "{name} {other}");
+            }
+        }
     }
 }

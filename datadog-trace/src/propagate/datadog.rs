@@ -1,7 +1,7 @@
 //! Datadog's own headers (dd-trace-go: `ddtrace/tracer/textmap.go`).
 
 use super::lines::HeaderLines;
-use super::split::{is_printable, split, split_once};
+use super::split::{is_printable, split, split_once, trim_ascii};
 use super::{Found, Header, PropagationError, digits};
 use crate::carried::{Carried, Outgoing, origin, trace_tag};
 
@@ -10,9 +10,6 @@ const PARENT_ID: Header = Header::ParentId;
 const PRIORITY: Header = Header::Priority;
 const ORIGIN: Header = Header::Origin;
 const TAGS: Header = Header::Tags;
-
-/// The tag with the high half of the trace id.
-const HIGH_ID: &str = "_dd.p.tid";
 
 /// Writes the headers. Tags that are together longer than `tags_limit` bytes are left out.
 pub(super) fn inject(
@@ -34,8 +31,9 @@ pub(super) fn inject(
         return Some("disabled".into());
     }
     let text = lines.begin(TAGS);
+    let start = text.len();
     push_tags(text, outgoing);
-    let len = lines.last().len();
+    let len = text.len() - start;
     if len == 0 || len > tags_limit {
         lines.take_back();
     }
@@ -44,27 +42,29 @@ pub(super) fn inject(
 
 fn push_tags(text: &mut String, outgoing: &Outgoing<'_>) {
     let start = text.len();
-    let begin = |text: &mut String, key: &str| {
+    outgoing.each_tag(&mut |key, value| {
+        if is_tag(key, value) {
+            if text.len() > start {
+                text.push(',');
+            }
+            text.push_str(key);
+            text.push('=');
+            text.push_str(value);
+        }
+    });
+    let high_id = (outgoing.trace_id >> 64) as u64;
+    if high_id != 0 {
         if text.len() > start {
             text.push(',');
         }
-        text.push_str(key);
-        text.push('=');
-    };
-    for (key, value) in outgoing.tags().filter(|(key, value)| is_tag(key, value)) {
-        begin(text, key);
-        text.push_str(value);
-    }
-    let high_id = (outgoing.trace_id >> 64) as u64;
-    if high_id != 0 {
-        begin(text, HIGH_ID);
+        text.push_str("_dd.p.tid=");
         digits::push_hex(text, high_id.into(), 16);
     }
 }
 
 /// Reads the context into `carried`. `None` if there is none, and then nothing is changed.
 pub(super) fn extract(headers: &Found<'_>, tags_limit: usize, carried: &mut Carried) -> Option<()> {
-    let id = |name| digits::decimal(headers.value(name)?.trim_ascii());
+    let id = |name| digits::decimal(trim_ascii(headers.value(name)?));
     let low_id = id(TRACE_ID)?;
     let origin = headers.value(ORIGIN).and_then(origin);
     // Synthetic tests start traces without a span.
@@ -76,10 +76,10 @@ pub(super) fn extract(headers: &Found<'_>, tags_limit: usize, carried: &mut Carr
     carried.span_id = span_id;
     carried.priority = headers
         .value(PRIORITY)
-        .and_then(|text| text.trim_ascii().parse().ok());
+        .and_then(|text| trim_ascii(text).parse().ok());
     carried.origin = origin.map(str::to_owned);
     if let Some(tags) = headers.value(TAGS) {
-        carried.error = read_tags(carried, tags.trim_ascii(), tags_limit).err();
+        carried.error = read_tags(carried, trim_ascii(tags), tags_limit).err();
     }
     Some(())
 }
@@ -97,7 +97,8 @@ fn read_tags(carried: &mut Carried, text: &str, limit: usize) -> Result<(), Prop
         return Err("decoding_error".into());
     };
     let Some(text) = high_id else { return Ok(()) };
-    let high = digits::lower_hex(text, 16).ok_or_else(|| format!("malformed_tid {text}"))?;
+    let high = digits::lower_hex::<16>(text.as_bytes());
+    let high = high.ok_or_else(|| format!("malformed_tid {text}"))?;
     carried.trace_id |= high << 64;
     Ok(())
 }
@@ -110,8 +111,9 @@ fn read_pairs<'a>(carried: &mut Carried, text: &'a str) -> Option<Option<&'a str
         let (key, value) =
             split_once(pair, b'=').filter(|(key, value)| !key.is_empty() && !value.is_empty())?;
         match key {
-            HIGH_ID => high_id = Some(value),
+            "_dd.p.tid" => high_id = Some(value),
             "_dd.p.dm" if !is_decision_maker(value) => return None,
+            "_dd.p.dm" => carried.tags.push(trace_tag(key, value)),
             // Replaced by `_dd.p.dm`.
             "_dd.p.upstream_services" => {}
             _ if is_tag(key, value) => carried.tags.push(trace_tag(key, value)),

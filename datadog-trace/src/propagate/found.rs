@@ -1,50 +1,63 @@
 //! The headers of a request that tell of its trace, looked for together.
 
+use std::borrow::Cow;
+use std::iter;
+
 use super::{Extract, Header};
 
 /// What a request has of the headers.
 #[derive(Debug, Default)]
 pub(super) struct Found<'a> {
-    any: bool,
     first: [Option<&'a str>; Header::COUNT],
     /// Values of headers that came several times.
     more: Vec<(usize, &'a str)>,
 }
 
 impl<'a> Found<'a> {
-    /// Looks for the headers `wanted`, which are the first ones of [`Header::NAMES`].
+    /// Looks for the headers `wanted`, which are the first ones of [`Header::NAMES`]. Whether there is any.
     #[inline]
-    pub(super) fn of(carrier: &'a impl Extract, wanted: &[&'static str]) -> Self {
-        let mut found = Self::default();
+    pub(super) fn look(&mut self, carrier: &'a impl Extract, wanted: &[&'static str]) -> bool {
+        let mut any = false;
         carrier.find(wanted, |at, value| {
-            found.any = true;
-            match found.first.get_mut(at) {
+            any = true;
+            match self.first.get_mut(at) {
                 Some(first @ None) => *first = Some(value),
-                Some(_) => found.more.push((at, value)),
+                Some(_) => self.more.push((at, value)),
                 None => {}
             }
         });
-        found
+        any
     }
 
-    /// Whether there is none at all.
-    pub(super) fn is_empty(&self) -> bool {
-        !self.any
+    /// The value of a header that is a list; several of them are one list (RFC 9110, section 5.3).
+    #[inline]
+    pub(super) fn list(&self, header: Header) -> Option<Cow<'a, str>> {
+        let first = self.first[header as usize]?;
+        Some(match self.has_more(header) {
+            true => self.join(header, first),
+            false => first.into(),
+        })
     }
 
-    /// All values of a header, in order.
-    pub(super) fn values(&self, header: Header) -> impl Iterator<Item = &'a str> {
-        let at = header as usize;
-        let more = self.more.iter().filter(move |(of, _)| *of == at);
-        self.first[at]
-            .into_iter()
-            .chain(more.map(|(_, value)| *value))
+    #[cold]
+    fn join(&self, header: Header, first: &str) -> Cow<'a, str> {
+        let more = self.more.iter().filter(|(of, _)| *of == header as usize);
+        let more = more.map(|(_, value)| *value);
+        iter::once(first)
+            .chain(more)
+            .collect::<Vec<_>>()
+            .join(",")
+            .into()
     }
 
     /// The value of a header; `None` if there is none, or several.
     #[inline]
     pub(super) fn value(&self, header: Header) -> Option<&'a str> {
-        let at = header as usize;
-        self.first[at].filter(|_| !self.more.iter().any(|(of, _)| *of == at))
+        self.first[header as usize].filter(|_| !self.has_more(header))
+    }
+
+    #[inline]
+    fn has_more(&self, header: Header) -> bool {
+        !self.more.is_empty() && self.more.iter().any(|(of, _)| *of == header as usize)
     }
 }

@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::carrier::find;
 use super::{Extract, Inject};
 
 impl Inject for HeaderMap {
@@ -18,14 +19,10 @@ impl Extract for HeaderMap {
         values.filter_map(|value| value.to_str().ok())
     }
 
-    fn find<'a>(&'a self, names: &[&'static str], mut found: impl FnMut(usize, &'a str)) {
-        // Names are lower-case here.
-        for (name, value) in self {
-            let at = names.iter().position(|known| name == known);
-            if let Some((at, value)) = at.zip(value.to_str().ok()) {
-                found(at, value);
-            }
-        }
+    fn find<'a>(&'a self, names: &[&'static str], found: impl FnMut(usize, &'a str)) {
+        let pairs = self.iter();
+        let pairs = pairs.map(|(name, value)| (name.as_str(), || value.to_str().ok()));
+        find(pairs, names, found);
     }
 }
 

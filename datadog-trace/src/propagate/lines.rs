@@ -17,7 +17,7 @@ const MOST_KEPT: usize = 16 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct HeaderLines {
     text: String,
-    /// Where the value of each header begins; it ends where the next one begins.
+    /// Where the value of each header begins, once each; it ends where the next one begins.
     lines: Vec<(Header, usize)>,
 }
 
@@ -40,12 +40,6 @@ impl HeaderLines {
         &mut self.text
     }
 
-    /// The value of the last header so far.
-    pub(super) fn last(&self) -> &str {
-        let start = self.lines.last().map_or(0, |(_, start)| *start);
-        self.text.get(start..).unwrap_or_default()
-    }
-
     /// Takes the last header back.
     pub(super) fn take_back(&mut self) {
         if let Some((_, start)) = self.lines.pop() {
@@ -56,14 +50,12 @@ impl HeaderLines {
     /// Sets all headers of a request.
     pub(crate) fn set(&self, carrier: &mut impl Inject) {
         let mut headers = [("", ""); Header::COUNT];
-        let ends = self.lines.iter().skip(1).map(|(_, start)| *start);
-        let ends = ends.chain([self.text.len()]);
-        let lines = self.lines.iter().zip(ends);
-        for (set, ((header, start), end)) in headers.iter_mut().zip(lines) {
-            *set = (
-                header.name(),
-                self.text.get(*start..end).unwrap_or_default(),
-            );
+        let mut rest = &*self.text;
+        let places = headers.iter_mut().zip(&self.lines);
+        for (place, (header, start)) in places.rev() {
+            let (before, value) = rest.split_at_checked(*start).unwrap_or((rest, ""));
+            *place = (header.name(), value);
+            rest = before;
         }
         carrier.set_all(headers.get(..self.lines.len()).unwrap_or(&headers));
     }

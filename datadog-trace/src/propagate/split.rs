@@ -25,56 +25,83 @@ pub(super) fn split(text: &str, mark: u8) -> impl Iterator<Item = &str> {
 /// The text before the first ASCII character `mark`, and after it, like [`str::split_once`].
 #[inline]
 pub(super) fn split_once(text: &str, mark: u8) -> Option<(&str, &str)> {
-    let at = position(text.as_bytes(), mark)?;
+    let at = position(text.as_bytes(), [mark])?;
     Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
-/// Where a byte stands first. Eight bytes at a time: those that are the mark become zero, and only of a zero, and what
-/// borrows from it further on, the highest bit is set by taking one away.
+/// Whether a text has one of two ASCII characters.
 #[inline]
-fn position(text: &[u8], mark: u8) -> Option<usize> {
-    let (blocks, rest) = text.as_chunks::<8>();
-    for (at, block) in blocks.iter().enumerate() {
-        let bytes = u64::from_le_bytes(*block) ^ (ONES * u64::from(mark));
-        let zeros = bytes.wrapping_sub(ONES) & !bytes & HIGH;
-        if zeros != 0 {
-            return Some(at * 8 + zeros.trailing_zeros() as usize / 8);
+pub(super) fn has(text: &str, marks: [u8; 2]) -> bool {
+    position(text.as_bytes(), marks).is_some()
+}
+
+/// Where one of some bytes stands first. Eight bytes at a time: those that are the mark become zero, and only of a zero,
+/// and what borrows from it further on, the highest bit is set by taking one away.
+#[inline]
+fn position<const MARKS: usize>(text: &[u8], marks: [u8; MARKS]) -> Option<usize> {
+    let position_in = |block: &[u8; 8]| {
+        let zeros = marks.iter().fold(0, |zeros, mark| {
+            let bytes = u64::from_le_bytes(*block) ^ (ONES * u64::from(*mark));
+            zeros | bytes.wrapping_sub(ONES) & !bytes & HIGH
+        });
+        (zeros != 0).then_some(zeros.trailing_zeros() as usize / 8)
+    };
+    // The last block has some bytes again.
+    let Some(last) = text.last_chunk() else {
+        return text.iter().position(|byte| marks.contains(byte));
+    };
+    for (at, block) in text.as_chunks().0.iter().enumerate() {
+        if let Some(found) = position_in(block) {
+            return Some(at * 8 + found);
         }
     }
-    let at = rest.iter().position(|byte| *byte == mark)?;
-    Some(blocks.len() * 8 + at)
+    position_in(last).map(|found| text.len() - 8 + found)
 }
 
 /// Whether a text is of printable ASCII characters and blanks.
 #[inline]
 pub(super) fn is_printable(text: &str) -> bool {
-    let (blocks, rest) = text.as_bytes().as_chunks::<8>();
-    let mut bad = 0;
-    for block in blocks {
+    let text = text.as_bytes();
+    let Some(last) = text.last_chunk() else {
+        return text.iter().all(|byte| (b' '..=b'~').contains(byte));
+    };
+    let bad = |block: &[u8; 8]| {
         let bytes = u64::from_ne_bytes(*block);
         // Above, or the last of ASCII, or so low that the bit does not outlive the first printable one.
-        bad |= bytes | bytes.wrapping_add(ONES) | !(bytes | HIGH).wrapping_sub(ONES * 0x20);
-    }
-    bad & HIGH == 0 && rest.iter().all(|byte| (b' '..=b'~').contains(byte))
+        bytes | bytes.wrapping_add(ONES) | !(bytes | HIGH).wrapping_sub(ONES * 0x20)
+    };
+    let blocks = text.as_chunks().0.iter();
+    blocks.fold(bad(last), |so_far, block| so_far | bad(block)) & HIGH == 0
 }
 
 /// The text without blanks around it, like [`str::trim`]: few have any.
 #[inline]
 pub(super) fn trim(text: &str) -> &str {
+    trim_by(text, str::trim)
+}
+
+/// The same, like [`str::trim_ascii`].
+#[inline]
+pub(super) fn trim_ascii(text: &str) -> &str {
+    trim_by(text, str::trim_ascii)
+}
+
+#[inline]
+fn trim_by(text: &str, trim: fn(&str) -> &str) -> &str {
     let is_plain = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
     let bytes = text.as_bytes();
     if is_plain(bytes.first()) && is_plain(bytes.last()) {
         text
     } else {
-        trim_any(text)
+        apart(text, trim)
     }
 }
 
-/// Apart, so that what is done for each header stays in the processor's cache.
+/// So that what is done for each header stays in the processor's cache.
 #[cold]
 #[inline(never)]
-fn trim_any(text: &str) -> &str {
-    text.trim()
+fn apart(text: &str, trim: fn(&str) -> &str) -> &str {
+    trim(text)
 }
 
 #[cfg(test)]
@@ -98,6 +125,7 @@ mod tests {
             let parts: Vec<_> = split(text, b',').collect();
             assert_eq!(parts, text.split(',').collect::<Vec<_>>());
             assert_eq!(split_once(text, b','), text.split_once(','));
+            assert_eq!(has(text, *b"+c"), text.contains(['+', 'c']), "{text}");
         }
     }
 
@@ -116,6 +144,7 @@ mod tests {
             }
             let text = format!("{character}a{character}");
             assert_eq!(trim(&text), text.trim());
+            assert_eq!(trim_ascii(&text), text.trim_ascii());
         }
         assert!(is_printable("") && trim("").is_empty());
     }

@@ -2,7 +2,7 @@
 //! (dd-trace-go: `ddtrace/tracer/textmap.go`).
 
 use super::lines::HeaderLines;
-use super::split::{is_printable, split, split_once};
+use super::split::{is_printable, split, split_once, trim_ascii};
 use super::{Found, Header, PropagationError, digits};
 use crate::carried::{Carried, Outgoing, origin, trace_tag};
 use crate::sample::otel;
@@ -52,7 +52,7 @@ fn push_state(state: &mut String, outgoing: &Outgoing<'_>, datadog_span: Option<
         state.push_str(";p:");
         digits::push_hex(state, span_id.into(), 16);
     }
-    for (key, value) in outgoing.tags() {
+    outgoing.each_tag(&mut |key, value| {
         let before = state.len();
         match key {
             // Those of almost all traces.
@@ -72,7 +72,7 @@ fn push_state(state: &mut String, outgoing: &Outgoing<'_>, datadog_span: Option<
         if state.len() - start > DATADOG_BYTES {
             state.truncate(before);
         }
-    }
+    });
     push_others(state, start, outgoing);
 }
 
@@ -86,6 +86,9 @@ fn push_others(state: &mut String, start: usize, outgoing: &Outgoing<'_>) {
         state.push(',');
         otel::push_member(state, outgoing.trace_id as u64, rate);
         room -= 1;
+    }
+    if outgoing.tracestate.is_empty() {
+        return;
     }
     for member in members(outgoing.tracestate).take(room) {
         if state.len() - start + 1 + member.len() > STATE_BYTES {
@@ -105,7 +108,7 @@ pub(super) struct Parent {
 }
 
 pub(super) fn parent(headers: &Found<'_>) -> Option<Parent> {
-    read_parent(headers.value(PARENT)?.trim_ascii())
+    read_parent(trim_ascii(headers.value(PARENT)?))
 }
 
 /// Reads the context into `carried`. `None` if there is none, and then nothing is changed.
@@ -140,12 +143,15 @@ pub(super) fn learn(carried: &mut Carried, headers: &Found<'_>, parent: Parent) 
 /// `version-traceid-spanid-flags`, with more behind it in versions after 00.
 fn read_parent(text: &str) -> Option<Parent> {
     let (parent, more) = text.as_bytes().split_first_chunk::<55>()?;
-    let version = digits::lower_hex_bytes(&parent[..2])?;
-    let trace_id = digits::lower_hex_bytes(&parent[3..35])?;
-    let span_id = digits::lower_hex_bytes(&parent[36..52])? as u64;
-    let flags = digits::lower_hex_bytes(&parent[53..])?;
-    let marks = [parent[2], parent[35], parent[52]];
-    if marks != [b'-'; 3] || more.first().is_some_and(|mark| *mark != b'-') {
+    let [v0, v1, b'-', .., b'-', f0, f1] = *parent else {
+        return None;
+    };
+    let trace_id = digits::lower_hex::<32>(&parent[3..35])?;
+    let span_id = digits::lower_hex::<16>(&parent[36..52])? as u64;
+    // The version and the flags at once.
+    let short = digits::lower_hex::<8>(&[b'0', b'0', b'0', b'0', v0, v1, f0, f1])?;
+    let (version, flags) = (short >> 8, short & 0xff);
+    if parent[35] != b'-' || more.first().is_some_and(|mark| *mark != b'-') {
         return None;
     }
     let is_longer = !more.is_empty();
@@ -161,13 +167,11 @@ fn read_parent(text: &str) -> Option<Parent> {
 #[inline(never)]
 fn read_state(headers: &Found<'_>, read_ours: &mut dyn FnMut(&str)) -> String {
     let mut others = String::new();
-    // Several headers count as one (W3C trace context, section 3.3.1).
-    let bytes: usize = headers.values(STATE).map(|text| text.len() + 1).sum();
-    if bytes > STATE_BYTES + 1 {
+    let text = headers.list(STATE).unwrap_or_default();
+    if text.len() > STATE_BYTES {
         return others;
     }
-    for member in headers.values(STATE).flat_map(|text| split(text, b',')) {
-        let member = trimmed(member);
+    for member in split(&text, b',').map(trimmed) {
         if let Some(ours) = member.strip_prefix("dd=") {
             if member.len() <= DATADOG_BYTES {
                 read_ours(ours);
@@ -214,7 +218,7 @@ fn last_span(ours: &str) -> Option<Option<u64>> {
 }
 
 fn span_id(text: &str) -> Option<u64> {
-    digits::lower_hex(text, 16).map(|id| id as u64)
+    digits::lower_hex::<16>(text.as_bytes()).map(|id| id as u64)
 }
 
 fn read_ours(carried: &mut Carried, text: &str) {
@@ -253,7 +257,7 @@ fn read_ours(carried: &mut Carried, text: &str) {
 /// The high half of the trace id stands in the parent too, which counts (dd-trace-java:
 /// `dd-trace-core/src/main/java/datadog/trace/core/propagation/ptags/PTagsFactory.java`).
 fn tid_error(trace_id: u128, tid: &str) -> Option<PropagationError> {
-    match digits::lower_hex(tid, 16) {
+    match digits::lower_hex::<16>(tid.as_bytes()) {
         None => Some(format!("malformed_tid {tid}").into()),
         Some(high) if high != trace_id >> 64 => Some(format!("inconsistent_tid {tid}").into()),
         Some(_) => None,
