@@ -51,18 +51,22 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Takes `value`, which stands for `items` items of the account and owns about `bytes` bytes of the heap.
-    pub fn push(&self, value: T, items: u64, bytes: usize) {
+    /// Takes `value`, which stands for `items` items of the account and owns about `bytes` bytes of the heap. What is dropped
+    /// at once comes back, for its memory.
+    pub fn push(&self, value: T, items: u64, bytes: usize) -> Option<T> {
         self.account.accept(items);
         if !self.birthplace.is_here() {
-            return self.account.drop_items(DropReason::Forked, items);
+            self.account.drop_items(DropReason::Forked, items);
+            return Some(value);
         }
         if self.closed.load(Ordering::Acquire) {
-            return self.account.drop_items(DropReason::Shutdown, items);
+            self.account.drop_items(DropReason::Shutdown, items);
+            return Some(value);
         }
         let bytes = Self::bytes_of(bytes);
         let Some(queued) = self.room.queue(bytes) else {
-            return self.account.drop_items(DropReason::QueueFull, items);
+            self.account.drop_items(DropReason::QueueFull, items);
+            return Some(value);
         };
         self.account.queued(items as i64);
         self.entries.push(Entry {
@@ -73,12 +77,12 @@ impl<T> Queue<T> {
         // With the fence in `close`: either this push sees that the queue is closed, or `close` sees the entry.
         fence(Ordering::SeqCst);
         if self.closed.load(Ordering::Relaxed) {
-            return self.drain();
-        }
-        // Not only whoever passes the mark: the worker may have just looked, and missed this entry.
-        if queued >= self.mark {
+            self.drain();
+        } else if queued >= self.mark {
+            // Not only whoever passes the mark: the worker may have just looked, and missed this entry.
             self.waker.wake();
         }
+        None
     }
 
     /// What a value that owns `bytes` bytes of the heap takes up.
@@ -133,8 +137,8 @@ mod tests {
     #[test]
     fn keeps_order_and_drops_what_does_not_fit() {
         let (queue, account, _controls) = queue(10 + 2 * ENTRY);
-        queue.push("a", 1, 6);
-        queue.push("too much", 2, 5 + ENTRY);
+        assert_eq!(queue.push("a", 1, 6), None);
+        assert_eq!(queue.push("too much", 2, 5 + ENTRY), Some("too much"));
         queue.push("b", 1, 4);
         let full = account.snapshot();
         assert_eq!(
