@@ -10,13 +10,13 @@ use parking_lot::Mutex;
 use crate::baggage::Baggage;
 use crate::batch::Batch;
 use crate::carried::Carried;
-use crate::id;
 use crate::profiled;
 use crate::propagate::PropagationError;
 use crate::sample::Decision;
 use crate::span_data::SpanData;
 use crate::ticks::Ticks;
 use crate::tracer::Shared;
+use crate::{TagValue, id};
 
 /// What was wrong with the headers of a trace (dd-trace-go: `ddtrace/tracer/span.go`).
 const PROPAGATION_ERROR: &str = "_dd.propagation_error";
@@ -193,19 +193,42 @@ impl Trace {
     /// Takes the spans of a holder that has no more. If it was the last one, or too much has come together, what is
     /// there goes to the worker.
     pub(crate) fn release(&self, mut spans: Batch) {
-        let mut state = self.state.lock();
-        let is_last = self.holders.fetch_sub(1, Ordering::Relaxed) == 1;
-        let stays = !is_last
-            && state.finished.len() + spans.len() < self.tracer.flush_spans
-            && self.park(&mut state, &spans);
-        if state.finished.is_empty() {
-            std::mem::swap(&mut state.finished, &mut spans);
-        } else {
-            state.finished.append(&mut spans);
-        }
+        self.release_by(|finished| {
+            if finished.is_empty() {
+                std::mem::swap(finished, &mut spans);
+            } else {
+                finished.append(&mut spans);
+            }
+        });
         if spans.capacity() > 0 {
             self.tracer.pool.put(spans);
         }
+    }
+
+    /// The same for one span, with further tags of keys that it does not have yet.
+    pub(crate) fn release_span<'a>(
+        &self,
+        span: &mut SpanData,
+        tags: impl Iterator<Item = (&'static str, TagValue<'a>)>,
+    ) {
+        self.release_by(|finished| {
+            if finished.capacity() == 0 {
+                *finished = self.tracer.pool.take();
+            }
+            finished.push_with(span, tags);
+        });
+    }
+
+    #[inline]
+    fn release_by(&self, add: impl FnOnce(&mut Batch)) {
+        let mut state = self.state.lock();
+        let before = state.finished.bytes();
+        add(&mut state.finished);
+        let added = state.finished.bytes() - before;
+        let is_last = self.holders.fetch_sub(1, Ordering::Relaxed) == 1;
+        let stays = !is_last
+            && state.finished.len() < self.tracer.flush_spans
+            && self.park(&mut state, added);
         if !stays {
             self.tracer.parked.give_back(state.finished_bytes);
             state.finished_bytes = 0;
@@ -262,9 +285,8 @@ impl Trace {
         true
     }
 
-    /// Whether there is room for spans that wait until others of their trace come.
-    fn park(&self, state: &mut State, spans: &Batch) -> bool {
-        let bytes = spans.bytes();
+    /// Whether there is room for `bytes` of spans that wait until others of their trace come.
+    fn park(&self, state: &mut State, bytes: usize) -> bool {
         let fits = self.tracer.parked.take(bytes);
         if fits {
             state.finished_bytes += bytes;

@@ -16,7 +16,7 @@ use crate::propagate::{Extract, HeaderLines, Inject, Propagation};
 use crate::sample::Sampler;
 use crate::sink::TraceSink;
 use crate::trace::{Chunk, Trace};
-use crate::{DetachedSpan, Parent, Span, SpanContext, local, profiled, startup};
+use crate::{DetachedSpan, Parent, Span, SpanContext, SpanKey, local, profiled, startup};
 
 /// Without partial flush, a trace is still not allowed to grow without end: it is sent in parts of so many spans.
 const LARGEST_CHUNK: usize = 10_000;
@@ -130,9 +130,30 @@ impl Tracer {
         parent: Parent<'_>,
         name: impl Into<Cow<'static, str>>,
     ) -> DetachedSpan {
+        let Some(shared) = &self.shared else {
+            return DetachedSpan::off();
+        };
+        match name.into() {
+            Cow::Borrowed(name) => Span::start_detached(shared, parent, name, SpanKey::NONE),
+            Cow::Owned(name) => {
+                let span = Span::start_detached(shared, parent, "", SpanKey::NONE);
+                span.named(name)
+            }
+        }
+    }
+
+    /// The same for a bridge that finds its span by `key`, too, and changes neither its name nor its service until it is
+    /// active: see [`SpanKey::activate`].
+    #[inline]
+    pub fn trace_keyed(
+        &self,
+        parent: Parent<'_>,
+        name: &'static str,
+        key: SpanKey,
+    ) -> DetachedSpan {
         match &self.shared {
-            Some(shared) => Span::start_detached(shared, parent, name.into()),
-            None => DetachedSpan::new(None),
+            Some(shared) => Span::start_detached(shared, parent, name, key),
+            None => DetachedSpan::off(),
         }
     }
 
@@ -224,7 +245,10 @@ impl Shared {
             .mark_single_spans(&chunk.decision, &mut chunk.spans);
         let bytes = chunk.spans.bytes();
         let count = chunk.spans.len() as u64;
-        self.queue.push(chunk, count, bytes);
+        // What there is no room for leaves its memory at least, which is wanted at once.
+        if let Some(refused) = self.queue.push(chunk, count, bytes) {
+            self.pool.put(refused.spans);
+        }
     }
 
     /// The worker's end of the queue.

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::error::Error;
 use std::fmt::{self, Write as _};
 
+use datadog_trace::TagValue;
 use datadog_transport::ErrorReport;
 use tracing_core::Field;
 use tracing_core::field::Visit;
@@ -58,6 +59,19 @@ pub(super) enum FieldValue<'a> {
     Bool(bool),
 }
 
+impl<'a> From<FieldValue<'a>> for TagValue<'a> {
+    #[inline]
+    fn from(value: FieldValue<'a>) -> Self {
+        match value {
+            FieldValue::Text(text) => text.into(),
+            FieldValue::Int(number) => number.into(),
+            FieldValue::UInt(number) => number.into(),
+            FieldValue::Float(number) => number.into(),
+            FieldValue::Bool(truth) => truth.into(),
+        }
+    }
+}
+
 impl Fields {
     /// No fields, with memory that was used before if there is some.
     #[inline]
@@ -104,7 +118,7 @@ impl Fields {
         Recording {
             fields: self,
             rule: callsite.rule,
-            all_differ: callsite.keys_differ,
+            all_differ: callsite.keys_differ(),
         }
     }
 
@@ -116,6 +130,12 @@ impl Fields {
         self.list
             .iter()
             .map(|(key, stored)| (*key, self.value(*stored)))
+    }
+
+    /// As tags of their types.
+    #[inline]
+    pub(super) fn tags(&self) -> impl Iterator<Item = (&'static str, TagValue<'_>)> {
+        self.iter().map(|(key, value)| (key, value.into()))
     }
 
     pub(super) fn get(&self, key: &str) -> Option<FieldValue<'_>> {
@@ -200,14 +220,14 @@ impl Fields {
     }
 
     /// Adds a field that is not there yet.
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, key: &'static str, stored: Stored) {
         if self.list.len() < MOST_FIELDS {
             self.list.push((key, stored));
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn push_text(&mut self, text: &str) -> Stored {
         let start = self.buffer.len();
         self.buffer.push_str(text);
@@ -215,6 +235,7 @@ impl Fields {
     }
 
     /// Sets a field. A later value replaces an earlier one.
+    #[inline(never)]
     fn set(&mut self, key: &'static str, stored: Stored) {
         if self.error.as_ref().is_some_and(|error| error.key == key) {
             self.error = None;
@@ -321,7 +342,8 @@ impl Recording<'_> {
         }
     }
 
-    #[inline]
+    // Into each of its callers, so that the value is not put together elsewhere first.
+    #[inline(always)]
     fn set(&mut self, field: &Field, stored: Stored) {
         let key = self.key(field);
         if self.all_differ {

@@ -50,7 +50,8 @@ impl Slots {
     }
 
     /// Keeps a span until it is [taken](Self::take).
-    #[inline]
+    // The span goes from the registers into its slot.
+    #[inline(always)]
     pub(super) fn put<S>(&self, id: &Id, open: OpenSpan, context: &Context<'_, S>)
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
