@@ -171,6 +171,15 @@ impl DetachedSpan {
         }
     }
 
+    #[inline(never)]
+    fn end(&mut self) {
+        match self.open.take() {
+            Some(Place::Own(data)) => end(data, std::iter::empty()),
+            Some(Place::Root(trace)) => end_root(trace),
+            None => {}
+        }
+    }
+
     fn enter(&mut self) -> Span {
         let span_id = self.span_id();
         let Some((place, trace)) = self.take() else {
@@ -186,10 +195,8 @@ impl DetachedSpan {
 impl Drop for DetachedSpan {
     #[inline]
     fn drop(&mut self) {
-        match self.open.take() {
-            Some(Place::Own(data)) => end(data, std::iter::empty()),
-            Some(Place::Root(trace)) => end_root(trace),
-            None => {}
+        if self.open.is_some() {
+            self.end();
         }
     }
 }

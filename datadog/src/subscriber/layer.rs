@@ -144,20 +144,21 @@ impl DDTracingLayer {
         }
     }
 
-    /// Keeps a span whose fields are written to it at once.
+    /// Keeps a span whose fields are written to it at once. Apart, so that other spans go in registers.
     #[inline(never)]
     fn put_applied<S>(
         &self,
         id: &Id,
-        mut open: OpenSpan,
-        name: &'static str,
-        callsite: Callsite,
+        span: DetachedSpan,
+        fields: Box<Fields>,
+        metadata: &'static Metadata<'static>,
         context: &Context<'_, S>,
     ) where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        open.apply(name, callsite);
-        self.slots.put(id, open, context);
+        let mut open = OpenSpan::new(span, fields, false);
+        open.apply(metadata.name(), Callsite::of(metadata));
+        self.slots.put(id, || open, context);
     }
 
     #[inline]
@@ -207,11 +208,11 @@ where
         attributes.record(&mut fields.record_first(callsite));
         let key = callsite.is_plain().then(|| self.key(id));
         let span = self.start(attributes, key, &context);
-        let open = OpenSpan::new(span, fields, callsite);
-        if open.is_plain() {
+        if callsite.is_plain() && !span.is_local_root() {
+            let open = || OpenSpan::new(span, fields, true);
             self.slots.put(id, open, &context);
         } else {
-            self.put_applied(id, open, metadata.name(), callsite, &context);
+            self.put_applied(id, span, fields, attributes.metadata(), &context);
         }
     }
 

@@ -7,8 +7,9 @@ use std::borrow::Cow;
 use datadog_trace::{Span, SpanKind};
 
 use super::callsite::Callsite;
-use super::fields::{FieldValue, Fields, is_error_key};
+use super::fields::{Fields, is_error_key};
 use super::rules::Rule;
+use super::stored::FieldValue;
 
 const METHOD: &[&str] = &["http.request.method", "http.method"];
 const STATUS: &[&str] = &["http.response.status_code", "http.status_code"];

@@ -21,21 +21,15 @@ pub(super) struct OpenSpan {
 }
 
 impl OpenSpan {
-    #[inline]
-    pub(super) fn new(span: DetachedSpan, fields: Box<Fields>, callsite: Callsite) -> Self {
-        let is_plain = callsite.is_plain() && !span.is_local_root();
+    /// A span that starts. Its fields are not written yet.
+    #[inline(always)]
+    pub(super) fn new(span: DetachedSpan, fields: Box<Fields>, is_plain: bool) -> Self {
         Self {
             span,
             fields,
             events: 0,
             is_plain,
         }
-    }
-
-    /// Whether the fields are written to the Datadog span when it ends.
-    #[inline]
-    pub(super) fn is_plain(&self) -> bool {
-        self.is_plain
     }
 
     /// Writes the fields to the Datadog span.
