@@ -75,7 +75,8 @@ impl Shared {
             Some(line) if line.len() > LONGEST_LINE => DropReason::TooLarge,
             Some(line) => {
                 let bytes = line.len();
-                return self.lines.push(line, 1, bytes);
+                self.lines.push(line, 1, bytes);
+                return;
             }
         };
         self.account.accept(1);

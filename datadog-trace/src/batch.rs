@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::TagValue;
 use crate::prefetch;
 use crate::reused::{Blank, Reused};
 use crate::span_data::{Extras, SpanData};
@@ -22,9 +23,10 @@ pub(crate) struct Batch {
 /// A finished span, without its tags and texts. Many of them may wait for the worker, hence every byte counts.
 #[derive(Debug)]
 pub(crate) struct Finished {
+    // Not beside its end: the two would be copied at once, and wait for the end to be written.
+    pub(crate) start: Ticks,
     pub(crate) span_id: u64,
     pub(crate) parent_id: u64,
-    pub(crate) start: Ticks,
     pub(crate) end: Ticks,
     name: Text,
     resource: Text,
@@ -66,7 +68,19 @@ impl Batch {
     /// Takes everything out of `span`, which may then be used again. It ended then.
     #[inline(always)]
     pub(crate) fn push(&mut self, span: &mut SpanData, end: Ticks) {
+        self.push_with(span, end, std::iter::empty());
+    }
+
+    /// The same with further tags, of keys that the span does not have yet.
+    #[inline(always)]
+    pub(crate) fn push_with<'a>(
+        &mut self,
+        span: &mut SpanData,
+        end: Ticks,
+        further: impl Iterator<Item = (&'static str, TagValue<'a>)>,
+    ) {
         let tags = self.tags.append(&mut span.tags);
+        let tags = self.tags.add_at(tags, further);
         let name = self.tags.keep(&mut span.name, tags);
         let resource = self.tags.keep_some(&mut span.resource, tags);
         let span_type = self.tags.keep_some(&mut span.span_type, tags);

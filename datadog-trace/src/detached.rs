@@ -10,6 +10,7 @@ use pin_project_lite::pin_project;
 
 use crate::batch::Batch;
 use crate::context::Inner;
+use crate::key::SpanKey;
 use crate::local::{self, Active};
 use crate::span::Place;
 use crate::span_data::SpanData;
@@ -20,24 +21,56 @@ use crate::{Span, SpanContext, TagValue, panics};
 /// An open span that is active on no thread. It is finished when it is dropped, on whatever thread.
 #[must_use = "a span is finished as soon as it is dropped: bind it to a name, such as `_span`"]
 pub struct DetachedSpan {
-    open: Option<Open>,
-}
-
-struct Open {
-    place: Place,
-    /// Held for the span: see [`Trace::hold`].
-    trace: Arc<Trace>,
-    span_id: u64,
+    /// What knows its trace: see [`SpanData::held`].
+    open: Option<Place>,
 }
 
 impl DetachedSpan {
-    pub(crate) fn new(span: Option<(Place, Arc<Trace>, u64)>) -> Self {
-        let open = span.map(|(place, trace, span_id)| Open {
-            place,
-            trace,
-            span_id,
+    /// A span that holds `trace`.
+    pub(crate) fn new(place: Place, trace: Arc<Trace>) -> Self {
+        Self::of(match place {
+            Place::Own(mut data) => {
+                data.held = Some(trace);
+                Place::Own(data)
+            }
+            root => root,
+        })
+    }
+
+    #[inline]
+    pub(crate) fn of(place: Place) -> Self {
+        Self { open: Some(place) }
+    }
+
+    /// A span of a tracer that is off.
+    pub(crate) fn off() -> Self {
+        Self { open: None }
+    }
+
+    /// Takes the span out, with the trace that it holds.
+    fn take(&mut self) -> Option<(Place, Arc<Trace>)> {
+        match self.open.take()? {
+            Place::Own(mut data) => {
+                let trace = data.held.take()?;
+                Some((Place::Own(data), trace))
+            }
+            Place::Root(trace) => Some((Place::Root(Arc::clone(&trace)), trace)),
+        }
+    }
+
+    fn trace(&self) -> Option<&Arc<Trace>> {
+        match self.open.as_ref()? {
+            Place::Own(data) => data.held.as_ref(),
+            Place::Root(trace) => Some(trace),
+        }
+    }
+
+    /// Gives the span its name, if that is not static.
+    pub(crate) fn named(mut self, name: String) -> Self {
+        self.edit(|span| {
+            span.set_name(name);
         });
-        Self { open }
+        self
     }
 
     /// Makes the span active on this thread.
@@ -48,23 +81,29 @@ impl DetachedSpan {
     /// Makes the span active on this thread, until [`deactivate`](DetachedSpan::deactivate) is called here. It may be
     /// active on several threads at a time, and on one several times.
     pub fn activate(&self) {
-        if let Some(open) = &self.open {
-            let (service, name) = open.place.service_and_name();
-            local::enter(&open.trace, open.span_id, service, name);
-        }
+        self.activate_as(SpanKey::NONE);
     }
 
     /// Undoes the last [`activate`](DetachedSpan::activate) of this thread.
     pub fn deactivate(&self) {
-        if let Some(open) = &self.open {
-            local::exit(open.span_id);
+        if self.open.is_some() {
+            local::exit(self.span_id());
+        }
+    }
+
+    /// Makes the span active on this thread, until [`SpanKey::deactivate`] is called here.
+    pub fn activate_as(&self, key: SpanKey) {
+        if let (Some(place), Some(trace)) = (&self.open, self.trace()) {
+            let (service, name) = place.service_and_name();
+            local::enter_as(key, trace, self.span_id(), service, name);
         }
     }
 
     /// Changes the span without making it active.
     pub fn edit<T>(&mut self, work: impl FnOnce(&mut Span) -> T) -> T {
-        let span = match self.open.take() {
-            Some(open) => Span::lend(open.place, open.trace, open.span_id),
+        let span_id = self.span_id();
+        let span = match self.take() {
+            Some((place, trace)) => Span::lend(place, trace, span_id),
             None => Span::off(),
         };
         let mut lent = Lent { span, owner: self };
@@ -74,7 +113,7 @@ impl DetachedSpan {
     /// Sets tags, of no key that [`Span::set_tag`] takes for more than a tag. For bridges, which know that of their keys: it
     /// costs less than one by one. The last value of a key counts.
     pub fn set_tags<'a>(&mut self, tags: impl Iterator<Item = (&'static str, TagValue<'a>)>) {
-        match self.open.as_mut().map(|open| &mut open.place) {
+        match &mut self.open {
             Some(Place::Own(data)) => data.tags.set_all(tags),
             Some(Place::Root(trace)) => _ = trace.with_root(|data| data.tags.set_all(tags)),
             None => {}
@@ -83,25 +122,46 @@ impl DetachedSpan {
 
     /// The span as others see it; `None` with tracing off.
     pub fn context(&self) -> Option<SpanContext> {
-        let open = self.open.as_ref()?;
-        let service = match &open.place {
+        let service = match self.open.as_ref()? {
             Place::Own(data) => data.service.clone(),
             Place::Root(trace) => trace.with_root(|data| data.service.clone()).flatten(),
         };
         Some(SpanContext(Inner::Here {
-            trace: Arc::clone(&open.trace),
-            span_id: open.span_id,
+            trace: Arc::clone(self.trace()?),
+            span_id: self.span_id(),
             service,
         }))
     }
 
     /// The 64-bit span id; 0 with tracing off.
     pub fn span_id(&self) -> u64 {
-        self.open.as_ref().map_or(0, |open| open.span_id)
+        match &self.open {
+            Some(Place::Own(data)) => data.span_id,
+            Some(Place::Root(trace)) => trace.local_root_id,
+            None => 0,
+        }
+    }
+
+    /// Whether it is the first span of its trace in this process, whose tags decisions are made by.
+    pub fn is_local_root(&self) -> bool {
+        matches!(self.open, Some(Place::Root(_)))
     }
 
     /// Finishes the span now, like dropping it.
     pub fn finish(self) {}
+
+    /// The same with further tags, as for [`set_tags`](Self::set_tags), each of another key that was not set yet. It costs
+    /// less than to set them before.
+    #[inline]
+    pub fn finish_with<'a>(mut self, tags: impl Iterator<Item = (&'static str, TagValue<'a>)>) {
+        match self.open.take() {
+            Some(Place::Own(data)) => end(data, tags),
+            open => {
+                self.open = open;
+                self.set_tags(tags);
+            }
+        }
+    }
 
     pub(crate) fn around<F>(self, future: F) -> InSpan<F> {
         InSpan {
@@ -111,13 +171,23 @@ impl DetachedSpan {
         }
     }
 
+    #[inline(never)]
+    fn end(&mut self) {
+        match self.open.take() {
+            Some(Place::Own(data)) => end(data, std::iter::empty()),
+            Some(Place::Root(trace)) => end_root(trace),
+            None => {}
+        }
+    }
+
     fn enter(&mut self) -> Span {
-        let Some(open) = self.open.take() else {
+        let span_id = self.span_id();
+        let Some((place, trace)) = self.take() else {
             return Span::off();
         };
-        let span = Span::enter(open.place, &open.trace, open.span_id);
+        let span = Span::enter(place, &trace, span_id);
         // This thread's segment holds the trace now.
-        open.trace.release(Batch::default());
+        trace.release(Batch::default());
         span
     }
 }
@@ -125,26 +195,36 @@ impl DetachedSpan {
 impl Drop for DetachedSpan {
     #[inline]
     fn drop(&mut self) {
-        match self.open.take() {
-            Some(Open {
-                place: Place::Own(data),
-                trace,
-                ..
-            }) => end(data, &trace),
-            Some(open) => Span::lend(open.place, open.trace, open.span_id).finish(),
-            None => {}
+        if self.open.is_some() {
+            self.end();
         }
     }
 }
 
 /// Ends a span that is not the first of its trace. As [`Span::finish`] does, but most of that is for other spans.
-fn end(mut data: Box<SpanData>, trace: &Arc<Trace>) {
+#[inline]
+fn end<'a>(mut data: Box<SpanData>, tags: impl Iterator<Item = (&'static str, TagValue<'a>)>) {
+    let Some(trace) = data.held.take() else {
+        return;
+    };
     let end = Ticks::now();
     let panicking = std::thread::panicking();
     if panicking || panics::are_noted() {
         panics::tell(&mut data, panicking);
     }
-    local::finish_detached(trace, data, end);
+    local::finish_detached(trace, data, end, tags);
+}
+
+/// Ends the first span of a trace.
+fn end_root(trace: Arc<Trace>) {
+    let end = Ticks::now();
+    let panicking = std::thread::panicking();
+    if panicking || panics::are_noted() {
+        trace.with_root(|data| panics::tell(data, panicking));
+    }
+    if let Some(data) = trace.end_root() {
+        local::finish_detached(trace, data, end, std::iter::empty());
+    }
 }
 
 /// Brings a span back, even from a panic.
@@ -156,11 +236,9 @@ struct Lent<'a> {
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
         let back = self.span.give_back();
-        self.owner.open = back.map(|(place, trace, span_id)| Open {
-            place,
-            trace,
-            span_id,
-        });
+        if let Some((place, trace)) = back {
+            *self.owner = DetachedSpan::new(place, trace);
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 //! active spans, and the finished ones in a segment for each trace. A thread's segment of a trace opens with its first
 //! span there, and is brought to the [trace](Trace) when none of its spans is open any more.
 
+mod detached;
+
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -9,10 +11,13 @@ use std::sync::Arc;
 use datadog_transport::context::{self, ActiveSpan};
 
 use crate::batch::Batch;
+use crate::key::SpanKey;
 use crate::reused::{Blank, Reused};
 use crate::span_data::SpanData;
 use crate::ticks::Ticks;
 use crate::trace::Trace;
+
+pub(crate) use detached::{enter_last, exit, exit_key, finish_detached, start_detached};
 
 /// The most memory that a thread keeps for spans to come: so many spans, none of them larger than so many bytes.
 const FREE_SPANS: usize = 64;
@@ -28,8 +33,10 @@ thread_local! {
 struct Local {
     /// By [`SegmentId`]; `None` where a new one may go.
     segments: Vec<Option<Segment>>,
-    /// What of it is not in use has no services, and no names that take memory.
+    /// What of it is not in use has no services, no names that take memory, and no keys but one: see `prepared`.
     active: Reused<Active>,
+    /// How many active spans there are with the one that was started last, which stands behind them already; 0 for none.
+    prepared: usize,
     /// Memory of spans, to be used again while it is still in the cache.
     #[expect(clippy::vec_box, reason = "they go in and out one by one")]
     free: Vec<Box<SpanData>>,
@@ -40,6 +47,8 @@ struct Segment {
     trace: Arc<Trace>,
     open: usize,
     finished: Batch,
+    /// Holds the trace for the next detached span.
+    hold: Option<Arc<Trace>>,
 }
 
 /// Which segment of its thread a span belongs to.
@@ -51,6 +60,8 @@ pub(crate) struct Active {
     /// Which tracer made the span: spans of different clients don't mix.
     tracer: usize,
     segment: SegmentId,
+    /// If a bridge made it active.
+    key: SpanKey,
     pub(crate) span_id: u64,
     pub(crate) service: Option<Arc<str>>,
     /// For metrics that take the span's name.
@@ -84,6 +95,7 @@ pub(crate) fn start_child(
         let entry = local.active.next();
         entry.tracer = tracer;
         entry.segment = segment;
+        entry.key = SpanKey::NONE;
         entry.span_id = span_id;
         entry.name = Cow::Borrowed(name);
         if service.is_some() {
@@ -114,11 +126,23 @@ pub(crate) fn enter(
     service: Option<Arc<str>>,
     name: Cow<'static, str>,
 ) -> Option<SegmentId> {
+    enter_as(SpanKey::NONE, trace, span_id, service, name)
+}
+
+/// The same for a bridge, which calls the span by `key`.
+pub(crate) fn enter_as(
+    key: SpanKey,
+    trace: &Arc<Trace>,
+    span_id: u64,
+    service: Option<Arc<str>>,
+    name: Cow<'static, str>,
+) -> Option<SegmentId> {
     with(|local| {
         let segment = local.segment_of(trace);
         let entry = local.active.next();
         entry.tracer = trace.tracer.id();
         entry.segment = segment;
+        entry.key = key;
         entry.span_id = span_id;
         if service.is_some() {
             entry.service = service;
@@ -128,52 +152,6 @@ pub(crate) fn enter(
         Some(segment)
     })
     .flatten()
-}
-
-/// Takes a span off the stack of this thread that [`enter`] put there, and that goes on.
-pub(crate) fn exit(span_id: u64) {
-    let ready = with(|local| {
-        let segment = local.leave(span_id)?;
-        let of_trace = local.segments.get_mut(segment)?.as_mut()?;
-        of_trace.open -= 1;
-        let closed = of_trace.open == 0;
-        if closed { local.close(segment) } else { None }
-    });
-    if let Some(Some(ready)) = ready {
-        ready.go();
-    }
-}
-
-/// Takes a finished span that was active nowhere and held its trace.
-pub(crate) fn finish_detached(trace: &Arc<Trace>, mut data: Box<SpanData>, end: Ticks) {
-    // Not what the work returns: moving it would take time, though there is mostly none.
-    let mut ready = None;
-    let is_taken = with(|local| {
-        let mut known = local.segments.iter_mut().flatten();
-        match known.find(|segment| Arc::ptr_eq(&segment.trace, trace)) {
-            // With the others of this thread, whose segment holds the trace. That of the span ends first: what is written
-            // to the segment takes long to arrive in memory, and the count would wait for it.
-            Some(of_trace) => {
-                trace.leave_to_others();
-                of_trace.push(&mut data, end);
-                if let Some(part) = of_trace.part() {
-                    ready = Some(part);
-                }
-            }
-            None => {
-                let mut finished = trace.tracer.pool.take();
-                finished.push(&mut data, end);
-                ready = Some(Ready::All(Arc::clone(trace), finished));
-            }
-        }
-        keep(&mut local.free, data);
-    });
-    if is_taken.is_none() {
-        trace.leave();
-    }
-    if let Some(ready) = ready {
-        ready.go();
-    }
 }
 
 /// Takes a finished span, which is active no more.
@@ -327,10 +305,15 @@ impl Segment {
     /// Takes a finished span. Only now memory is needed: many segments never see one.
     #[inline(always)]
     fn push(&mut self, data: &mut SpanData, end: Ticks) {
+        self.finished().push(data, end);
+    }
+
+    #[inline]
+    fn finished(&mut self) -> &mut Batch {
         if self.finished.has_no_memory() {
             self.finished = self.trace.tracer.pool.take();
         }
-        self.finished.push(data, end);
+        &mut self.finished
     }
 
     /// What is finished, if that is much.
@@ -350,6 +333,7 @@ impl Local {
         Self {
             segments: Vec::new(),
             active: Reused::new(),
+            prepared: 0,
             free: Vec::new(),
         }
     }
@@ -372,6 +356,7 @@ impl Local {
             trace: Arc::clone(trace),
             open: 1,
             finished: Batch::default(),
+            hold: None,
         });
         match self.segments.iter().position(Option::is_none) {
             Some(id) => {
@@ -387,8 +372,15 @@ impl Local {
 
     fn close(&mut self, segment: SegmentId) -> Option<Ready> {
         let Segment {
-            trace, finished, ..
+            trace,
+            finished,
+            hold,
+            ..
         } = self.segments.get_mut(segment)?.take()?;
+        if let Some(held) = hold {
+            held.leave_to_others();
+        }
+        self.prepared = 0;
         Some(Ready::All(trace, finished))
     }
 
@@ -425,11 +417,23 @@ impl Local {
 
     #[inline(never)]
     fn show_top(&self) {
-        let top = self.active.last().and_then(|open| {
-            let segment = self.segments.get(open.segment)?.as_ref()?;
-            Some(shown(&segment.trace, open.span_id))
-        });
-        context::set(top);
+        let top = self.active.last();
+        context::set(top.and_then(|open| self.shown(open.segment, open.span_id)));
+    }
+
+    /// Shows a span that is going to stand above the others.
+    #[inline]
+    fn show_above(&self, segment: SegmentId, span_id: u64) {
+        match self.active.last() {
+            // Of the trace that is shown already.
+            Some(below) if below.segment == segment => context::set_span(span_id),
+            _ => context::set(self.shown(segment, span_id)),
+        }
+    }
+
+    fn shown(&self, segment: SegmentId, span_id: u64) -> Option<ActiveSpan> {
+        let segment = self.segments.get(segment)?.as_ref()?;
+        Some(shown(&segment.trace, span_id))
     }
 }
 
@@ -437,6 +441,9 @@ impl Local {
 impl Drop for Local {
     fn drop(&mut self) {
         for segment in self.segments.drain(..).flatten() {
+            if let Some(held) = segment.hold {
+                held.leave_to_others();
+            }
             segment.trace.release(segment.finished);
         }
     }
@@ -446,6 +453,7 @@ impl Blank for Active {
     const BLANK: Self = Self {
         tracer: 0,
         segment: 0,
+        key: SpanKey::NONE,
         span_id: 0,
         service: None,
         name: Cow::Borrowed(""),
@@ -456,6 +464,7 @@ impl Active {
     /// Gives up what it owns.
     #[inline]
     fn forget(&mut self) {
+        self.key = SpanKey::NONE;
         if self.service.is_some() {
             self.service = None;
         }

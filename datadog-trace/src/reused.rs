@@ -51,6 +51,14 @@ impl<T> Reused<T> {
         &mut self.items[self.len..]
     }
 
+    /// Counts in the item behind the end, if there is one.
+    #[inline]
+    pub(crate) fn advance(&mut self) {
+        if self.len < self.items.len() {
+            self.len += 1;
+        }
+    }
+
     /// Forgets the last item, which still holds what it does.
     #[inline]
     pub(crate) fn forget_last(&mut self) {
@@ -68,6 +76,16 @@ impl<T: Blank> Reused<T> {
         let next = &mut self.items[self.len];
         self.len += 1;
         next
+    }
+
+    /// The item behind the end, which [`next`](Self::next) gives when it is called next. It may hold what it held when it was
+    /// used before.
+    #[inline]
+    pub(crate) fn behind(&mut self) -> &mut T {
+        if self.len == self.items.len() {
+            self.grow();
+        }
+        &mut self.items[self.len]
     }
 
     /// Takes the items out from `start` on.
@@ -144,6 +162,10 @@ mod tests {
         assert!(list.is_empty());
         assert_eq!(*list.next(), Some(0), "what is forgotten stays where it is");
         assert_eq!(list.capacity(), room);
+        *list.behind() = Some(7);
+        assert_eq!(list.len(), 1);
+        list.advance();
+        assert_eq!(*list, [Some(0), Some(7)]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use datadog_transport::ErrorReport;
 
 use crate::context::Inner;
 use crate::event::unix_nanos;
+use crate::key::SpanKey;
 use crate::local::{self, SegmentId};
 use crate::propagate::Inject;
 use crate::sample::{USER_KEEP, USER_REJECT};
@@ -116,34 +117,37 @@ impl Span {
     pub(crate) fn start_detached(
         tracer: &Arc<Shared>,
         parent: Parent<'_>,
-        name: Cow<'static, str>,
+        name: &'static str,
+        key: SpanKey,
     ) -> DetachedSpan {
         let start = Ticks::now();
-        let active = match parent {
-            Parent::Active => local::active(tracer.id()),
+        let span_id = id::span_id();
+        let context = match parent {
+            Parent::Active => match local::start_detached(tracer.id(), name, span_id, start, key) {
+                Some(data) => return DetachedSpan::of(Place::Own(data)),
+                None => None,
+            },
             Parent::Root => None,
-            Parent::Of(context) => context.here(tracer),
+            Parent::Of(context) => Some(context),
         };
         let mut data = local::memory();
-        let span_id = id::span_id();
-        let parent_id = active.as_ref().map_or(0, |(_, parent_id, _)| *parent_id);
-        data.begin(span_id, parent_id, name, start);
-        let (place, trace) = match active {
+        let here = context.and_then(|context| context.here(tracer));
+        let parent_id = here.as_ref().map_or(0, |(_, parent_id, _)| *parent_id);
+        data.begin(span_id, parent_id, Cow::Borrowed(name), start);
+        let place = match here {
             Some((trace, _, service)) => {
+                trace.hold();
                 data.service = service;
-                (Place::Own(data), trace)
+                data.held = Some(trace);
+                Place::Own(data)
             }
             None => {
-                let upstream = match parent {
-                    Parent::Of(context) => Some(context.carried()),
-                    Parent::Active | Parent::Root => None,
-                };
-                let trace = Trace::start(tracer, upstream, data);
-                (Place::Root(Arc::clone(&trace)), trace)
+                let trace = Trace::start(tracer, context.map(SpanContext::carried), data);
+                trace.hold();
+                Place::Root(trace)
             }
         };
-        trace.hold();
-        DetachedSpan::new(Some((place, trace, span_id)))
+        DetachedSpan::of(place)
     }
 
     /// A child of the span of a context.
@@ -225,9 +229,9 @@ impl Span {
     }
 
     /// Gives a [lent](Span::lend) span back.
-    pub(crate) fn give_back(&mut self) -> Option<(Place, Arc<Trace>, u64)> {
+    pub(crate) fn give_back(&mut self) -> Option<(Place, Arc<Trace>)> {
         let open = self.open.take()?;
-        Some((open.place, open.lent?, open.span_id))
+        Some((open.place, open.lent?))
     }
 
     /// Sets a tag: text and booleans, or a number. A later value of the same key replaces the earlier one.
@@ -441,9 +445,9 @@ impl Span {
                 Some(trace) => trace,
                 None => local::detach(open.segment, open.span_id)?,
             };
-            Some((open.place, trace, open.span_id))
+            Some(DetachedSpan::new(open.place, trace))
         });
-        DetachedSpan::new(detached)
+        detached.unwrap_or_else(DetachedSpan::off)
     }
 
     /// Finishes the span now, like dropping it.
@@ -581,7 +585,9 @@ impl Span {
         };
         match (data, open.lent) {
             (Some(data), None) => local::finish(open.segment, data, end),
-            (Some(data), Some(trace)) => local::finish_detached(&trace, data, end),
+            (Some(data), Some(trace)) => {
+                local::finish_detached(trace, data, end, std::iter::empty());
+            }
             (None, _) => {}
         }
     }

@@ -9,6 +9,7 @@ use crate::event::SpanEvent;
 use crate::link::SpanLink;
 use crate::tags::{Key, Tags};
 use crate::ticks::Ticks;
+use crate::trace::Trace;
 
 /// About what a backtrace occupies until its functions are named.
 const BACKTRACE_BYTES: usize = 8 * 1024;
@@ -16,6 +17,8 @@ const BACKTRACE_BYTES: usize = 8 * 1024;
 /// An open span's facts. When it ends they go into a [batch](crate::batch::Batch), and the memory is used again.
 #[derive(Debug)]
 pub(crate) struct SpanData {
+    /// The trace, held for the span while it is detached: see [`Trace::hold`].
+    pub(crate) held: Option<Arc<Trace>>,
     /// Of the first span of a trace, as sampling goes by it; others leave it as it is.
     pub(crate) trace_id: u128,
     pub(crate) span_id: u64,
@@ -59,6 +62,7 @@ pub(crate) struct Extras {
 impl Default for SpanData {
     fn default() -> Self {
         Self {
+            held: None,
             trace_id: 0,
             span_id: 0,
             parent_id: 0,
@@ -114,6 +118,7 @@ impl SpanData {
             ..Extras::default()
         });
         Self {
+            held: None,
             trace_id: self.trace_id,
             span_id: self.span_id,
             parent_id: self.parent_id,

@@ -428,6 +428,39 @@ impl Tags {
         moved
     }
 
+    /// Adds tags to those of the range that was appended last, with keys that it does not have yet.
+    #[inline(always)]
+    pub(crate) fn add_at<'a>(
+        &mut self,
+        range: Range,
+        tags: impl Iterator<Item = (&'static str, TagValue<'a>)>,
+    ) -> Range {
+        let most = range.tags as usize + MOST_TAGS;
+        tags.for_each(|(key, value)| {
+            let value = match value {
+                TagValue::Number(number) if number.is_finite() => Some(Value::Number(number)),
+                TagValue::Number(number) => self.text_value_at(range, &number.to_string()),
+                TagValue::Text(text) => self.text_value_at(range, &text),
+            };
+            if let Some(value) = value
+                && self.tags.len() < most
+            {
+                self.tags.push((Text::Static(key), value));
+            }
+        });
+        Range {
+            count: self.tags.len() as u32 - range.tags,
+            ..range
+        }
+    }
+
+    /// A text among those of a range, if there is room for it.
+    #[inline]
+    fn text_value_at(&mut self, range: Range, text: &str) -> Option<Value> {
+        let fits = self.buffer.len() - range.buffer as usize + text.len() <= MOST_BUFFER;
+        fits.then(|| Value::Text(self.push_text_at(range, text)))
+    }
+
     pub(crate) fn numbers_at(&self, range: Range) -> impl Iterator<Item = (&str, f64)> {
         let (tags, buffer) = self.at(range);
         tags.iter().filter_map(move |(key, value)| match value {

@@ -10,13 +10,13 @@ use parking_lot::Mutex;
 use crate::baggage::Baggage;
 use crate::batch::Batch;
 use crate::carried::Carried;
-use crate::id;
 use crate::profiled;
 use crate::propagate::PropagationError;
 use crate::sample::Decision;
 use crate::span_data::SpanData;
 use crate::ticks::Ticks;
 use crate::tracer::Shared;
+use crate::{TagValue, id};
 
 /// What was wrong with the headers of a trace (dd-trace-go: `ddtrace/tracer/span.go`).
 const PROPAGATION_ERROR: &str = "_dd.propagation_error";
@@ -204,19 +204,44 @@ impl Trace {
     /// Takes the spans of a holder that has no more. If it was the last one, or too much has come together, what is
     /// there goes to the worker.
     pub(crate) fn release(self: &Arc<Self>, mut spans: Batch) {
-        let mut state = self.state.lock();
-        let is_last = self.holders.fetch_sub(1, Ordering::Relaxed) == 1;
-        let stays = !is_last
-            && state.finished.len() + spans.len() < self.tracer.flush_spans
-            && self.park(&mut state, &spans);
-        if state.finished.is_empty() {
-            std::mem::swap(&mut state.finished, &mut spans);
-        } else {
-            state.finished.append(&mut spans);
-        }
+        self.release_by(|finished| {
+            if finished.is_empty() {
+                std::mem::swap(finished, &mut spans);
+            } else {
+                finished.append(&mut spans);
+            }
+        });
         if spans.capacity() > 0 {
             self.tracer.pool.put(spans);
         }
+    }
+
+    /// The same for one span, with further tags of keys that it does not have yet.
+    pub(crate) fn release_span<'a>(
+        self: &Arc<Self>,
+        span: &mut SpanData,
+        end: Ticks,
+        tags: impl Iterator<Item = (&'static str, TagValue<'a>)>,
+    ) {
+        self.release_by(|finished| {
+            if finished.has_no_memory() {
+                *finished = self.tracer.pool.take();
+            }
+            finished.push_with(span, end, tags);
+        });
+    }
+
+    #[inline]
+    fn release_by(self: &Arc<Self>, add: impl FnOnce(&mut Batch)) {
+        let mut state = self.state.lock();
+        let (known, bytes) = (state.finished.len(), state.finished.bytes());
+        add(&mut state.finished);
+        let spans = (state.finished.len() - known) as u64;
+        let bytes = state.finished.bytes() - bytes;
+        let is_last = self.holders.fetch_sub(1, Ordering::Relaxed) == 1;
+        let stays = !is_last
+            && state.finished.len() < self.tracer.flush_spans
+            && self.park(&mut state, known > 0, spans, bytes);
         if !stays {
             let (spans, aside) = self.unpark(&mut state);
             let chunk = self.chunk(&mut state, spans);
@@ -282,12 +307,11 @@ impl Trace {
     }
 
     /// Whether there is room for spans that wait until others of their trace come.
-    fn park(self: &Arc<Self>, state: &mut State, spans: &Batch) -> bool {
-        if spans.is_empty() {
+    fn park(self: &Arc<Self>, state: &mut State, is_known: bool, spans: u64, bytes: usize) -> bool {
+        if spans == 0 {
             return true;
         }
-        let is_known = !state.finished.is_empty();
-        self.tracer.set_aside(&mut state.aside, spans)
+        self.tracer.set_aside(&mut state.aside, spans, bytes)
             && (is_known || self.tracer.parked.insert(self))
     }
 

@@ -8,7 +8,6 @@ use datadog_transport::{
     Aside, Outbox, Queue, Room, SignalKind, Standalone, TransportBuilder, TransportError,
 };
 
-use crate::batch::Batch;
 use crate::context::Inner;
 use crate::long_running::LongRunning;
 use crate::parked::Parked;
@@ -18,7 +17,7 @@ use crate::sample::Sampler;
 use crate::service::Services;
 use crate::sink::TraceSink;
 use crate::trace::{Chunk, Trace};
-use crate::{DetachedSpan, Parent, Span, SpanContext, local, profiled, startup};
+use crate::{DetachedSpan, Parent, Span, SpanContext, SpanKey, local, profiled, startup};
 
 /// Without partial flush, a trace is still not allowed to grow without end: it is sent in parts of so many spans.
 const LARGEST_CHUNK: usize = 10_000;
@@ -132,9 +131,30 @@ impl Tracer {
         parent: Parent<'_>,
         name: impl Into<Cow<'static, str>>,
     ) -> DetachedSpan {
+        let Some(shared) = &self.shared else {
+            return DetachedSpan::off();
+        };
+        match name.into() {
+            Cow::Borrowed(name) => Span::start_detached(shared, parent, name, SpanKey::NONE),
+            Cow::Owned(name) => {
+                let span = Span::start_detached(shared, parent, "", SpanKey::NONE);
+                span.named(name)
+            }
+        }
+    }
+
+    /// The same for a bridge that finds its span by `key`, too, and changes neither its name nor its service until it is
+    /// active: see [`SpanKey::activate`].
+    #[inline]
+    pub fn trace_keyed(
+        &self,
+        parent: Parent<'_>,
+        name: &'static str,
+        key: SpanKey,
+    ) -> DetachedSpan {
         match &self.shared {
-            Some(shared) => Span::start_detached(shared, parent, name.into()),
-            None => DetachedSpan::new(None),
+            Some(shared) => Span::start_detached(shared, parent, name, key),
+            None => DetachedSpan::off(),
         }
     }
 
@@ -228,13 +248,15 @@ impl Shared {
             .mark_single_spans(&chunk.decision, &mut chunk.spans);
         let bytes = chunk.spans.bytes();
         let count = chunk.spans.len() as u64;
-        self.queue.push_with(chunk, count, bytes, aside);
+        // What there is no room for leaves its memory at least, which is wanted at once.
+        if let Some(refused) = self.queue.push_with(chunk, count, bytes, aside) {
+            self.pool.put(refused.spans);
+        }
     }
 
-    /// Sets spans aside that wait for others, if there is room.
-    pub(crate) fn set_aside(&self, aside: &mut Aside, spans: &Batch) -> bool {
-        let count = spans.len() as u64;
-        self.queue.set_aside(aside, count, spans.bytes())
+    /// Sets spans of so many bytes aside that wait for others, if there is room.
+    pub(crate) fn set_aside(&self, aside: &mut Aside, spans: u64, bytes: usize) -> bool {
+        self.queue.set_aside(aside, spans, bytes)
     }
 
     /// The worker's end of the queue.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use common::{LIMIT, assert_balanced, config, named, start};
 use datadog_local_agent::{LocalAgent, Span as Received};
-use datadog_trace::{FutureExt, Parent, SpanContext, Tracer};
+use datadog_trace::{FutureExt, Parent, SpanContext, SpanKeys, TagValue, Tracer};
 use datadog_transport::{DropReason, context};
 use parking_lot::Mutex;
 
@@ -599,6 +599,122 @@ fn a_detached_span_is_active_wherever_it_is_made_so() {
     assert_eq!(renamed.metrics["early"], 1.0);
     assert_eq!(spans.len(), 7);
     assert_balanced(&tracer.health());
+}
+
+#[test]
+fn a_key_finds_what_was_started_last_or_is_active_here() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let active = || tracer.active_span().map(|span| span.span_id());
+    let (keys, others) = (SpanKeys::new(), SpanKeys::default());
+    let first = tracer.trace_keyed(Parent::Active, "first", keys.of(1));
+    assert!(!keys.of(1).activate(), "it started a trace");
+    first.activate_as(keys.of(1));
+    let second = tracer.trace_keyed(Parent::Active, "second", keys.of(2));
+    assert!(!keys.of(1).activate() && !others.of(2).activate());
+    assert!(keys.of(2).activate());
+    assert_eq!(active(), Some(second.span_id()));
+    assert!(!keys.of(2).activate(), "it is active already");
+    others.of(2).deactivate();
+    // Out of order, with a span of another kind in between.
+    let third = tracer.trace_keyed(Parent::Active, "third", keys.of(3));
+    let between = tracer.trace("between");
+    assert!(!keys.of(3).activate(), "another one started");
+    third.activate_as(keys.of(3));
+    keys.of(2).deactivate();
+    assert_eq!(active(), Some(third.span_id()));
+    keys.of(3).deactivate();
+    keys.of(3).deactivate();
+    assert_eq!(active(), Some(between.span_id()));
+    between.finish();
+    // With a service it has to be looked for.
+    let mut fourth = tracer.trace("fourth");
+    fourth.set_service("cart");
+    let fifth = tracer.trace_keyed(Parent::Active, "fifth", keys.of(5));
+    assert!(!keys.of(5).activate());
+    fifth.activate_as(keys.of(5));
+    tracer.trace("sixth").finish();
+    keys.of(5).deactivate();
+    fourth.finish();
+    // The trace that it belongs to has gone from this thread.
+    let seventh = tracer.trace_keyed(Parent::Active, "seventh", keys.of(7));
+    keys.of(1).deactivate();
+    assert!(!keys.of(7).activate() && active().is_none());
+    drop((first, second, third, fifth, seventh));
+    tracer.flush(LIMIT);
+    let spans = agent.spans();
+    for (child, expected) in [
+        ("first", None),
+        ("second", Some("first")),
+        ("third", Some("second")),
+        ("between", Some("second")),
+        ("fourth", Some("first")),
+        ("fifth", Some("fourth")),
+        ("sixth", Some("fifth")),
+        ("seventh", Some("first")),
+    ] {
+        assert_eq!(parent(&spans, child), expected, "{child}");
+    }
+    let of_cart = spans.iter().filter(|span| span.service == "cart").count();
+    assert_eq!((spans.len(), of_cart, agent.traces().len()), (8, 3, 1));
+    assert_balanced(&tracer.health());
+}
+
+#[test]
+fn a_trace_waits_for_detached_children_however_many_ended_before() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let root = tracer.trace("root");
+    let child = || tracer.trace_detached(Parent::Active, "child");
+    drop(child());
+    let (late, early) = (child(), child());
+    drop(early);
+    drop((child(), child()));
+    root.finish();
+    tracer.flush(LIMIT);
+    assert!(agent.spans().is_empty(), "one is still open");
+    thread::scope(|scope| _ = scope.spawn(|| drop(late)));
+    tracer.flush(LIMIT);
+    assert_eq!((agent.spans().len(), agent.traces().len()), (6, 1));
+    assert_balanced(&tracer.health());
+}
+
+#[test]
+fn tags_at_the_end_are_tags_as_any() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let tags = || {
+        let ratio = ("ratio", TagValue::from(f64::INFINITY));
+        [("route", "/cart".into()), ("items", 3.into()), ratio].into_iter()
+    };
+    let root = tracer.trace_detached(Parent::Active, "root");
+    root.activate();
+    let mut child = tracer.trace_detached(Parent::Active, "child");
+    child.edit(|span| {
+        span.set_tag("early", "yes")
+            .set_resource("GET /".to_owned());
+    });
+    child.finish_with(tags());
+    root.deactivate();
+    // Its parent's segment is not there any more.
+    let context = root.context().unwrap();
+    tracer
+        .trace_detached(Parent::Of(&context), "late")
+        .finish_with(tags());
+    root.finish_with(tags());
+    tracer.flush(LIMIT);
+    let spans = agent.spans();
+    for name in ["root", "child", "late"] {
+        let span = named(&spans, name);
+        assert_eq!(
+            (&*span.meta["route"], span.metrics["items"]),
+            ("/cart", 3.0)
+        );
+        assert_eq!(span.meta["ratio"], "inf", "{name}");
+    }
+    let child = named(&spans, "child");
+    assert_eq!((&*child.meta["early"], &*child.resource), ("yes", "GET /"));
+    assert_eq!((spans.len(), agent.traces().len()), (3, 1));
 }
 
 #[test]

@@ -66,21 +66,23 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Takes `value`, which stands for `items` items of the account and owns about `bytes` bytes of the heap.
-    pub fn push(&self, value: T, items: u64, bytes: usize) {
+    /// Takes `value`, which stands for `items` items of the account and owns about `bytes` bytes of the heap. What is dropped
+    /// at once comes back, for its memory.
+    pub fn push(&self, value: T, items: u64, bytes: usize) -> Option<T> {
         self.account.accept(items);
-        self.push_accepted(value, items, bytes);
+        self.push_accepted(value, items, bytes)
     }
 
     /// Takes `value` like [`Queue::push`]. What of it was [set aside](Queue::set_aside) is accepted already.
-    pub fn push_with(&self, value: T, items: u64, bytes: usize, aside: Aside) {
+    pub fn push_with(&self, value: T, items: u64, bytes: usize, aside: Aside) -> Option<T> {
         if aside.is_empty() {
             return self.push(value, items, bytes);
         }
         self.account.accept(items.saturating_sub(aside.items));
         self.room.take_aside(aside.bytes);
-        self.push_accepted(value, items, bytes);
+        let refused = self.push_accepted(value, items, bytes);
         self.account.queued(-(aside.items as i64));
+        refused
     }
 
     /// Accepts `items` of about `bytes` bytes of the heap, which the caller keeps until it pushes them. Whether there is
@@ -96,16 +98,19 @@ impl<T> Queue<T> {
         fits
     }
 
-    fn push_accepted(&self, value: T, items: u64, bytes: usize) {
+    fn push_accepted(&self, value: T, items: u64, bytes: usize) -> Option<T> {
         if !self.birthplace.is_here() {
-            return self.account.drop_items(DropReason::Forked, items);
+            self.account.drop_items(DropReason::Forked, items);
+            return Some(value);
         }
         if self.closed.load(Ordering::Acquire) {
-            return self.account.drop_items(DropReason::Shutdown, items);
+            self.account.drop_items(DropReason::Shutdown, items);
+            return Some(value);
         }
         let bytes = Self::bytes_of(bytes);
         let Some(queued) = self.room.queue(bytes) else {
-            return self.account.drop_items(DropReason::QueueFull, items);
+            self.account.drop_items(DropReason::QueueFull, items);
+            return Some(value);
         };
         self.account.queued(items as i64);
         self.entries.push(Entry {
@@ -116,12 +121,12 @@ impl<T> Queue<T> {
         // With the fence in `close`: either this push sees that the queue is closed, or `close` sees the entry.
         fence(Ordering::SeqCst);
         if self.closed.load(Ordering::Relaxed) {
-            return self.drain();
-        }
-        // Not only whoever passes the mark: the worker may have just looked, and missed this entry.
-        if queued >= self.mark {
+            self.drain();
+        } else if queued >= self.mark {
+            // Not only whoever passes the mark: the worker may have just looked, and missed this entry.
             self.waker.wake();
         }
+        None
     }
 
     /// What a value that owns `bytes` bytes of the heap takes up.
@@ -176,8 +181,8 @@ mod tests {
     #[test]
     fn keeps_order_and_drops_what_does_not_fit() {
         let (queue, account, _controls) = queue(10 + 2 * ENTRY);
-        queue.push("a", 1, 6);
-        queue.push("too much", 2, 5 + ENTRY);
+        assert_eq!(queue.push("a", 1, 6), None);
+        assert_eq!(queue.push("too much", 2, 5 + ENTRY), Some("too much"));
         queue.push("b", 1, 4);
         let full = account.snapshot();
         assert_eq!(
@@ -251,7 +256,7 @@ mod tests {
         let (queue, account, _controls) = queue(200 * ENTRY);
         std::thread::scope(|scope| {
             for _ in 0..THREADS {
-                scope.spawn(|| (0..EACH).for_each(|_| queue.push("x", 1, 1)));
+                scope.spawn(|| (0..EACH).for_each(|_| _ = queue.push("x", 1, 1)));
             }
             scope.spawn(|| {
                 while account.snapshot().delivered < THREADS * EACH / 8 {
@@ -315,7 +320,7 @@ mod model {
 
     fn push_on(queue: &Arc<Queue<()>>) -> thread::JoinHandle<()> {
         let queue = Arc::clone(queue);
-        thread::spawn(move || queue.push((), 1, 10))
+        thread::spawn(move || _ = queue.push((), 1, 10))
     }
 
     #[test]

@@ -6,8 +6,10 @@ mod fields;
 mod layer;
 mod mapping;
 mod open_span;
+mod recording;
 mod rules;
 mod slots;
 mod statement;
+mod stored;
 
 pub use layer::DDTracingLayer;

@@ -7,18 +7,11 @@ use tracing_core::Metadata;
 use super::fields::has_meaning;
 use super::rules::{Rule, is_inner_life};
 
-/// What the names of a span say about it.
+/// What the names of a span say about it. It goes in registers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Callsite {
-    /// Whether its spans are left out.
-    pub(super) is_inner_life: bool,
     pub(super) rule: Option<&'static Rule>,
-    /// Whether its fields are tags, and nothing else.
-    pub(super) is_plain: bool,
-    /// Whether its fields say a span's identity as those of `tracing-datadog` do.
-    pub(super) is_of_bridge: bool,
-    /// Whether no two of its fields go by the same key.
-    pub(super) keys_differ: bool,
+    facts: usize,
 }
 
 /// How many a thread remembers. One that has the place of another is looked at again.
@@ -26,18 +19,28 @@ const MOST: usize = 128;
 
 thread_local! {
     /// With the address of the metadata, which is 0 nowhere.
-    static KNOWN: [Cell<(usize, Callsite)>; MOST] =
-        const { [const { Cell::new((0, Callsite::NONE)) }; MOST] };
+    static KNOWN: [Known; MOST] = const { [const { Known::NONE }; MOST] };
+}
+
+struct Known {
+    address: Cell<usize>,
+    rule: Cell<Option<&'static Rule>>,
+    facts: Cell<usize>,
+}
+
+impl Known {
+    const NONE: Self = Self {
+        address: Cell::new(0),
+        rule: Cell::new(None),
+        facts: Cell::new(0),
+    };
 }
 
 impl Callsite {
-    const NONE: Self = Self {
-        is_inner_life: false,
-        rule: None,
-        is_plain: false,
-        is_of_bridge: false,
-        keys_differ: false,
-    };
+    const INNER_LIFE: usize = 1;
+    const PLAIN: usize = 2;
+    const OF_BRIDGE: usize = 4;
+    const KEYS_DIFFER: usize = 8;
 
     #[inline]
     pub(super) fn of(metadata: &'static Metadata<'static>) -> Self {
@@ -45,18 +48,46 @@ impl Callsite {
         // They are aligned, and of some 100 bytes.
         let place = (address >> 4 ^ address >> 11) % MOST;
         let known = KNOWN.try_with(|known| {
-            let (of, callsite) = known[place].get();
-            if of == address {
-                return callsite;
+            let known = &known[place];
+            if known.address.get() != address {
+                let callsite = Self::read(metadata);
+                known.address.set(address);
+                known.rule.set(callsite.rule);
+                known.facts.set(callsite.facts);
             }
-            let callsite = Self::read(metadata);
-            known[place].set((address, callsite));
-            callsite
+            Self {
+                rule: known.rule.get(),
+                facts: known.facts.get(),
+            }
         });
         known.unwrap_or_else(|_| Self::read(metadata))
     }
 
+    /// Whether its spans are left out.
+    #[inline]
+    pub(super) fn is_inner_life(self) -> bool {
+        self.facts & Self::INNER_LIFE != 0
+    }
+
+    /// Whether its fields are tags, and nothing else.
+    #[inline]
+    pub(super) fn is_plain(self) -> bool {
+        self.facts & Self::PLAIN != 0
+    }
+
+    /// Whether its fields say a span's identity as those of `tracing-datadog` do.
+    pub(super) fn is_of_bridge(self) -> bool {
+        self.facts & Self::OF_BRIDGE != 0
+    }
+
+    /// Whether no two of its fields go by the same key.
+    #[inline]
+    pub(super) fn keys_differ(self) -> bool {
+        self.facts & Self::KEYS_DIFFER != 0
+    }
+
     #[cold]
+    #[inline(never)]
     fn read(metadata: &'static Metadata<'static>) -> Self {
         let rule = Rule::of(metadata.target());
         let keys = metadata.fields().iter().map(|field| match rule {
@@ -66,12 +97,24 @@ impl Callsite {
         let mut sorted: Vec<_> = keys.collect();
         sorted.sort_unstable();
         let is_of_bridge = names_identity(&sorted);
+        let is_plain =
+            rule.is_none() && !is_of_bridge && !sorted.iter().any(|key| has_meaning(key));
+        let facts = [
+            (
+                is_inner_life(metadata.target(), metadata.name()),
+                Self::INNER_LIFE,
+            ),
+            (is_plain, Self::PLAIN),
+            (is_of_bridge, Self::OF_BRIDGE),
+            (
+                sorted.windows(2).all(|pair| pair[0] != pair[1]),
+                Self::KEYS_DIFFER,
+            ),
+        ];
+        let facts = facts.iter().filter(|(is_so, _)| *is_so);
         Self {
-            is_inner_life: is_inner_life(metadata.target(), metadata.name()),
             rule,
-            is_plain: rule.is_none() && !is_of_bridge && !sorted.iter().any(|key| has_meaning(key)),
-            is_of_bridge,
-            keys_differ: sorted.windows(2).all(|pair| pair[0] != pair[1]),
+            facts: facts.map(|(_, fact)| fact).sum(),
         }
     }
 }

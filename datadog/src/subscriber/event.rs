@@ -10,11 +10,12 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::callsite::Callsite;
-use super::fields::{FieldValue, Fields};
+use super::fields::Fields;
 use super::layer::DDTracingLayer;
 use super::open_span::OpenSpan;
 use super::rules::Rule;
 use super::statement::Statement;
+use super::stored::FieldValue;
 use crate::patch::report_once;
 
 /// tower-http 0.7: `src/trace/on_response.rs`.

@@ -2,14 +2,14 @@
 
 use std::cell::RefCell;
 use std::error::Error;
-use std::fmt::{self, Write as _};
 
+use datadog_trace::TagValue;
 use datadog_transport::ErrorReport;
-use tracing_core::Field;
-use tracing_core::field::Visit;
 
 use super::callsite::Callsite;
+use super::recording::Recording;
 use super::rules::Rule;
+use super::stored::{FieldValue, Stored};
 
 /// The most fields that are kept of a span or an event.
 const MOST_FIELDS: usize = 256;
@@ -36,26 +36,6 @@ pub(super) struct Fields {
 struct ErrorField {
     key: &'static str,
     report: ErrorReport,
-}
-
-/// The value of a field; a text by where it stands in the buffer.
-#[derive(Clone, Copy, Debug)]
-enum Stored {
-    Text(usize, usize),
-    Int(i64),
-    UInt(u64),
-    Float(f64),
-    Bool(bool),
-}
-
-/// The value of a field.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum FieldValue<'a> {
-    Text(&'a str),
-    Int(i64),
-    UInt(u64),
-    Float(f64),
-    Bool(bool),
 }
 
 impl Fields {
@@ -91,20 +71,20 @@ impl Fields {
 
     /// Takes what is recorded, under the names that `rule` gives.
     pub(super) fn record_as(&mut self, rule: Option<&'static Rule>) -> Recording<'_> {
-        Recording {
-            fields: self,
-            rule,
-            all_differ: false,
-        }
+        Recording::new(self, rule, false)
     }
 
     /// Takes what a new span of this place records; there must be no fields yet.
     #[inline]
     pub(super) fn record_first(&mut self, callsite: Callsite) -> Recording<'_> {
-        Recording {
-            fields: self,
-            rule: callsite.rule,
-            all_differ: callsite.keys_differ,
+        Recording::new(self, callsite.rule, callsite.keys_differ())
+    }
+
+    /// Describes an error value that has this key in full, unless one is described already.
+    pub(super) fn describe(&mut self, key: &'static str, error: &(dyn Error + 'static)) {
+        if self.error.is_none() {
+            let report = ErrorReport::of(error);
+            self.error = Some(Box::new(ErrorField { key, report }));
         }
     }
 
@@ -116,6 +96,12 @@ impl Fields {
         self.list
             .iter()
             .map(|(key, stored)| (*key, self.value(*stored)))
+    }
+
+    /// As tags of their types.
+    #[inline]
+    pub(super) fn tags(&self) -> impl Iterator<Item = (&'static str, TagValue<'_>)> {
+        self.iter().map(|(key, value)| (key, value.into()))
     }
 
     pub(super) fn get(&self, key: &str) -> Option<FieldValue<'_>> {
@@ -180,42 +166,45 @@ impl Fields {
     fn put(&mut self, key: &'static str, value: FieldValue<'_>) {
         match value {
             FieldValue::Text(text) => self.set_text(key, |buffer| buffer.push_str(text)),
-            FieldValue::Int(number) => self.set(key, Stored::Int(number)),
-            FieldValue::UInt(number) => self.set(key, Stored::UInt(number)),
-            FieldValue::Float(number) => self.set(key, Stored::Float(number)),
-            FieldValue::Bool(truth) => self.set(key, Stored::Bool(truth)),
+            FieldValue::Int(number) => self.set(key, Stored::int(number)),
+            FieldValue::UInt(number) => self.set(key, Stored::uint(number)),
+            FieldValue::Float(number) => self.set(key, Stored::float(number)),
+            FieldValue::Bool(truth) => self.set(key, Stored::bool(truth)),
         }
     }
 
+    #[inline]
     fn value(&self, stored: Stored) -> FieldValue<'_> {
-        match stored {
-            Stored::Text(start, end) => {
-                FieldValue::Text(self.buffer.get(start..end).unwrap_or_default())
-            }
-            Stored::Int(number) => FieldValue::Int(number),
-            Stored::UInt(number) => FieldValue::UInt(number),
-            Stored::Float(number) => FieldValue::Float(number),
-            Stored::Bool(truth) => FieldValue::Bool(truth),
-        }
+        stored.value(&self.buffer)
     }
 
     /// Adds a field that is not there yet.
-    #[inline]
-    fn add(&mut self, key: &'static str, stored: Stored) {
+    #[inline(always)]
+    pub(super) fn add(&mut self, key: &'static str, stored: Stored) {
         if self.list.len() < MOST_FIELDS {
             self.list.push((key, stored));
         }
     }
 
-    #[inline]
-    fn push_text(&mut self, text: &str) -> Stored {
+    #[inline(always)]
+    pub(super) fn push_text(&mut self, text: &str) -> Stored {
         let start = self.buffer.len();
         self.buffer.push_str(text);
-        Stored::Text(start, self.buffer.len())
+        self.text_from(start)
+    }
+
+    /// The text behind `start`. Places have 32 bits: a span's tags have far less room.
+    #[inline(always)]
+    fn text_from(&mut self, start: usize) -> Stored {
+        if self.buffer.len() > u32::MAX as usize {
+            self.buffer.truncate(start);
+        }
+        Stored::text(start, self.buffer.len())
     }
 
     /// Sets a field. A later value replaces an earlier one.
-    fn set(&mut self, key: &'static str, stored: Stored) {
+    #[inline(never)]
+    pub(super) fn set(&mut self, key: &'static str, stored: Stored) {
         if self.error.as_ref().is_some_and(|error| error.key == key) {
             self.error = None;
         }
@@ -227,14 +216,14 @@ impl Fields {
 
     /// Sets a text. That of a field that is there already is taken out of the buffer, so that a field that changes all the
     /// time does not make it grow.
-    fn set_text(&mut self, key: &'static str, write: impl FnOnce(&mut String)) {
+    pub(super) fn set_text(&mut self, key: &'static str, write: impl FnOnce(&mut String)) {
         let known = self.list.iter().position(|(known, _)| *known == key);
         if let Some(at) = known {
             self.remove_text(at);
         }
         let start = self.buffer.len();
         write(&mut self.buffer);
-        let text = Stored::Text(start, self.buffer.len());
+        let text = self.text_from(start);
         match known {
             None if self.error.is_none() => self.add(key, text),
             _ => self.set(key, text),
@@ -243,21 +232,20 @@ impl Fields {
 
     #[cold]
     fn remove_text(&mut self, at: usize) {
-        let Some((_, stored @ Stored::Text(..))) = self.list.get_mut(at) else {
+        let Some((_, stored)) = self.list.get_mut(at) else {
             return;
         };
-        let Stored::Text(start, end) = std::mem::replace(stored, Stored::Text(0, 0)) else {
+        let Some(removed) = stored.place() else {
             return;
         };
-        self.buffer.drain(start..end);
+        *stored = Stored::text(0, 0);
         for (_, other) in &mut self.list {
-            if let Stored::Text(other_start, other_end) = other
-                && *other_start >= end
-            {
-                *other_start -= end - start;
-                *other_end -= end - start;
+            if let Some(place) = other.place().filter(|place| place.start >= removed.end) {
+                let bytes = removed.len();
+                *other = Stored::text(place.start - bytes, place.end - bytes);
             }
         }
+        self.buffer.drain(removed);
     }
 }
 
@@ -301,84 +289,6 @@ pub(super) fn has_meaning(key: &str) -> bool {
         | "sampling"
         | "_sampling_priority_v1" => true,
         _ => false,
-    }
-}
-
-/// Takes what a span or an event records.
-pub(super) struct Recording<'f> {
-    fields: &'f mut Fields,
-    rule: Option<&'static Rule>,
-    /// Whether each key comes once, and none is there already: then there is nothing to look for.
-    all_differ: bool,
-}
-
-impl Recording<'_> {
-    #[inline]
-    fn key(&self, field: &Field) -> &'static str {
-        match self.rule {
-            Some(rule) => rule.key(field.name()),
-            None => field.name(),
-        }
-    }
-
-    #[inline]
-    fn set(&mut self, field: &Field, stored: Stored) {
-        let key = self.key(field);
-        if self.all_differ {
-            self.fields.add(key, stored);
-        } else {
-            self.fields.set(key, stored);
-        }
-    }
-}
-
-impl Visit for Recording<'_> {
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.set(field, Stored::Float(value));
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.set(field, Stored::Int(value));
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.set(field, Stored::UInt(value));
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.set(field, Stored::Bool(value));
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        let key = self.key(field);
-        if self.all_differ {
-            let text = self.fields.push_text(value);
-            self.fields.add(key, text);
-        } else {
-            self.fields.set_text(key, |buffer| buffer.push_str(value));
-        }
-    }
-
-    /// An error value is the text that it displays; one that says a failure is described in full as well.
-    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        let key = self.key(field);
-        // An error means that a value of the program's gave up; what it wrote before stays.
-        self.fields.set_text(key, |buffer| {
-            let _ = write!(buffer, "{value}");
-        });
-        if is_error_key(key) && self.fields.error.is_none() {
-            let report = ErrorReport::of(value);
-            self.fields.error = Some(Box::new(ErrorField { key, report }));
-        }
-    }
-
-    /// Also what was recorded with `%`, and whole numbers of 128 bits.
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let key = self.key(field);
-        // An error means that a value of the program's gave up; what it wrote before stays.
-        self.fields.set_text(key, |buffer| {
-            let _ = write!(buffer, "{value:?}");
-        });
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use datadog_logs::Logs;
-use datadog_trace::{DetachedSpan, Parent, SpanContext, SpanLink, Tracer};
+use datadog_trace::{DetachedSpan, Parent, SpanContext, SpanKey, SpanKeys, SpanLink, Tracer};
 use datadog_transport::on_worker;
 use tracing_core::span::{Attributes, Id, Record};
 use tracing_core::{Dispatch, Event, LevelFilter, Metadata, Subscriber};
@@ -76,6 +76,8 @@ pub struct DDTracingLayer {
     pub(super) span_events: bool,
     pub(super) failing_events: bool,
     pub(super) slots: Slots,
+    /// By which threads find spans that are active on them.
+    keys: SpanKeys,
     pub(crate) probe: Probe,
 }
 
@@ -89,6 +91,7 @@ impl DDClient {
             span_events: false,
             failing_events: true,
             slots: Slots::new(),
+            keys: SpanKeys::new(),
             probe: Probe::new(self),
         }
     }
@@ -117,19 +120,50 @@ impl DDTracingLayer {
         self
     }
 
-    fn start<S>(&self, attributes: &Attributes<'_>, context: &Context<'_, S>) -> DetachedSpan
+    /// A span that changes neither name nor service until it is entered has a key.
+    fn start<S>(
+        &self,
+        attributes: &Attributes<'_>,
+        key: Option<SpanKey>,
+        context: &Context<'_, S>,
+    ) -> DetachedSpan
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
         let name = attributes.metadata().name();
         if attributes.is_contextual() {
-            return self.tracer.trace_detached(Parent::Active, name);
+            return match key {
+                Some(key) => self.tracer.trace_keyed(Parent::Active, name, key),
+                None => self.tracer.trace_detached(Parent::Active, name),
+            };
         }
         let parent = attributes.parent();
         match parent.and_then(|parent| self.span_context(parent, context)) {
             Some(parent) => self.tracer.trace_detached(Parent::Of(&parent), name),
             None => self.tracer.trace_detached(Parent::Root, name),
         }
+    }
+
+    /// Keeps a span whose fields are written to it at once. Apart, so that other spans go in registers.
+    #[inline(never)]
+    fn put_applied<S>(
+        &self,
+        id: &Id,
+        span: DetachedSpan,
+        fields: Box<Fields>,
+        metadata: &'static Metadata<'static>,
+        context: &Context<'_, S>,
+    ) where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let mut open = OpenSpan::new(span, fields, false);
+        open.apply(metadata.name(), Callsite::of(metadata));
+        self.slots.put(id, || open, context);
+    }
+
+    #[inline]
+    fn key(&self, id: &Id) -> SpanKey {
+        self.keys.of(id.into_u64())
     }
 
     /// The Datadog span of a span, or of the nearest one above it that has one.
@@ -160,7 +194,7 @@ where
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let metadata = attributes.metadata();
         let callsite = Callsite::of(metadata);
-        if callsite.is_inner_life || on_worker() {
+        if callsite.is_inner_life() || on_worker() {
             return;
         }
         if self.probe.is_due() {
@@ -172,9 +206,14 @@ where
         }
         let mut fields = Fields::take();
         attributes.record(&mut fields.record_first(callsite));
-        let mut open = OpenSpan::new(self.start(attributes, &context), fields);
-        open.apply(metadata.name(), callsite);
-        self.slots.put(id, open, &context);
+        let key = callsite.is_plain().then(|| self.key(id));
+        let span = self.start(attributes, key, &context);
+        if callsite.is_plain() && !span.is_local_root() {
+            let open = || OpenSpan::new(span, fields, true);
+            self.slots.put(id, open, &context);
+        } else {
+            self.put_applied(id, span, fields, attributes.metadata(), &context);
+        }
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
@@ -205,11 +244,15 @@ where
     }
 
     fn on_enter(&self, id: &Id, context: Context<'_, S>) {
-        self.slots.with(id, &context, |open| open.span.activate());
+        let key = self.key(id);
+        if !key.activate() {
+            self.slots
+                .with(id, &context, |open| open.span.activate_as(key));
+        }
     }
 
-    fn on_exit(&self, id: &Id, context: Context<'_, S>) {
-        self.slots.with(id, &context, |open| open.span.deactivate());
+    fn on_exit(&self, id: &Id, _: Context<'_, S>) {
+        self.key(id).deactivate();
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {

@@ -4,11 +4,12 @@
 
 use std::borrow::Cow;
 
-use datadog_trace::{Span, SpanKind, TagValue};
+use datadog_trace::{Span, SpanKind};
 
 use super::callsite::Callsite;
-use super::fields::{FieldValue, Fields, is_error_key};
+use super::fields::{Fields, is_error_key};
 use super::rules::Rule;
+use super::stored::FieldValue;
 
 const METHOD: &[&str] = &["http.request.method", "http.method"];
 const STATUS: &[&str] = &["http.response.status_code", "http.status_code"];
@@ -34,18 +35,6 @@ pub(super) fn apply(span: &mut Span, name: &'static str, callsite: Callsite, fie
     meaning.write_failure(span);
 }
 
-/// A field as a tag of its type.
-#[inline]
-pub(super) fn tag_value(value: FieldValue<'_>) -> TagValue<'_> {
-    match value {
-        FieldValue::Text(text) => text.into(),
-        FieldValue::Int(number) => number.into(),
-        FieldValue::UInt(number) => number.into(),
-        FieldValue::Float(number) => number.into(),
-        FieldValue::Bool(truth) => truth.into(),
-    }
-}
-
 /// The fields of a span, with what decides how they are read.
 struct Meaning<'a> {
     name: &'static str,
@@ -65,7 +54,7 @@ impl<'a> Meaning<'a> {
         Self {
             name,
             rule,
-            is_of_bridge: callsite.is_of_bridge,
+            is_of_bridge: callsite.is_of_bridge(),
             fields,
             kind: kind.or_else(|| rule.and_then(|rule| rule.kind)),
             method: fields.text(METHOD),
@@ -119,7 +108,7 @@ impl<'a> Meaning<'a> {
                         span.set_tag("http.status_code", status.to_string());
                     }
                 }
-                key => _ = span.set_tag(tag_name(key), tag_value(value)),
+                key => _ = span.set_tag(tag_name(key), value),
             }
         }
         if let Some(kind) = self.kind {

@@ -7,7 +7,7 @@ use super::fields::Fields;
 use super::mapping;
 
 /// The most events of one span (OpenTelemetry specification, "Span Limits").
-const MOST_EVENTS: usize = 128;
+const MOST_EVENTS: u32 = 128;
 
 /// An open span.
 #[derive(Debug)]
@@ -15,30 +15,34 @@ pub(super) struct OpenSpan {
     pub(super) span: DetachedSpan,
     /// Elsewhere, as that is moved several times.
     pub(super) fields: Box<Fields>,
-    events: usize,
+    events: u32,
+    /// Whether the fields become tags when the span ends, which costs less: nobody asks for them before.
+    is_plain: bool,
 }
 
 impl OpenSpan {
-    #[inline]
-    pub(super) fn new(span: DetachedSpan, fields: Box<Fields>) -> Self {
+    /// A span that starts. Its fields are not written yet.
+    #[inline(always)]
+    pub(super) fn new(span: DetachedSpan, fields: Box<Fields>, is_plain: bool) -> Self {
         Self {
             span,
             fields,
             events: 0,
+            is_plain,
         }
     }
 
     /// Writes the fields to the Datadog span.
-    #[inline]
     pub(super) fn apply(&mut self, name: &'static str, callsite: Callsite) {
+        if self.is_plain {
+            return;
+        }
         let fields = &*self.fields;
         if fields.is_empty() && callsite.rule.is_none() {
             return;
         }
-        if callsite.is_plain {
-            let tags = fields.iter();
-            let tags = tags.map(|(key, value)| (key, mapping::tag_value(value)));
-            return self.span.set_tags(tags);
+        if callsite.is_plain() {
+            return self.span.set_tags(fields.tags());
         }
         self.span
             .edit(|span| mapping::apply(span, name, callsite, fields));
@@ -60,8 +64,13 @@ impl OpenSpan {
         }
     }
 
+    #[inline]
     pub(super) fn close(self) {
-        drop(self.span);
+        if self.is_plain {
+            self.span.finish_with(self.fields.tags());
+        } else {
+            self.span.finish();
+        }
         self.fields.give_back();
     }
 }

@@ -50,18 +50,28 @@ impl Slots {
     }
 
     /// Keeps a span until it is [taken](Self::take).
-    #[inline]
-    pub(super) fn put<S>(&self, id: &Id, open: OpenSpan, context: &Context<'_, S>)
+    // What is put together where it stays goes there in registers: a copy would wait for its own writes.
+    #[inline(always)]
+    pub(super) fn put<S>(&self, id: &Id, open: impl FnOnce() -> OpenSpan, context: &Context<'_, S>)
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
         let mut slot = self.slot(id).lock();
         if slot.id == 0 {
             slot.id = id.into_u64();
-            slot.open = Some(open);
+            slot.open = Some(open());
             return;
         }
         drop(slot);
+        self.put_elsewhere(id, open(), context);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_elsewhere<S>(&self, id: &Id, open: OpenSpan, context: &Context<'_, S>)
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
         if let Some(span) = context.span(id) {
             self.elsewhere.fetch_add(1, Ordering::Relaxed);
             span.extensions_mut().replace(open);

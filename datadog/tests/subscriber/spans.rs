@@ -181,7 +181,7 @@ fn tasks_that_change_threads_keep_their_parents() {
 #[test]
 fn fields_keep_their_types_whenever_they_are_recorded() {
     let fixture = Fixture::new();
-    let spans = fixture.spans_of(|| {
+    let work = || {
         let late = info_span!(
             "work",
             text = "a",
@@ -196,24 +196,85 @@ fn fields_keep_their_types_whenever_they_are_recorded() {
             never = Empty,
         );
         late.record("later", 7);
-        late.in_scope(|| ());
+        late.in_scope(|| tracing::info!("within"));
         late.record("text", "b");
+    };
+    // The first of its trace, and a child: that one is told what it is when it ends.
+    let spans = fixture.spans_of(|| {
+        work();
+        info_span!("parent").in_scope(work);
     });
-    let span = &spans[0];
-    for (key, value) in [
-        ("text", "b"),
-        ("truth", "true"),
-        ("display", "shown"),
-        ("debug", "Some(1)"),
-        ("huge", "340282366920938463463374607431768211455"),
+    let spans: Vec<_> = spans.iter().filter(|span| span.name == "work").collect();
+    assert_eq!(spans.len(), 2);
+    for span in spans {
+        for (key, value) in [
+            ("text", "b"),
+            ("truth", "true"),
+            ("display", "shown"),
+            ("debug", "Some(1)"),
+            ("huge", "340282366920938463463374607431768211455"),
+        ] {
+            assert_eq!(span.meta.get(key).map(String::as_str), Some(value), "{key}");
+        }
+        for (key, value) in [("int", -3.0), ("uint", 3.0), ("float", 2.5), ("later", 7.0)] {
+            assert_eq!(span.metrics.get(key), Some(&value), "{key}");
+        }
+        assert!(!span.meta.contains_key("never") && !span.metrics.contains_key("never"));
+        assert_eq!((&*span.resource, span.error), ("work", 0));
+    }
+    let logs = fixture.agent.logs();
+    assert_eq!(logs.len(), 2);
+    for log in logs {
+        assert_eq!(log.attributes["text"], "a");
+        assert_eq!(log.attributes["int"], -3);
+        assert_eq!(log.attributes["truth"], true);
+    }
+}
+
+#[test]
+fn what_a_span_says_before_it_is_entered_is_inherited() {
+    let fixture = Fixture::new();
+    let spans = fixture.spans_of(|| {
+        let _root = info_span!("root").entered();
+        let named = info_span!("named", service.name = Empty);
+        named.record("service.name", "cart");
+        let _named = named.entered();
+        let _plain = info_span!("plain", step = 1).entered();
+        drop(info_span!("innermost", step = 2));
+    });
+    for (name, service) in [
+        ("root", "shop"),
+        ("named", "cart"),
+        ("plain", "cart"),
+        ("innermost", "cart"),
     ] {
-        assert_eq!(span.meta.get(key).map(String::as_str), Some(value), "{key}");
+        assert_eq!(named(&spans, name).service, service, "{name}");
     }
-    for (key, value) in [("int", -3.0), ("uint", 3.0), ("float", 2.5), ("later", 7.0)] {
-        assert_eq!(span.metrics.get(key), Some(&value), "{key}");
+    assert_eq!(parent(&spans, "innermost"), Some("plain"));
+}
+
+#[test]
+fn layers_side_by_side_do_not_take_their_spans_for_each_other_s() {
+    let fixture = Fixture::new();
+    // Their registries give the same ids.
+    let (one, other) = (fixture.subscriber(), fixture.subscriber());
+    let spans = fixture.spans_of(|| {
+        let _root = info_span!("root").entered();
+        let of_one = tracing::dispatcher::with_default(&one, || info_span!("one").entered());
+        let of_other = tracing::dispatcher::with_default(&other, || info_span!("other").entered());
+        drop(of_one);
+        drop(info_span!("within other"));
+        drop(of_other);
+        drop(info_span!("within root"));
+    });
+    for (child, expected) in [
+        ("one", "root"),
+        ("other", "one"),
+        ("within other", "other"),
+        ("within root", "root"),
+    ] {
+        assert_eq!(parent(&spans, child), Some(expected), "{child}");
     }
-    assert!(!span.meta.contains_key("never") && !span.metrics.contains_key("never"));
-    assert_eq!((&*span.resource, span.error), ("work", 0));
 }
 
 #[test]

@@ -1,0 +1,50 @@
+//! Keys by which a bridge from another library finds its spans on their thread.
+
+use crate::id;
+use crate::local;
+
+/// The keys of one bridge, told apart from those of others.
+#[derive(Debug)]
+pub struct SpanKeys(u64);
+
+/// A bridge's own name for an open span. It means something only on threads where the span was started or is active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanKey(u64);
+
+impl SpanKeys {
+    /// For a new bridge.
+    pub fn new() -> Self {
+        Self(id::span_id())
+    }
+
+    /// The key of the span that the other library knows by `id`.
+    #[inline]
+    pub fn of(&self, id: u64) -> SpanKey {
+        SpanKey(id ^ self.0)
+    }
+}
+
+impl Default for SpanKeys {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SpanKey {
+    /// Of spans without one.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// Makes the span active on this thread if it is the one that was started here last, by
+    /// [`Tracer::trace_keyed`](crate::Tracer::trace_keyed), and was not active yet. Whether it did so; if not,
+    /// [`DetachedSpan::activate_as`](crate::DetachedSpan::activate_as) does it at some more cost.
+    #[inline]
+    pub fn activate(self) -> bool {
+        local::enter_last(self)
+    }
+
+    /// Undoes the last activation of this thread by this key, if there is one.
+    #[inline]
+    pub fn deactivate(self) {
+        local::exit_key(self);
+    }
+}

@@ -1,0 +1,163 @@
+//! What a thread does with detached spans: those of bridges start on a thread, are active there or elsewhere, and end.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::{Local, Ready, Segment, SegmentId, keep, with};
+use crate::TagValue;
+use crate::key::SpanKey;
+use crate::span_data::SpanData;
+use crate::ticks::Ticks;
+use crate::trace::Trace;
+
+/// Starts a child of the innermost open span of `tracer` that is active nowhere, and holds its trace. `None` if there is no
+/// such span, or the thread is being torn down.
+pub(crate) fn start_detached(
+    tracer: usize,
+    name: &'static str,
+    span_id: u64,
+    start: Ticks,
+    key: SpanKey,
+) -> Option<Box<SpanData>> {
+    with(|local| {
+        let parent = local.active.iter().rfind(|open| open.tracer == tracer)?;
+        let of_trace = local.segments.get_mut(parent.segment)?.as_mut()?;
+        let mut data = local.free.pop().unwrap_or_default();
+        data.held = Some(of_trace.take_hold());
+        data.begin(span_id, parent.span_id, Cow::Borrowed(name), start);
+        data.service.clone_from(&parent.service);
+        // An entry that is not in use has no service.
+        local.prepared = if key != SpanKey::NONE && parent.service.is_none() {
+            let segment = parent.segment;
+            let entry = local.active.behind();
+            entry.tracer = tracer;
+            entry.segment = segment;
+            entry.key = key;
+            entry.span_id = span_id;
+            entry.name = Cow::Borrowed(name);
+            local.active.len() + 1
+        } else {
+            0
+        };
+        Some(data)
+    })
+    .flatten()
+}
+
+/// Makes the span active that was started last, if it has this key and nothing happened since. Whether it did.
+pub(crate) fn enter_last(key: SpanKey) -> bool {
+    let entered = with(|local| {
+        if local.prepared != local.active.len() + 1 {
+            return None;
+        }
+        let entry = local.active.behind();
+        if entry.key != key {
+            return None;
+        }
+        let (segment, span_id) = (entry.segment, entry.span_id);
+        // As long as it has not closed: see `Local::close`.
+        local.segments.get_mut(segment)?.as_mut()?.open += 1;
+        local.show_above(segment, span_id);
+        local.active.advance();
+        local.prepared = 0;
+        Some(())
+    });
+    entered.flatten().is_some()
+}
+
+/// Takes a span off the stack of this thread that goes on.
+pub(crate) fn exit(span_id: u64) {
+    let mut ready = None;
+    with(|local| {
+        let segment = local.leave(span_id)?;
+        local.leave_open(segment, &mut ready)
+    });
+    if let Some(ready) = ready {
+        ready.go();
+    }
+}
+
+/// The same for the last one with a key.
+pub(crate) fn exit_key(key: SpanKey) {
+    let mut ready = None;
+    with(|local| {
+        let open = local.active.iter().rfind(|open| open.key == key)?;
+        let segment = local.leave(open.span_id)?;
+        local.leave_open(segment, &mut ready)
+    });
+    if let Some(ready) = ready {
+        ready.go();
+    }
+}
+
+/// Takes a finished span that was active nowhere and held its trace, with further tags of other keys than it has.
+#[inline]
+pub(crate) fn finish_detached<'a>(
+    trace: Arc<Trace>,
+    data: Box<SpanData>,
+    end: Ticks,
+    tags: impl Iterator<Item = (&'static str, TagValue<'a>)>,
+) {
+    // Not what the work returns: moving it would take time, though there is mostly none.
+    let mut ready = None;
+    let mut span = Some((trace, data, tags));
+    with(|local| {
+        let (held, ..) = span.as_ref()?;
+        let mut known = local.segments.iter_mut().flatten();
+        let of_trace = known.find(|segment| Arc::ptr_eq(&segment.trace, held))?;
+        let (trace, mut data, tags) = span.take()?;
+        // With the others of this thread, whose segment holds the trace.
+        of_trace.keep_hold(trace);
+        of_trace.finished().push_with(&mut data, end, tags);
+        if let Some(part) = of_trace.part() {
+            ready = Some(part);
+        }
+        keep(&mut local.free, data);
+        Some(())
+    });
+    if let Some(ready) = ready {
+        ready.go();
+    }
+    // The others of its trace are elsewhere, or have gone.
+    if let Some((trace, mut data, tags)) = span {
+        trace.release_span(&mut data, end, tags);
+        with(|local| keep(&mut local.free, data));
+    }
+}
+
+impl Local {
+    /// Counts one open span of a segment less.
+    #[inline]
+    fn leave_open(&mut self, segment: SegmentId, ready: &mut Option<Ready>) -> Option<()> {
+        let of_trace = self.segments.get_mut(segment)?.as_mut()?;
+        of_trace.open -= 1;
+        if of_trace.open == 0 {
+            *ready = self.close(segment);
+        }
+        Some(())
+    }
+}
+
+impl Segment {
+    /// Holds the trace for a span.
+    #[inline]
+    fn take_hold(&mut self) -> Arc<Trace> {
+        match self.hold.take() {
+            Some(held) => held,
+            None => {
+                self.trace.hold();
+                Arc::clone(&self.trace)
+            }
+        }
+    }
+
+    /// Takes back what held the trace for a span that is over, for the next one: counting would take longer than all the
+    /// rest. The segment holds the trace, too, so nobody misses that.
+    #[inline]
+    fn keep_hold(&mut self, held: Arc<Trace>) {
+        match self.hold {
+            None => self.hold = Some(held),
+            Some(_) => held.leave_to_others(),
+        }
+    }
+}
