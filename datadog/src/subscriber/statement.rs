@@ -4,11 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use datadog_trace::{Span, SpanKind};
 use tracing_core::Subscriber;
+use tracing_core::span::Id;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::fields::Fields;
 use super::layer::DDTracingLayer;
+use super::rules::Rule;
 use crate::patch::ModuleId;
 
 /// A library of that kind.
@@ -56,17 +58,14 @@ impl DDTracingLayer {
     ) where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let modules = self.probe.modules();
         let Some(elapsed) = statement.elapsed(fields) else {
             return;
         };
-        let of_orm = || {
-            let current = context.lookup_current();
-            current.is_some_and(|span| span.metadata().target().starts_with("sea_orm"))
-        };
-        // Its own span tells the same.
-        let is_told = statement == Statement::Sqlx && modules.is_on(ModuleId::SeaOrm) && of_orm();
-        if is_told || !modules.is_on(statement.module()) {
+        let modules = self.probe.modules();
+        if !modules.is_on(statement.module()) {
+            return;
+        }
+        if statement == Statement::Sqlx && self.is_told_by_orm(context) {
             return;
         }
         let end = SystemTime::now();
@@ -83,6 +82,21 @@ impl DDTracingLayer {
             Statement::Mongodb => describe_mongodb(&mut span, fields),
         }
         span.finish_at(end);
+    }
+
+    /// Whether the statement has a span of sea-orm's: the nearest one that is sent. Without its feature `tracing-spans`, its
+    /// functions have spans too, but those are left out.
+    fn is_told_by_orm<S>(&self, context: &Context<'_, S>) -> bool
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let Some(current) = context.lookup_current() else {
+            return false;
+        };
+        let is_sent = |id: &Id| self.slots.with(id, context, |_| ()).is_some();
+        let nearest = current.scope().find(|span| is_sent(&span.id()));
+        let rule = nearest.and_then(|span| Rule::of(span.metadata().target()));
+        rule.is_some_and(|rule| rule.module == ModuleId::SeaOrm)
     }
 }
 
