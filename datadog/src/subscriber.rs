@@ -9,5 +9,6 @@ mod open_span;
 mod rules;
 mod slots;
 mod statement;
+mod url;
 
 pub use layer::DDTracingLayer;

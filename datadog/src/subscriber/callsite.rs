@@ -59,9 +59,9 @@ impl Callsite {
     #[cold]
     fn read(metadata: &'static Metadata<'static>) -> Self {
         let rule = Rule::of(metadata.target());
-        let keys = metadata.fields().iter().map(|field| match rule {
+        let keys = metadata.fields().iter().filter_map(|field| match rule {
             Some(rule) => rule.key(field.name()),
-            None => field.name(),
+            None => Some(field.name()),
         });
         let mut sorted: Vec<_> = keys.collect();
         sorted.sort_unstable();

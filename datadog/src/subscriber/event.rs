@@ -15,6 +15,7 @@ use super::layer::DDTracingLayer;
 use super::open_span::OpenSpan;
 use super::rules::Rule;
 use super::statement::Statement;
+use super::url;
 use crate::patch::report_once;
 
 /// tower-http 0.7: `src/trace/on_response.rs`.
@@ -205,7 +206,13 @@ fn with_fields(mut record: Record, fields: &Fields) -> Record {
             {
                 record
             }
-            key => record.with(key, attribute(value)),
+            key => match value {
+                FieldValue::Text(text) => match url::shown(key, text) {
+                    Some(text) => record.with(key, &*text),
+                    None => record,
+                },
+                value => record.with(key, attribute(value)),
+            },
         };
     }
     if let Some(report) = fields.error() {
@@ -242,7 +249,10 @@ fn span_event(metadata: &'static Metadata<'static>, fields: &Fields) -> SpanEven
             continue;
         }
         event = match value {
-            FieldValue::Text(text) => event.attribute(key, text.to_owned()),
+            FieldValue::Text(text) => match url::shown(key, text) {
+                Some(text) => event.attribute(key, text.into_owned()),
+                None => event,
+            },
             FieldValue::Int(number) => event.attribute(key, number),
             FieldValue::UInt(number) => match i64::try_from(number) {
                 Ok(number) => event.attribute(key, number),

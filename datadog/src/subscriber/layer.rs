@@ -59,10 +59,13 @@ use crate::patch::{Probe, report_once};
 /// they are, and statements of `sqlx` and commands of mongodb, which tell them by events, become spans; `tower-http`, `sqlx`
 /// and sea-orm are tested as they run, the others by what their published source says they tell. [`DDClient::patch`] says which of
 /// them arrive, and options switch them off. A field `error` or `err` marks the span as failed, and is its `error.message`:
-/// of both an error value, else the first; the other keeps its name, as error values in other fields do. The values of URL
-/// queries are not sent.
+/// of both an error value, else the first; the other keeps its name, as error values in other fields do. Users,
+/// passwords and the values of queries in fields with a URL are not sent, in logs neither, and of mysql_async, scylla and
+/// async-graphql no values that statements are given.
 ///
-/// Spans of protocols and runtimes such as `h2` and `tokio` are left out, and of sea-orm those of its own functions.
+/// Spans of protocols and runtimes such as `h2` and `tokio` are left out, and of sea-orm those of its own functions. Those
+/// of `tower-http`, tracing-actix-web and reqwest-tracing are too as soon as the program has made a middleware of this
+/// crate that tells the same requests.
 ///
 /// # Filters
 ///

@@ -9,6 +9,7 @@ use datadog_trace::{Span, SpanKind, TagValue};
 use super::callsite::Callsite;
 use super::fields::{FieldValue, Fields, is_error_key};
 use super::rules::Rule;
+use super::url;
 
 const METHOD: &[&str] = &["http.request.method", "http.method"];
 const STATUS: &[&str] = &["http.response.status_code", "http.status_code"];
@@ -22,9 +23,6 @@ const OPERATION: &[&str] = &[
 ];
 const HOST: &[&str] = &["server.address", "net.peer.name", "net.peer.ip"];
 const PORT: &[&str] = &["server.port", "net.peer.port"];
-
-/// What is put in place of the query of a URL, as in Datadog's libraries.
-const HIDDEN: &str = "?<redacted>";
 
 /// Writes the fields of a span.
 pub(super) fn apply(span: &mut Span, name: &'static str, callsite: Callsite, fields: &Fields) {
@@ -109,17 +107,19 @@ impl<'a> Meaning<'a> {
                 key if error_key == Some(key) => {}
                 key if is_error_key(key) && self.fields.text(&[key]).is_none() => {}
                 key if key.starts_with("dd.") => {}
-                "url.full" | "http.url" | "url.path" | "http.target" => {
-                    if let FieldValue::Text(url) = value {
-                        span.set_tag(tag_name(key), &*without_query(url));
-                    }
-                }
                 "http.response.status_code" | "http.status_code" => {
                     if let Some(status) = self.fields.number(&[key]) {
                         span.set_tag("http.status_code", status.to_string());
                     }
                 }
-                key => _ = span.set_tag(tag_name(key), tag_value(value)),
+                key => match value {
+                    FieldValue::Text(text) => {
+                        if let Some(text) = url::shown(key, text) {
+                            span.set_tag(tag_name(key), &*text);
+                        }
+                    }
+                    value => _ = span.set_tag(tag_name(key), tag_value(value)),
+                },
             }
         }
         if let Some(kind) = self.kind {
@@ -267,7 +267,7 @@ impl<'a> Meaning<'a> {
         let url = self
             .rule
             .and_then(|_| self.fields.text(&["url.full", "url.path"]))?;
-        Some(Cow::Owned(without_ids(path_of(url))))
+        Some(Cow::Owned(url::without_ids(url::path_of(url))))
     }
 
     fn span_type(&self) -> Option<&'static str> {
@@ -388,48 +388,9 @@ fn with_object(verb: &str, object: Option<&str>) -> Cow<'static, str> {
     }
 }
 
-/// A URL without the values that its query may bring.
-fn without_query(url: &str) -> Cow<'_, str> {
-    match url.split_once('?') {
-        Some((before, _)) => Cow::Owned(format!("{before}{HIDDEN}")),
-        None => Cow::Borrowed(url),
-    }
-}
-
-/// The path of a URL, or of what is a path already.
-fn path_of(url: &str) -> &str {
-    let path = match url.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("/", |start| &rest[start..]),
-        None => url,
-    };
-    path.split(['?', '#']).next().unwrap_or(path)
-}
-
-/// A path whose parts with digits are replaced: there are too many different ones.
-fn without_ids(path: &str) -> String {
-    let part = |part| {
-        let is_id = str::bytes(part).any(|byte| byte.is_ascii_digit());
-        if is_id { "?" } else { part }
-    };
-    path.split('/').map(part).collect::<Vec<_>>().join("/")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn urls_lose_their_queries_and_paths_their_ids() {
-        assert_eq!(without_query("/a?b=secret#c"), "/a?<redacted>");
-        assert_eq!(without_query("http://h/a"), "http://h/a");
-        assert_eq!(path_of("http://host:80/a/b?c"), "/a/b");
-        assert_eq!(path_of("http://host"), "/");
-        assert_eq!(path_of("/a/b#c"), "/a/b");
-        assert_eq!(
-            without_ids("/users/42/carts/a-1f/items"),
-            "/users/?/carts/?/items"
-        );
-    }
 
     #[test]
     fn kinds_are_read_in_any_case() {

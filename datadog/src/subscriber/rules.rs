@@ -17,6 +17,8 @@ pub(super) struct Rule {
     pub(super) db_system: Option<&'static str>,
     /// OpenTelemetry's names for some of the library's.
     names: &'static [(&'static str, &'static str)],
+    /// Fields with the values that the program asks with, which are not for others.
+    hidden: &'static [&'static str],
 }
 
 const NONE: Rule = Rule {
@@ -25,6 +27,7 @@ const NONE: Rule = Rule {
     kind: None,
     db_system: None,
     names: &[],
+    hidden: &[],
 };
 
 /// tower-http 0.7: `src/trace/make_span.rs`.
@@ -77,6 +80,7 @@ static MYSQL_ASYNC: Rule = Rule {
     kind: Some(SpanKind::Client),
     db_system: Some("mysql"),
     names: &[("mysql_async.query.sql", "db.query.text")],
+    hidden: &["mysql_async.query.params"],
 };
 
 /// fred 10.1: `src/trace/enabled.rs`.
@@ -86,6 +90,7 @@ static FRED: Rule = Rule {
     kind: Some(SpanKind::Client),
     db_system: Some("redis"),
     names: &[("cmd.name", "db.operation.name")],
+    ..NONE
 };
 
 /// sea-orm 2.0: `src/database/tracing_spans.rs`, a macro for those beside it.
@@ -137,18 +142,19 @@ static SCYLLA: Rule = Rule {
         ("replicas", "scylla.replicas"),
         ("kind", "scylla.kind"),
     ],
+    hidden: &["partition_key"],
 };
 
-/// async-graphql 7: `src/extensions/tracing.rs`.
+/// async-graphql 7: `src/extensions/tracing.rs`. The `source` is the query with its variables filled in.
 static ASYNC_GRAPHQL: Rule = Rule {
     module: ModuleId::AsyncGraphql,
     component: "async-graphql",
     names: &[
-        ("source", "graphql.document"),
         ("path", "graphql.path"),
         ("return_type", "graphql.return_type"),
         ("parent_type", "graphql.parent_type"),
     ],
+    hidden: &["source"],
     ..NONE
 };
 
@@ -176,10 +182,13 @@ impl Rule {
         }
     }
 
-    /// The name that a field goes by.
-    pub(super) fn key(&self, name: &'static str) -> &'static str {
+    /// The name that a field goes by. `None` if it is hidden.
+    pub(super) fn key(&self, name: &'static str) -> Option<&'static str> {
+        if self.hidden.contains(&name) {
+            return None;
+        }
         let known = self.names.iter().find(|(own, _)| *own == name);
-        known.map_or(name, |(_, key)| *key)
+        Some(known.map_or(name, |(_, key)| *key))
     }
 }
 

@@ -128,8 +128,7 @@ fn scylla_and_async_graphql_are_understood() {
     let spans = fixture.spans_of(|| {
         let request = info_span!(target: "async_graphql::graphql", "request");
         let _request = request.entered();
-        let source = "query Cart { items }";
-        drop(info_span!(target: "async_graphql::graphql", "parse", source));
+        drop(info_span!(target: "async_graphql::graphql", "parse"));
         let cql = trace_span!(
             target: "scylla::observability::driver_tracing",
             "Request",
@@ -151,6 +150,45 @@ fn scylla_and_async_graphql_are_understood() {
     let parse = named(&spans, "parse");
     assert_eq!(parse.meta["graphql.document"], "query Cart { items }");
     assert_eq!(parse.meta["component"], "async-graphql");
+}
+
+#[test]
+fn only_a_span_of_sea_orm_that_is_sent_tells_a_statement() {
+    let fixture = Fixture::new();
+    let statement = |summary: &str| {
+        event!(target: "sqlx::query", Level::DEBUG, summary, elapsed_secs = 0.25);
+    };
+    let spans = fixture.spans_of(|| {
+        let _request = info_span!("request").entered();
+        {
+            // Without its feature `tracing-spans`, sea-orm 2.0 has these alone: `src/driver/sqlx_sqlite.rs`.
+            let driver = trace_span!(target: "sea_orm::driver::sqlx_sqlite", "query_one");
+            let _driver = driver.entered();
+            statement("without");
+        }
+        {
+            let orm = info_span!(
+                target: "sea_orm::database::db_connection",
+                "sea_orm.query_one",
+                otel.kind = "client",
+                db.system = "sqlite",
+            );
+            let _orm = orm.entered();
+            let driver = trace_span!(target: "sea_orm::driver::sqlx_sqlite", "query_one");
+            let _driver = driver.entered();
+            statement("with");
+        }
+        let _own = info_span!(target: "sea_orm_service::stock", "of the program").entered();
+        statement("named alike");
+    });
+    let mut statements: Vec<_> = spans
+        .iter()
+        .filter(|span| span.name == "sql.query")
+        .map(|span| &*span.resource)
+        .collect();
+    statements.sort_unstable();
+    assert_eq!(statements, ["named alike", "without"]);
+    assert_eq!(spans.len(), 5, "{spans:#?}");
 }
 
 #[test]

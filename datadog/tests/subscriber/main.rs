@@ -5,5 +5,6 @@
 mod events;
 mod libraries;
 mod mapping;
+mod secrets;
 mod spans;
 mod support;
