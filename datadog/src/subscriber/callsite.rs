@@ -77,10 +77,10 @@ impl Callsite {
 }
 
 /// Whether a span with these fields is written for `tracing-datadog`, whose fields `operation`, `resource`, `service` and
-/// `span.type` are the span's own (its README, "Span tag semantics"). One of these words alone is a tag of the program's:
-/// `#[instrument] fn restart(service: &str)` tells which service it restarts. `operation` beside another is what is
-/// written for that crate, as by `komoju-datadog` and `sqlx-datadog`. Fields that are to be recorded later count too.
+/// `span.type` are the span's own (its README, "Span tag semantics"). Without the last, which no argument of a function is
+/// called, these words are tags of the program's: `#[instrument] fn authorize(operation: &str, resource: &str)` tells what
+/// it is asked. Fields that are to be recorded later count too.
 fn names_identity(keys: &[&str]) -> bool {
-    let others = ["resource", "service", "span.type"];
-    keys.contains(&"operation") && others.iter().any(|other| keys.contains(other))
+    let words = ["operation", "resource", "service"];
+    keys.contains(&"span.type") && words.iter().any(|word| keys.contains(word))
 }

@@ -52,9 +52,9 @@ use crate::patch::{Probe, report_once};
 /// `rpc.*`, `graphql.*`, `faas.*`, `otel.kind`, `otel.name`, `otel.status_code`, `otel.status_message`,
 /// `exception.*`) also decide about the span's name, resource, type and failure, by the rules of the Datadog Agent;
 /// `dd.name`, `dd.resource`, `dd.service` and `dd.type` beat them. So do `operation.name`, `resource.name`, `service.name` and
-/// `span.type`. The bare words `operation`, `resource` and `service` are tags as any, except where a span has a field
-/// `operation` beside `resource`, `service` or `span.type`, as spans for the crate `tracing-datadog` have: then texts in them
-/// are the span's name, resource and service. The spans of
+/// `span.type`. The bare words `operation`, `resource` and `service` are tags as any, except beside a field
+/// `span.type`, as spans for the crate `tracing-datadog` have it: then texts in them are the span's name, resource and
+/// service. The spans of
 /// `tower-http`, poem, warp, mysql_async, fred, scylla, sea-orm, clickhouse, async-graphql and the AWS SDK are understood as
 /// they are, and statements of `sqlx` and commands of mongodb, which tell them by events, become spans; `tower-http`, `sqlx`
 /// and sea-orm are tested as they run, the others by what their published source says they tell. [`DDClient::patch`] says which of

@@ -201,31 +201,40 @@ fn the_fields_of_other_bridges_say_what_they_say_there() {
             assert!(!span.meta.contains_key(key), "{span:?}");
         }
     }
+    let without_name = span!("x", resource = "page", service = "front", span.type = "web");
+    assert_eq!(identity(&without_name), ("x", "page", "web"));
+    assert_eq!(without_name.service, "front");
     let both = span!(
         "x",
         operation = "a",
         service = "this not",
+        span.type = "web",
         dd.service = "front"
     );
     assert_eq!((&*both.name, &*both.service), ("a", "front"));
-    let number = span!("x", operation = 7, resource = "page");
+    let number = span!("x", operation = 7, resource = "page", span.type = "web");
     assert_eq!(
         (identity(&number), number.metrics["operation"]),
-        (("x", "page", ""), 7.0)
+        (("x", "page", "web"), 7.0)
     );
 }
 
 #[test]
 fn words_of_the_program_do_not_change_its_spans() {
-    // As `#[instrument] fn restart(service: &str, resource: &str)` has it.
-    let span = span!("restart", service = "billing", resource = "cpu");
-    let plain = span!("restart");
+    // As `#[instrument] fn authorize(operation: &str, resource: &str, service: &str)` has it.
+    let span = span!(
+        "authorize",
+        operation = "write",
+        resource = "cpu",
+        service = "billing"
+    );
+    let plain = span!("authorize");
     assert_eq!(
         (identity(&span), &span.service),
         (identity(&plain), &plain.service)
     );
-    let tags = ["service", "resource"].map(|key| &*span.meta[key]);
-    assert_eq!(tags, ["billing", "cpu"]);
+    let tags = ["operation", "resource", "service"].map(|key| &*span.meta[key]);
+    assert_eq!(tags, ["write", "cpu", "billing"]);
     let alone = span!("file", operation = "read", http.route = "/files");
     assert_eq!(identity(&alone), ("file", "file", ""));
     assert_eq!(alone.meta["operation"], "read");
