@@ -162,13 +162,15 @@ modules! {
     Tower = "tower" | "hyper": Way::Line(TOWER, TOWER_LINE);
     Tonic = "tonic" | "grpc": Way::Line(TOWER, TOWER_LINE);
     HyperClient = "hyper-client" | "tower-client": Way::Line(TOWER, TOWER_CLIENT_LINE);
-    TowerHttp = "tower-http": span("tower_http::trace::make_span", LogLevel::Debug), "with its TraceLayer";
+    TowerHttp = "tower-http": span("tower_http::trace::make_span", LogLevel::Debug), "with its TraceLayer, unless a layer of this crate tells the same";
     ActixWeb = "actix-web" | "actix": Way::Line(ACTIX_WEB, ACTIX_WEB_LINE);
-    TracingActixWeb = "tracing-actix-web": span("tracing_actix_web::root_span_builder", LogLevel::Info);
+    TracingActixWeb = "tracing-actix-web": span("tracing_actix_web::root_span_builder", LogLevel::Info),
+        "unless the middleware of this crate tells the same";
     Poem = "poem": span("poem::middleware::tracing_mw", LogLevel::Info), "with its Tracing middleware";
     Warp = "warp": span("warp::filters::trace", LogLevel::Info), "with its trace filter";
     Reqwest = "reqwest" | "reqwest-middleware": Way::Line(REQWEST, REQWEST_LINE);
-    ReqwestTracing = "reqwest-tracing": span("reqwest_tracing::reqwest_otel_span_builder", LogLevel::Info);
+    ReqwestTracing = "reqwest-tracing": span("reqwest_tracing::reqwest_otel_span_builder", LogLevel::Info),
+        "unless the middleware of this crate tells the same";
     Ureq = "ureq": Way::Line(UREQ, UREQ_LINE);
     Sqlx = "sqlx": event("sqlx::query", LogLevel::Debug);
     SeaOrm = "sea-orm": span("sea_orm::database::db_connection", LogLevel::Info), "with its feature tracing-spans";

@@ -46,6 +46,15 @@ impl Modules {
         self.off.load(Ordering::Relaxed) & id.bit() == 0
     }
 
+    /// Whether spans of the module are wanted from the layer for `tracing`: not where a middleware of this crate tells the same
+    /// requests, with their callers and routes.
+    #[allow(dead_code, reason = "the layer has a feature of its own")]
+    #[inline]
+    pub(crate) fn is_wanted(&self, id: ModuleId) -> bool {
+        let told = self.used.load(Ordering::Relaxed) & !self.off.load(Ordering::Relaxed);
+        self.is_on(id) && told & instead_of(id) == 0
+    }
+
     pub(super) fn set_on(&self, id: ModuleId) {
         self.off.fetch_and(!id.bit(), Ordering::Relaxed);
     }
@@ -59,5 +68,42 @@ impl Modules {
 
     pub(super) fn is_used(&self, id: ModuleId) -> bool {
         self.used.load(Ordering::Relaxed) & id.bit() != 0
+    }
+}
+
+/// The modules with a middleware that tells what a module's spans tell.
+fn instead_of(id: ModuleId) -> u64 {
+    match id {
+        ModuleId::TowerHttp => ModuleId::Axum.bit() | ModuleId::Tower.bit() | ModuleId::Tonic.bit(),
+        ModuleId::TracingActixWeb => ModuleId::ActixWeb.bit(),
+        ModuleId::ReqwestTracing => ModuleId::Reqwest.bit(),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_middleware_that_is_on_tells_instead_of_the_layer() {
+        let config = DDConfig::builder()
+            .environment([("DD_TRACE_AXUM_ENABLED", "false")])
+            .build()
+            .unwrap();
+        let modules = Modules::new(&config);
+        for (layer, middleware) in [
+            (ModuleId::TracingActixWeb, ModuleId::ActixWeb),
+            (ModuleId::ReqwestTracing, ModuleId::Reqwest),
+        ] {
+            assert!(modules.is_wanted(layer));
+            modules.set_used(middleware);
+            assert!(modules.is_on(layer) && !modules.is_wanted(layer));
+        }
+        modules.set_used(ModuleId::Axum);
+        assert!(modules.is_wanted(ModuleId::TowerHttp), "axum is off");
+        modules.set_used(ModuleId::Tower);
+        assert!(!modules.is_wanted(ModuleId::TowerHttp));
+        assert!(modules.is_wanted(ModuleId::Poem));
     }
 }

@@ -170,7 +170,7 @@ where
             report_once(&self.probe);
         }
         let rule = callsite.rule;
-        if rule.is_some_and(|rule| !self.probe.modules().is_on(rule.module)) {
+        if rule.is_some_and(|rule| !self.probe.modules().is_wanted(rule.module)) {
             return;
         }
         let mut fields = Fields::take();
