@@ -3,6 +3,7 @@
 mod callsite;
 mod event;
 mod fields;
+mod http;
 mod layer;
 mod mapping;
 mod open_span;

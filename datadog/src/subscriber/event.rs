@@ -80,7 +80,7 @@ impl DDTracingLayer {
             }
             if event.metadata().target() == RESPONSE {
                 open.fields.copy(fields, "http.response.status_code");
-                open.apply(of_span.name(), Callsite::of(of_span));
+                open.apply(of_span.name(), Callsite::of(of_span), &self.http);
             }
             if self.span_events {
                 open.add_event(|| span_event(event.metadata(), fields));

@@ -13,6 +13,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::callsite::Callsite;
 use super::fields::Fields;
+use super::http::HttpOptions;
 use super::open_span::OpenSpan;
 use super::slots::Slots;
 use crate::DDClient;
@@ -61,7 +62,8 @@ use crate::patch::{Probe, report_once};
 /// them arrive, and options switch them off. A field `error` or `err` marks the span as failed, and is its `error.message`:
 /// of both an error value, else the first; the other keeps its name, as error values in other fields do. Users,
 /// passwords and the values of queries in fields with a URL are not sent, in logs neither, and of mysql_async, scylla and
-/// async-graphql no values that statements are given.
+/// async-graphql no values that statements are given. Which status is a failure, and whether the client's address is told,
+/// say the options that the middleware of this crate follows.
 ///
 /// Spans of protocols and runtimes such as `h2` and `tokio` are left out, and of sea-orm those of its own functions. Those
 /// of `tower-http`, tracing-actix-web and reqwest-tracing are too as soon as the program has made a middleware of this
@@ -79,6 +81,7 @@ pub struct DDTracingLayer {
     pub(super) span_events: bool,
     pub(super) failing_events: bool,
     pub(super) slots: Slots,
+    pub(super) http: HttpOptions,
     pub(crate) probe: Probe,
 }
 
@@ -92,6 +95,7 @@ impl DDClient {
             span_events: false,
             failing_events: true,
             slots: Slots::new(),
+            http: HttpOptions::new(&self.inner.config),
             probe: Probe::new(self),
         }
     }
@@ -176,7 +180,7 @@ where
         let mut fields = Fields::take();
         attributes.record(&mut fields.record_first(callsite));
         let mut open = OpenSpan::new(self.start(attributes, &context), fields);
-        open.apply(metadata.name(), callsite);
+        open.apply(metadata.name(), callsite, &self.http);
         self.slots.put(id, open, &context);
     }
 
@@ -190,7 +194,7 @@ where
         values.record(&mut recorded.record_as(callsite.rule));
         self.slots.with(id, &context, |open| {
             open.fields.extend(&mut recorded);
-            open.apply(metadata.name(), callsite);
+            open.apply(metadata.name(), callsite, &self.http);
         });
         recorded.give_back();
     }

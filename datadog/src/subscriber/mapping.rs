@@ -8,6 +8,7 @@ use datadog_trace::{Span, SpanKind, TagValue};
 
 use super::callsite::Callsite;
 use super::fields::{FieldValue, Fields, is_error_key};
+use super::http::{self, HttpOptions};
 use super::rules::Rule;
 use super::url;
 
@@ -25,8 +26,14 @@ const HOST: &[&str] = &["server.address", "net.peer.name", "net.peer.ip"];
 const PORT: &[&str] = &["server.port", "net.peer.port"];
 
 /// Writes the fields of a span.
-pub(super) fn apply(span: &mut Span, name: &'static str, callsite: Callsite, fields: &Fields) {
-    let meaning = Meaning::new(name, callsite, fields);
+pub(super) fn apply(
+    span: &mut Span,
+    name: &'static str,
+    callsite: Callsite,
+    fields: &Fields,
+    options: &HttpOptions,
+) {
+    let meaning = Meaning::new(name, callsite, fields, options);
     meaning.write_tags(span);
     meaning.write_identity(span);
     meaning.write_failure(span);
@@ -50,13 +57,19 @@ struct Meaning<'a> {
     rule: Option<&'static Rule>,
     is_of_bridge: bool,
     fields: &'a Fields,
+    options: &'a HttpOptions,
     kind: Option<SpanKind>,
     method: Option<&'a str>,
     db_system: Option<&'a str>,
 }
 
 impl<'a> Meaning<'a> {
-    fn new(name: &'static str, callsite: Callsite, fields: &'a Fields) -> Self {
+    fn new(
+        name: &'static str,
+        callsite: Callsite,
+        fields: &'a Fields,
+        options: &'a HttpOptions,
+    ) -> Self {
         let rule = callsite.rule;
         let kind = fields.text(&["otel.kind", "span.kind"]).and_then(kind_of);
         let db_system = fields.text(DB_SYSTEM);
@@ -65,6 +78,7 @@ impl<'a> Meaning<'a> {
             rule,
             is_of_bridge: callsite.is_of_bridge,
             fields,
+            options,
             kind: kind.or_else(|| rule.and_then(|rule| rule.kind)),
             method: fields.text(METHOD),
             db_system: db_system.or_else(|| rule.and_then(|rule| rule.db_system)),
@@ -108,8 +122,14 @@ impl<'a> Meaning<'a> {
                 key if is_error_key(key) && self.fields.text(&[key]).is_none() => {}
                 key if key.starts_with("dd.") => {}
                 "http.response.status_code" | "http.status_code" => {
-                    if let Some(status) = self.fields.number(&[key]) {
+                    if let Some(status) = http::status(self.fields, &[key]) {
                         span.set_tag("http.status_code", status.to_string());
+                    }
+                }
+                "client.address" | "http.client_ip" => {
+                    let text = self.fields.text(&[key]);
+                    if let Some(client) = text.and_then(|text| self.options.client_ip(text)) {
+                        span.set_tag("http.client_ip", client.to_string());
                     }
                 }
                 key => match value {
@@ -302,10 +322,9 @@ impl<'a> Meaning<'a> {
         if let Some(stack) = fields.text(&["exception.stacktrace"]) {
             span.set_tag("error.stack", stack);
         }
-        // What OpenTelemetry's conventions for HTTP say of the status of spans.
-        let limit = if self.is_client() { 400.0 } else { 500.0 };
-        if let Some(status) = fields.number(STATUS).filter(|status| *status >= limit)
+        if let Some(status) = http::status(fields, STATUS)
             && self.kind.is_some()
+            && self.options.is_error(self.is_client(), status)
         {
             span.set_failure("", "").set_tag("error.status", status);
         }
@@ -328,7 +347,6 @@ fn kind_of(text: &str) -> Option<SpanKind> {
 /// Datadog's names for OpenTelemetry's (`HTTPMappings`).
 fn tag_name(key: &'static str) -> &'static str {
     match key {
-        "client.address" => "http.client_ip",
         "http.request.method" => "http.method",
         "http.request.body.size" => "http.request.content_length",
         "http.response.body.size" => "http.response.content_length",

@@ -4,6 +4,7 @@ use datadog_trace::{DetachedSpan, SpanEvent, SpanLink};
 
 use super::callsite::Callsite;
 use super::fields::Fields;
+use super::http::HttpOptions;
 use super::mapping;
 
 /// The most events of one span (OpenTelemetry specification, "Span Limits").
@@ -30,7 +31,7 @@ impl OpenSpan {
 
     /// Writes the fields to the Datadog span.
     #[inline]
-    pub(super) fn apply(&mut self, name: &'static str, callsite: Callsite) {
+    pub(super) fn apply(&mut self, name: &'static str, callsite: Callsite, http: &HttpOptions) {
         let fields = &*self.fields;
         if fields.is_empty() && callsite.rule.is_none() {
             return;
@@ -41,7 +42,7 @@ impl OpenSpan {
             return self.span.set_tags(tags);
         }
         self.span
-            .edit(|span| mapping::apply(span, name, callsite, fields));
+            .edit(|span| mapping::apply(span, name, callsite, fields, http));
     }
 
     pub(super) fn link_to(&mut self, other: &SpanLink) {

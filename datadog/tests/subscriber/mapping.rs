@@ -42,13 +42,14 @@ fn requests_that_are_served() {
         ("http.method", "GET"),
         ("http.route", "/cart/{id}"),
         ("http.url", "http://shop/cart/7?<redacted>"),
-        ("http.client_ip", "192.0.2.1"),
         ("http.useragent", "curl"),
         ("http.status_code", "503"),
     ] {
         assert_eq!(span.meta.get(key).map(String::as_str), Some(value), "{key}");
     }
-    assert!(!span.meta.contains_key("otel.kind"));
+    for key in ["otel.kind", "client.address", "http.client_ip"] {
+        assert!(!span.meta.contains_key(key), "{key}");
+    }
 }
 
 #[test]
@@ -72,6 +73,50 @@ fn requests_that_are_made() {
         http.status_code = 404
     );
     assert_eq!((served.error, &*served.resource), (0, "GET"));
+}
+
+#[test]
+fn options_say_which_status_is_a_failure_and_whether_addresses_are_told() {
+    let request = |kind: &str, status: &str, address: &str| {
+        let name = format!("{kind} {status}");
+        drop(info_span!(
+            "x",
+            otel.kind = kind,
+            http.method = "GET",
+            dd.resource = name,
+            http.status_code = status,
+            client.address = address,
+        ));
+    };
+    let requests = || {
+        request("client", "503", "192.0.2.1");
+        request("client", "404", "192.0.2.1:443");
+        request("server", "404", "[2001:db8::1]:443");
+        request("server", "500", "unknown");
+    };
+    let by_default = ["client 404", "server 500"];
+    let as_said = ["client 503", "server 404"];
+    let said = [
+        ("DD_TRACE_HTTP_CLIENT_ERROR_STATUSES", "503"),
+        ("DD_TRACE_HTTP_SERVER_ERROR_STATUSES", "400-404"),
+        ("DD_TRACE_CLIENT_IP_ENABLED", "true"),
+    ];
+    for (variables, expected, addresses) in [
+        (&[][..], by_default, &[][..]),
+        (&said, as_said, &["192.0.2.1", "192.0.2.1", "2001:db8::1"]),
+    ] {
+        let spans = Fixture::with(variables).spans_of(requests);
+        let failed = spans.iter().filter(|span| span.error == 1);
+        let mut failed: Vec<_> = failed.map(|span| &*span.resource).collect();
+        failed.sort_unstable();
+        assert_eq!(failed, expected);
+        let told = spans
+            .iter()
+            .filter_map(|span| span.meta.get("http.client_ip"));
+        let mut told: Vec<_> = told.collect();
+        told.sort_unstable();
+        assert_eq!(told, addresses);
+    }
 }
 
 #[test]
