@@ -18,8 +18,13 @@ use super::statement::Statement;
 use super::url;
 use crate::patch::report_once;
 
-/// tower-http 0.7: `src/trace/on_response.rs`.
-const RESPONSE: &str = "tower_http::trace::on_response";
+/// The events that tell the span of a request how it was answered: tower-http 0.7, `src/trace/on_response.rs`; poem 3.1,
+/// `src/middleware/tracing_mw.rs`; warp 0.4, `src/filters/trace.rs`.
+const RESPONSES: [&str; 3] = [
+    "tower_http::trace::on_response",
+    "poem::middleware::tracing_mw",
+    "warp::filters::trace",
+];
 
 impl DDTracingLayer {
     pub(super) fn take_event<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
@@ -31,7 +36,7 @@ impl DDTracingLayer {
         let logged = *metadata.level() <= self.log_level;
         let fails = self.failing_events && *metadata.level() == EventLevel::ERROR;
         let statement = Statement::of(target);
-        let responds = target == RESPONSE;
+        let responds = RESPONSES.contains(&target);
         let tells = fails || responds || self.span_events;
         if !(logged || tells || statement.is_some()) || is_own(target) {
             return;
@@ -78,7 +83,7 @@ impl DDTracingLayer {
                     span.set_failure(kind, message);
                 });
             }
-            if event.metadata().target() == RESPONSE {
+            if RESPONSES.contains(&event.metadata().target()) {
                 open.fields.copy(fields, "http.response.status_code");
                 open.apply(of_span.name(), Callsite::of(of_span), &self.http);
             }

@@ -54,6 +54,7 @@ static POEM: Rule = Rule {
         ("uri", "url.full"),
         ("version", "network.protocol.version"),
         ("remote_addr", "client.address"),
+        ("status", "http.response.status_code"),
     ],
     ..NONE
 };
@@ -69,6 +70,7 @@ static WARP: Rule = Rule {
         ("version", "network.protocol.version"),
         ("remote.addr", "client.address"),
         ("referer", "http.referrer"),
+        ("status", "http.response.status_code"),
     ],
     ..NONE
 };

@@ -149,6 +149,71 @@ fn sqlx_s_statements_become_spans_that_lasted() {
 }
 
 #[test]
+fn poem_and_warp_tell_the_status_when_they_have_answered() {
+    let fixture = Fixture::new();
+    let spans = fixture.spans_of(|| {
+        // poem 3.1: `src/middleware/tracing_mw.rs`.
+        for (path, status) in [
+            ("/found", "200 OK"),
+            ("/broken", "500 Internal Server Error"),
+        ] {
+            let request = info_span!(
+                target: "poem::middleware::tracing_mw",
+                "request",
+                remote_addr = %"192.0.2.1",
+                version = ?http::Version::HTTP_11,
+                method = %"GET",
+                uri = %path,
+            );
+            request.in_scope(|| {
+                event!(
+                    target: "poem::middleware::tracing_mw",
+                    Level::INFO,
+                    status = %status,
+                    duration = ?std::time::Duration::from_millis(1),
+                    "response"
+                );
+            });
+        }
+        // warp 0.4: `src/filters/trace.rs`.
+        let request = info_span!(
+            target: "warp::filters::trace",
+            "request",
+            remote.addr = Empty,
+            method = %"GET",
+            path = "/missing",
+            version = ?http::Version::HTTP_11,
+            referer = Empty,
+        );
+        request.record("remote.addr", tracing::field::display("192.0.2.1:4711"));
+        let _request = request.entered();
+        event!(target: "warp::filters::trace", Level::INFO, "processing request");
+        event!(
+            target: "warp::filters::trace",
+            Level::WARN,
+            status = 404_u16,
+            error = ?Some("not found"),
+            "unable to serve request (client error)"
+        );
+    });
+    let told: Vec<_> = spans
+        .iter()
+        .map(|span| {
+            let tags = ["component", "http.url", "http.status_code"];
+            assert_eq!(span.name, "http.server.request");
+            assert!(!span.meta.contains_key("http.client_ip"));
+            (tags.map(|key| &*span.meta[key]), span.error)
+        })
+        .collect();
+    let expected = [
+        (["poem", "/found", "200"], 0),
+        (["poem", "/broken", "500"], 1),
+        (["warp", "/missing", "404"], 0),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn only_a_span_of_sea_orm_that_is_sent_tells_a_statement() {
     let fixture = Fixture::new();
     let statement = |summary: &str| {
