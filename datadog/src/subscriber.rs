@@ -7,6 +7,7 @@ mod http;
 mod layer;
 mod mapping;
 mod open_span;
+mod operation;
 mod rules;
 mod slots;
 mod statement;

@@ -13,6 +13,8 @@ pub(super) struct Callsite {
     /// Whether its spans are left out.
     pub(super) is_inner_life: bool,
     pub(super) rule: Option<&'static Rule>,
+    /// Whether its spans are within those of the library's operations.
+    pub(super) is_inner: bool,
     /// Whether its fields are tags, and nothing else.
     pub(super) is_plain: bool,
     /// Whether its fields say a span's identity as those of `tracing-datadog` do.
@@ -34,6 +36,7 @@ impl Callsite {
     const NONE: Self = Self {
         is_inner_life: false,
         rule: None,
+        is_inner: false,
         is_plain: false,
         is_of_bridge: false,
         keys_differ: false,
@@ -69,6 +72,7 @@ impl Callsite {
         Self {
             is_inner_life: is_inner_life(metadata.target(), metadata.name()),
             rule,
+            is_inner: rule.is_some_and(|rule| !rule.is_operation(metadata.name())),
             is_plain: rule.is_none() && !is_of_bridge && !sorted.iter().any(|key| has_meaning(key)),
             is_of_bridge,
             keys_differ: sorted.windows(2).all(|pair| pair[0] != pair[1]),

@@ -13,6 +13,7 @@ use super::callsite::Callsite;
 use super::fields::{FieldValue, Fields};
 use super::layer::DDTracingLayer;
 use super::open_span::OpenSpan;
+use super::operation::tells_failure;
 use super::rules::Rule;
 use super::statement::Statement;
 use super::url;
@@ -34,7 +35,8 @@ impl DDTracingLayer {
         let metadata = event.metadata();
         let target = metadata.target();
         let logged = *metadata.level() <= self.log_level;
-        let fails = self.failing_events && *metadata.level() == EventLevel::ERROR;
+        let is_error = self.failing_events && *metadata.level() == EventLevel::ERROR;
+        let fails = is_error || tells_failure(target);
         let statement = Statement::of(target);
         let responds = RESPONSES.contains(&target);
         let tells = fails || responds || self.span_events;
@@ -76,6 +78,10 @@ impl DDTracingLayer {
             return;
         };
         let of_span = span.metadata();
+        if fails && Callsite::of(of_span).is_inner {
+            let (kind, message) = failure(fields);
+            self.fail_operation(&span.id(), context, kind, message);
+        }
         self.slots.with(&span.id(), context, |open| {
             if fails {
                 let (kind, message) = failure(fields);

@@ -196,6 +196,9 @@ where
             open.fields.extend(&mut recorded);
             open.apply(metadata.name(), callsite, &self.http);
         });
+        if callsite.is_inner {
+            self.tell_operation(id, &recorded, &context);
+        }
         recorded.give_back();
     }
 

@@ -73,15 +73,16 @@ impl<'a> Meaning<'a> {
         let rule = callsite.rule;
         let kind = fields.text(&["otel.kind", "span.kind"]).and_then(kind_of);
         let db_system = fields.text(DB_SYSTEM);
+        let of_operation = rule.filter(|_| !callsite.is_inner);
         Self {
             name,
             rule,
             is_of_bridge: callsite.is_of_bridge,
             fields,
             options,
-            kind: kind.or_else(|| rule.and_then(|rule| rule.kind)),
+            kind: kind.or_else(|| of_operation.and_then(|rule| rule.kind)),
             method: fields.text(METHOD),
-            db_system: db_system.or_else(|| rule.and_then(|rule| rule.db_system)),
+            db_system: db_system.or_else(|| of_operation.and_then(|rule| rule.db_system)),
         }
     }
 

@@ -11,9 +11,11 @@ pub(super) struct Rule {
     pub(super) module: ModuleId,
     /// The tag `component`.
     pub(super) component: &'static str,
-    /// The role of the spans, unless they say one.
+    /// The names of the spans of operations; none, if all are. What else there is are steps of these.
+    operations: &'static [&'static str],
+    /// The role of operations, unless they say one.
     pub(super) kind: Option<SpanKind>,
-    /// The database, unless the spans say one.
+    /// The database of operations, unless they say one.
     pub(super) db_system: Option<&'static str>,
     /// OpenTelemetry's names for some of the library's.
     names: &'static [(&'static str, &'static str)],
@@ -24,6 +26,7 @@ pub(super) struct Rule {
 const NONE: Rule = Rule {
     module: ModuleId::Tower,
     component: "",
+    operations: &[],
     kind: None,
     db_system: None,
     names: &[],
@@ -63,6 +66,7 @@ static POEM: Rule = Rule {
 static WARP: Rule = Rule {
     module: ModuleId::Warp,
     component: "warp",
+    operations: &["request"],
     kind: Some(SpanKind::Server),
     names: &[
         ("method", "http.request.method"),
@@ -75,10 +79,15 @@ static WARP: Rule = Rule {
     ..NONE
 };
 
-/// mysql_async 0.37: `src/queryable/mod.rs`.
+/// mysql_async 0.37: `src/conn/routines/*.rs`.
 static MYSQL_ASYNC: Rule = Rule {
     module: ModuleId::MysqlAsync,
     component: "mysql_async",
+    operations: &[
+        "mysql_async::query",
+        "mysql_async::prepare",
+        "mysql_async::exec",
+    ],
     kind: Some(SpanKind::Client),
     db_system: Some("mysql"),
     names: &[("mysql_async.query.sql", "db.query.text")],
@@ -89,6 +98,7 @@ static MYSQL_ASYNC: Rule = Rule {
 static FRED: Rule = Rule {
     module: ModuleId::Fred,
     component: "fred",
+    operations: &["fred.command"],
     kind: Some(SpanKind::Client),
     db_system: Some("redis"),
     names: &[("cmd.name", "db.operation.name")],
@@ -102,19 +112,28 @@ static SEA_ORM: Rule = Rule {
     ..NONE
 };
 
+/// clickhouse 0.15: `src/query.rs`, `src/insert_formatted.rs`, `src/response.rs`.
 static CLICKHOUSE: Rule = Rule {
     module: ModuleId::Clickhouse,
     component: "clickhouse",
+    operations: &["clickhouse.query", "clickhouse.insert"],
     kind: Some(SpanKind::Client),
     db_system: Some("clickhouse"),
     ..NONE
 };
 
-/// Their spans have `rpc.system = "aws-api"`, but no role.
+/// aws-sdk-sqs 1.119 and its like: `src/operation/*.rs`. Their spans have `rpc.system = "aws-api"`, but no role.
 static AWS_SDK: Rule = Rule {
     module: ModuleId::AwsSdk,
     component: "aws-sdk",
     kind: Some(SpanKind::Client),
+    ..NONE
+};
+
+/// aws-smithy-runtime 1.16: `src/client/orchestrator.rs`. All of it is within an operation.
+static AWS_SMITHY: Rule = Rule {
+    module: ModuleId::AwsSdk,
+    component: "aws-sdk",
     ..NONE
 };
 
@@ -136,6 +155,7 @@ static REQWEST_TRACING: Rule = Rule {
 static SCYLLA: Rule = Rule {
     module: ModuleId::Scylla,
     component: "scylla",
+    operations: &["Request", "Request on control connection"],
     kind: Some(SpanKind::Client),
     db_system: Some("cassandra"),
     names: &[
@@ -177,11 +197,15 @@ impl Rule {
             "reqwest_tracing" => Some(&REQWEST_TRACING),
             "scylla" => Some(&SCYLLA),
             "async_graphql" => Some(&ASYNC_GRAPHQL),
-            _ if library.starts_with("aws_sdk_") || library.starts_with("aws_smithy_") => {
-                Some(&AWS_SDK)
-            }
+            _ if library.starts_with("aws_sdk_") => Some(&AWS_SDK),
+            _ if library.starts_with("aws_smithy_") => Some(&AWS_SMITHY),
             _ => None,
         }
+    }
+
+    /// Whether a span of this name is one of the library's operations.
+    pub(super) fn is_operation(&self, name: &str) -> bool {
+        self.operations.is_empty() || self.operations.contains(&name)
     }
 
     /// The name that a field goes by. `None` if it is hidden.

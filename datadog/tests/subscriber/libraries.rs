@@ -1,110 +1,10 @@
-//! Spans and events of libraries, as they are and as they were read in their sources.
-
-use std::convert::Infallible;
-use std::future::{Ready, ready};
+//! Spans and events of libraries, as they were read in their sources.
 
 use datadog_local_agent::Span;
-use http::{Request, Response};
-use tower::util::ServiceFn;
-use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_http::trace::TraceLayer;
 use tracing::field::Empty;
-use tracing::instrument::WithSubscriber;
-use tracing::{Level, event, info_span, trace_span};
+use tracing::{Level, debug_span, event, info_span, trace_span};
 
 use crate::support::{Fixture, named, parent};
-
-#[test]
-fn tower_http_s_requests_are_requests() {
-    let fixture = Fixture::new();
-    let client = fixture.client.clone();
-    let service = service_fn(move |request: Request<String>| {
-        let handler = client.trace("handler");
-        let status = if request.uri().path().ends_with("/7") {
-            200
-        } else {
-            500
-        };
-        drop(handler);
-        async move {
-            let response = Response::builder().status(status).body(String::new());
-            Ok::<_, Infallible>(response.unwrap())
-        }
-    });
-    let service = TraceLayer::new_for_http().layer(service);
-    let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
-    for path in ["/cart/7?token=secret", "/cart/8"] {
-        let request = Request::get(path).body(String::new()).unwrap();
-        let answer = service.clone().oneshot(request);
-        runtime
-            .block_on(answer.with_subscriber(fixture.subscriber()))
-            .unwrap();
-    }
-    drop(runtime);
-    let spans = fixture.spans();
-    let requests: Vec<_> = spans
-        .iter()
-        .filter(|span| span.name == "http.server.request")
-        .collect();
-    assert_eq!(requests.len(), 2);
-    for (request, (status, error, url)) in requests
-        .iter()
-        .zip([("200", 0, "/cart/7?<redacted>"), ("500", 1, "/cart/8")])
-    {
-        assert_eq!(
-            (&*request.resource, &*request.type_),
-            ("GET /cart/?", "web")
-        );
-        assert_eq!(request.meta["http.status_code"], status);
-        assert_eq!(request.meta["http.url"], url);
-        assert_eq!(request.meta["component"], "tower-http");
-        assert_eq!(request.error, error);
-    }
-    assert_eq!(parent(&spans, "handler"), Some("http.server.request"));
-}
-
-/// The spans of a request to a service that `wrap` puts layers around.
-fn request_to<S>(fixture: &Fixture, wrap: impl FnOnce(Handler) -> S) -> Vec<Span>
-where
-    S: Service<Request<String>, Error = Infallible>,
-{
-    let answer: fn(_) -> _ = |_| ready(Ok(Response::new(String::new())));
-    let service = wrap(service_fn(answer));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    let answer = async {
-        let request = Request::get("/cart/7").body(String::new()).unwrap();
-        // The body is dropped within, and the span of the request with it.
-        drop(service.oneshot(request).await);
-    };
-    runtime.block_on(answer.with_subscriber(fixture.subscriber()));
-    fixture.spans()
-}
-
-type Handler = ServiceFn<fn(Request<String>) -> Ready<Result<Response<String>, Infallible>>>;
-
-#[test]
-fn tower_http_s_spans_are_left_out_where_the_client_s_layer_tells_the_same() {
-    let fixture = Fixture::new();
-    let layer = fixture.client.tower_server_layer();
-    let inside = request_to(&fixture, |handler| {
-        TraceLayer::new_for_http().layer(layer.layer(handler))
-    });
-    let fixture = Fixture::new();
-    let layer = fixture.client.tower_server_layer();
-    let outside = request_to(&fixture, |handler| {
-        layer.layer(TraceLayer::new_for_http().layer(handler))
-    });
-    for spans in [inside, outside] {
-        let [span] = spans.try_into().unwrap();
-        let tags = ["component", "http.status_code"].map(|key| &*span.meta[key]);
-        assert_eq!(
-            (&*span.name, tags),
-            ("http.server.request", ["tower", "200"])
-        );
-    }
-}
 
 #[test]
 fn sqlx_s_statements_become_spans_that_lasted() {
@@ -146,71 +46,6 @@ fn sqlx_s_statements_become_spans_that_lasted() {
         (&*orm.resource, &*orm.meta["component"]),
         ("SELECT 1", "sea-orm")
     );
-}
-
-#[test]
-fn poem_and_warp_tell_the_status_when_they_have_answered() {
-    let fixture = Fixture::new();
-    let spans = fixture.spans_of(|| {
-        // poem 3.1: `src/middleware/tracing_mw.rs`.
-        for (path, status) in [
-            ("/found", "200 OK"),
-            ("/broken", "500 Internal Server Error"),
-        ] {
-            let request = info_span!(
-                target: "poem::middleware::tracing_mw",
-                "request",
-                remote_addr = %"192.0.2.1",
-                version = ?http::Version::HTTP_11,
-                method = %"GET",
-                uri = %path,
-            );
-            request.in_scope(|| {
-                event!(
-                    target: "poem::middleware::tracing_mw",
-                    Level::INFO,
-                    status = %status,
-                    duration = ?std::time::Duration::from_millis(1),
-                    "response"
-                );
-            });
-        }
-        // warp 0.4: `src/filters/trace.rs`.
-        let request = info_span!(
-            target: "warp::filters::trace",
-            "request",
-            remote.addr = Empty,
-            method = %"GET",
-            path = "/missing",
-            version = ?http::Version::HTTP_11,
-            referer = Empty,
-        );
-        request.record("remote.addr", tracing::field::display("192.0.2.1:4711"));
-        let _request = request.entered();
-        event!(target: "warp::filters::trace", Level::INFO, "processing request");
-        event!(
-            target: "warp::filters::trace",
-            Level::WARN,
-            status = 404_u16,
-            error = ?Some("not found"),
-            "unable to serve request (client error)"
-        );
-    });
-    let told: Vec<_> = spans
-        .iter()
-        .map(|span| {
-            let tags = ["component", "http.url", "http.status_code"];
-            assert_eq!(span.name, "http.server.request");
-            assert!(!span.meta.contains_key("http.client_ip"));
-            (tags.map(|key| &*span.meta[key]), span.error)
-        })
-        .collect();
-    let expected = [
-        (["poem", "/found", "200"], 0),
-        (["poem", "/broken", "500"], 1),
-        (["warp", "/missing", "404"], 0),
-    ];
-    assert_eq!(told, expected);
 }
 
 #[test]
@@ -268,6 +103,147 @@ fn other_databases_say_who_they_are() {
     let redis = named(&spans, "redis.query");
     assert_eq!((&*redis.resource, &*redis.type_), ("GET", "redis"));
     assert_eq!(redis.meta["component"], "fred");
+}
+
+#[test]
+fn steps_of_an_operation_are_no_operations() {
+    let fixture = Fixture::new();
+    let spans = fixture.spans_of(|| {
+        // aws-sdk-sqs 1.119: `src/operation/send_message.rs`; aws-smithy-runtime 1.16: `src/client/orchestrator.rs`.
+        let operation = debug_span!(
+            target: "aws_sdk_sqs::operation::send_message",
+            "SQS.SendMessage",
+            rpc.service = "SQS",
+            rpc.method = "SendMessage",
+            sdk_invocation_id = 1_234_567_u32,
+            rpc.system = "aws-api",
+        );
+        operation.in_scope(|| {
+            let attempt = debug_span!(
+                target: "aws_smithy_runtime::client::orchestrator",
+                "try_attempt",
+                attempt = 1,
+            );
+            let _attempt = attempt.entered();
+            drop(debug_span!(
+                target: "aws_smithy_runtime::client::identity::cache::lazy",
+                "lazy_load_identity"
+            ));
+        });
+        // fred 10.1: `src/trace/enabled.rs`.
+        let command = info_span!(target: "fred::trace::enabled", "fred.command", cmd.name = "GET");
+        drop(info_span!(
+            target: "fred::trace::enabled",
+            parent: &command,
+            "fred.rtt",
+            cmd.flush = true
+        ));
+        // scylla 1.9: `src/observability/driver_tracing.rs`, `src/client/execution.rs`.
+        let request = trace_span!(
+            target: "scylla::observability::driver_tracing",
+            "Request",
+            kind = "batch"
+        );
+        request.in_scope(|| {
+            drop(trace_span!(
+                target: "scylla::client::execution",
+                "Executing request on chosen target"
+            ));
+        });
+        // mysql_async 0.37: `src/conn/routines/ping.rs`.
+        drop(debug_span!(
+            target: "mysql_async::conn::routines::ping",
+            "mysql_async::ping",
+            mysql_async.connection.id = 1
+        ));
+    });
+    let mut steps: Vec<_> = spans
+        .iter()
+        .filter(|span| !span.meta.contains_key("span.kind"))
+        .map(|span| (&*span.name, &*span.meta["component"]))
+        .collect();
+    let expected = [
+        ("Executing request on chosen target", "scylla"),
+        ("fred.rtt", "fred"),
+        ("lazy_load_identity", "aws-sdk"),
+        ("mysql_async::ping", "mysql_async"),
+        ("try_attempt", "aws-sdk"),
+    ];
+    steps.sort_unstable();
+    assert_eq!(steps, expected);
+    let is_step = |span: &&Span| steps.iter().any(|(name, _)| span.name == *name);
+    for step in spans.iter().filter(is_step) {
+        assert!(!step.meta.contains_key("db.system"), "{step:?}");
+        assert!(
+            !["sql", "http", "redis"].contains(&&*step.type_),
+            "{step:?}"
+        );
+    }
+    let operations = spans.iter().filter(|span| !is_step(span));
+    let mut operations: Vec<_> = operations.map(|span| &*span.name).collect();
+    operations.sort_unstable();
+    assert_eq!(
+        operations,
+        ["aws.sqs.request", "cassandra.query", "redis.query"]
+    );
+    assert_eq!(parent(&spans, "fred.rtt"), Some("redis.query"));
+}
+
+#[test]
+fn failures_that_only_a_step_of_clickhouse_tells_are_its_operation_s() {
+    let fixture = Fixture::new();
+    let query = || {
+        // clickhouse 0.15: `src/query.rs`, and `src/response.rs` within.
+        let query = info_span!(target: "clickhouse::query", "clickhouse.query");
+        let response = info_span!(
+            target: "clickhouse::response",
+            parent: &query,
+            "response",
+            otel.status_code = Empty,
+            otel.status_description = Empty,
+            error.type = Empty,
+        );
+        (query, response)
+    };
+    let spans = fixture.spans_of(|| {
+        // `src/error.rs`, `record_in_current_span`: with the feature `opentelemetry`, and without it.
+        {
+            let (_query, response) = query();
+            tracing::record_all!(
+                response,
+                otel.status_code = "Error",
+                otel.status_description = "response error: no table",
+                error.type = "BadResponse",
+            );
+        }
+        {
+            let (_query, response) = query();
+            let _response = response.entered();
+            event!(
+                target: "clickhouse::error",
+                Level::DEBUG,
+                error = %"no table",
+                "response error"
+            );
+        }
+        let (_query, response) = query();
+        let _response = response.entered();
+        event!(target: "clickhouse::response", Level::DEBUG, "fine");
+    });
+    let queries = spans.iter().filter(|span| span.name == "clickhouse.query");
+    let errors: Vec<_> = queries
+        .map(|span| {
+            (
+                span.error,
+                span.meta.get("error.message").map(String::as_str),
+            )
+        })
+        .collect();
+    let told = Some("no table");
+    assert_eq!(
+        errors,
+        [(1, Some("response error: no table")), (1, told), (0, None)]
+    );
 }
 
 #[test]

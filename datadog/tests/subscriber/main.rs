@@ -8,3 +8,4 @@ mod mapping;
 mod secrets;
 mod spans;
 mod support;
+mod web;
