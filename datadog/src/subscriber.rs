@@ -8,6 +8,7 @@ mod layer;
 mod mapping;
 mod open_span;
 mod operation;
+mod recent;
 mod rules;
 mod slots;
 mod statement;

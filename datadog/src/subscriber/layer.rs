@@ -15,6 +15,7 @@ use super::callsite::Callsite;
 use super::fields::Fields;
 use super::http::HttpOptions;
 use super::open_span::OpenSpan;
+use super::recent::Recent;
 use super::slots::Slots;
 use crate::DDClient;
 use crate::patch::{Probe, report_once};
@@ -82,6 +83,8 @@ pub struct DDTracingLayer {
     pub(super) failing_events: bool,
     pub(super) slots: Slots,
     pub(super) http: HttpOptions,
+    /// Of commands of mongodb.
+    pub(super) databases: Recent,
     pub(crate) probe: Probe,
 }
 
@@ -96,6 +99,7 @@ impl DDClient {
             failing_events: true,
             slots: Slots::new(),
             http: HttpOptions::new(&self.inner.config),
+            databases: Recent::default(),
             probe: Probe::new(self),
         }
     }

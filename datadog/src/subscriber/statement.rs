@@ -58,13 +58,13 @@ impl DDTracingLayer {
     ) where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let Some(elapsed) = statement.elapsed(fields) else {
-            return;
-        };
-        let modules = self.probe.modules();
-        if !modules.is_on(statement.module()) {
+        if !self.probe.modules().is_on(statement.module()) {
             return;
         }
+        let Some(elapsed) = statement.elapsed(fields) else {
+            self.note_start(fields);
+            return;
+        };
         if statement == Statement::Sqlx && self.is_told_by_orm(context) {
             return;
         }
@@ -79,9 +79,24 @@ impl DDTracingLayer {
         }
         match statement {
             Statement::Sqlx => describe_sqlx(&mut span, fields),
-            Statement::Mongodb => describe_mongodb(&mut span, fields),
+            Statement::Mongodb => {
+                describe_mongodb(&mut span, fields);
+                if let Some(number) = request(fields) {
+                    let tell = |name: &str| _ = span.set_tag("db.name", name);
+                    self.databases.tell(number, tell);
+                }
+            }
         }
         span.finish_at(end);
+    }
+
+    /// Notes the database of a command of mongodb that starts: the event of its end does not say it.
+    fn note_start(&self, fields: &Fields) {
+        if let Some(number) = request(fields)
+            && let Some(name) = fields.text(&["databaseName"])
+        {
+            self.databases.note(number, name);
+        }
     }
 
     /// Whether the statement has a span of sea-orm's: the nearest one that is sent. Without its feature `tracing-spans`, its
@@ -117,16 +132,18 @@ fn describe_sqlx(span: &mut Span, fields: &Fields) {
     }
 }
 
+/// The number of a command, which is one of the process (mongodb 3.9: `src/cmap/conn/wire/util.rs`).
+fn request(fields: &Fields) -> Option<u64> {
+    let number = fields.number(&["requestId"])?;
+    Some((number as i64).unsigned_abs())
+}
+
 /// Of the command only the name: the rest has values.
 fn describe_mongodb(span: &mut Span, fields: &Fields) {
     span.set_type("mongodb")
         .set_tag("component", "mongodb")
         .set_tag("db.system", "mongodb");
-    for (field, tag) in [
-        ("databaseName", "db.name"),
-        ("commandName", "db.operation"),
-        ("serverHost", "out.host"),
-    ] {
+    for (field, tag) in [("commandName", "db.operation"), ("serverHost", "out.host")] {
         if let Some(text) = fields.text(&[field]) {
             span.set_tag(tag, text);
         }

@@ -281,16 +281,16 @@ fn mongodb_s_commands_become_spans_that_lasted() {
     let spans = fixture.spans_of(|| {
         let _request = info_span!("request").entered();
         // As mongodb 3.9 tells them: `src/trace/command.rs`.
-        for (name, message, failure) in [
-            ("find", "Command succeeded", None),
-            ("insert", "Command failed", Some("duplicate key")),
+        for (number, name, message, failure) in [
+            (7, "find", "Command succeeded", None),
+            (8, "insert", "Command failed", Some("duplicate key")),
         ] {
             event!(
                 target: "mongodb::command",
                 Level::DEBUG,
                 databaseName = "shop",
                 commandName = name,
-                requestId = 7,
+                requestId = number,
                 serverHost = "db.local",
                 serverPort = 27_017,
                 command = "{\"find\": \"secret\"}",
@@ -299,13 +299,12 @@ fn mongodb_s_commands_become_spans_that_lasted() {
             event!(
                 target: "mongodb::command",
                 Level::DEBUG,
-                databaseName = "shop",
+                failure,
                 commandName = name,
-                requestId = 7,
+                requestId = number,
                 serverHost = "db.local",
                 serverPort = 27_017,
-                durationMS = 250_u64,
-                failure,
+                durationMS = 250_u128,
                 "{message}"
             );
         }
