@@ -79,7 +79,7 @@ fn the_report_says_what_each_module_needs() {
     let table = report.to_string();
     assert!(
         table.contains(&format!(
-            "sqlx                      needs one line: {line}\n"
+            "sqlx                      needs one line: {line} ("
         )),
         "{table}"
     );

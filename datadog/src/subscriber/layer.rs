@@ -18,6 +18,7 @@ use super::open_span::OpenSpan;
 use super::recent::Recent;
 use super::slots::Slots;
 use crate::DDClient;
+use crate::database::Database;
 use crate::patch::{Probe, report_once};
 
 /// A layer for subscribers of the `tracing` crate: its spans become spans of the client, its events become logs.
@@ -83,6 +84,8 @@ pub struct DDTracingLayer {
     pub(super) failing_events: bool,
     pub(super) slots: Slots,
     pub(super) http: HttpOptions,
+    /// Of the statements of sqlx.
+    pub(super) database: Database,
     /// Of commands of mongodb.
     pub(super) databases: Recent,
     pub(crate) probe: Probe,
@@ -99,6 +102,7 @@ impl DDClient {
             failing_events: true,
             slots: Slots::new(),
             http: HttpOptions::new(&self.inner.config),
+            database: Database::default(),
             databases: Recent::default(),
             probe: Probe::new(self),
         }
@@ -125,6 +129,16 @@ impl DDTracingLayer {
     #[must_use]
     pub fn errors_fail_spans(mut self, fail: bool) -> Self {
         self.failing_events = fail;
+        self
+    }
+
+    /// Says which database the statements of sqlx are for, which nothing that it tells does: by the URL that its pool is made
+    /// with, such as `postgresql://user:password@db.local:5432/shop`. Of that, system, host, port and name become tags
+    /// (`db.system`, `out.host`, `network.destination.port`, `db.name`), and the spans are named after the system, such as
+    /// `postgresql.query`. Default: `sql.query`, and no tags.
+    #[must_use]
+    pub fn sqlx_database(mut self, url: impl AsRef<str>) -> Self {
+        self.database = Database::of(url.as_ref());
         self
     }
 

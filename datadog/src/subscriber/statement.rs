@@ -70,7 +70,7 @@ impl DDTracingLayer {
         }
         let end = SystemTime::now();
         let mut span = match statement {
-            Statement::Sqlx => self.tracer.trace("sql.query"),
+            Statement::Sqlx => self.tracer.trace(self.database.operation()),
             Statement::Mongodb => self.tracer.trace("mongodb.query"),
         };
         span.set_kind(SpanKind::Client);
@@ -78,7 +78,10 @@ impl DDTracingLayer {
             span.set_start_time(start);
         }
         match statement {
-            Statement::Sqlx => describe_sqlx(&mut span, fields),
+            Statement::Sqlx => {
+                describe_sqlx(&mut span, fields);
+                self.database.write(&mut span);
+            }
             Statement::Mongodb => {
                 describe_mongodb(&mut span, fields);
                 if let Some(number) = request(fields) {
@@ -115,7 +118,6 @@ impl DDTracingLayer {
     }
 }
 
-/// Nothing says which database it was for.
 fn describe_sqlx(span: &mut Span, fields: &Fields) {
     span.set_type("sql").set_tag("component", "sqlx");
     // Only the summary of a short statement is told.

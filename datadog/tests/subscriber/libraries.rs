@@ -88,6 +88,22 @@ fn only_a_span_of_sea_orm_that_is_sent_tells_a_statement() {
 }
 
 #[test]
+fn statements_of_sqlx_are_for_the_database_that_the_program_says() {
+    let fixture = Fixture::new();
+    let url = "postgres://me:hunter2@db.local:6432/shop?sslmode=require";
+    let subscriber = fixture.subscriber_with(|layer| layer.sqlx_database(url));
+    tracing::dispatcher::with_default(&subscriber, || {
+        event!(target: "sqlx::query", Level::DEBUG, summary = "SELECT 1", elapsed_secs = 0.25);
+    });
+    let [span] = fixture.spans().try_into().unwrap();
+    assert_eq!((&*span.name, &*span.type_), ("postgresql.query", "sql"));
+    let tags = ["db.system", "out.host", "db.name"].map(|key| &*span.meta[key]);
+    assert_eq!(tags, ["postgresql", "db.local", "shop"]);
+    assert_eq!(span.metrics["network.destination.port"], 6_432.0);
+    assert!(!format!("{span:?}").contains("hunter2"));
+}
+
+#[test]
 fn other_databases_say_who_they_are() {
     let fixture = Fixture::new();
     let spans = fixture.spans_of(|| {

@@ -21,6 +21,8 @@ use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
 use tokio::net::TcpListener;
 use tracing_subscriber::prelude::*;
 
+const DATABASE: &str = "sqlite::memory:";
+
 #[derive(Clone)]
 struct Shop {
     orders: SqlitePool,
@@ -34,7 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let client = datadog::client();
     client.log_handler().install()?;
     tracing_subscriber::registry()
-        .with(client.tracing_layer())
+        .with(client.tracing_layer().sqlx_database(DATABASE))
         .init();
 
     let mut arguments = std::env::args().skip(1);
@@ -44,7 +46,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // More connections would each have a database in memory of their own.
     let orders = SqlitePoolOptions::new()
         .max_connections(1)
-        .connect("sqlite::memory:")
+        .connect(DATABASE)
         .await?;
     sqlx::query("CREATE TABLE orders (item INTEGER)")
         .execute(&orders)

@@ -66,7 +66,7 @@ fn check_trace(spans: &[Span]) {
             "POST /buy/{item}",
             "-".to_owned(),
         ),
-        ("shop", "sql.query", insert, "buy".to_owned()),
+        ("shop", "sqlite.query", insert, "buy".to_owned()),
         (
             "stock",
             "http.server.request",
