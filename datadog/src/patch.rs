@@ -33,7 +33,8 @@ impl DDClient {
     /// There are three kinds of them:
     ///
     /// - What a library emits with the `tracing` crate is read by the [layer](DDClient::tracing_layer). Where the
-    ///   program's subscriber has it, the report says whether a filter keeps the library's spans from it.
+    ///   program's subscriber has it, the report says whether a filter keeps the library's spans from it. Where it comes
+    ///   later, the layer logs that with its first span or event.
     /// - Panics, and statements of `diesel`, are told by hooks of the process, which this installs.
     /// - For what emits nothing, such as `axum` and `reqwest`, this crate has types to be added, one line each. The report
     ///   names them.
@@ -135,7 +136,13 @@ impl DDClient {
         let modules = self.modules();
         modules.set_on(id);
         match id.info().way {
-            Way::Layer(emitted) => reach::status(self, &emitted),
+            Way::Layer(emitted) => {
+                let status = reach::status(self, &emitted);
+                if matches!(status, PatchStatus::NeedsLine { .. }) {
+                    modules.set_missed(id);
+                }
+                status
+            }
             Way::Hook(feature, install) => feature.missing().unwrap_or_else(|| {
                 install(self);
                 PatchStatus::Active

@@ -13,7 +13,7 @@ use datadog_local_agent::{LocalAgent, Span};
 use tracing::level_filters::LevelFilter;
 use tracing::{Dispatch, debug, dispatcher, info_span};
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
+use tracing_subscriber::{EnvFilter, Layer, fmt, registry, reload};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -166,6 +166,13 @@ fn filters_that_keep_something_from_the_layer_are_told() {
         let told = "filtered: it emits events of level debug, target sqlx::query, which ";
         assert!(table.contains(told), "{table}");
     }
+
+    let (reloaded, _handle) = reload::Layer::new(layer());
+    let report = patch(registry().with(reloaded).into());
+    assert_eq!(status(&report, "sqlx"), &PatchStatus::Active);
+    let (reloaded, _handle) = reload::Layer::new(layer());
+    let report = patch(registry().with(reloaded).with(LevelFilter::INFO).into());
+    assert!(is_filtered(&report, "sqlx"), "{report}");
 
     let some = patch(
         registry()
@@ -389,6 +396,19 @@ fn a_client_that_patches_by_itself_says_so_once_and_tells_of_filters_later() {
         drop(info_span!("first"));
         drop(info_span!("second"));
     });
+    expect_filtered(&lines);
+
+    // The same where code asks before there is a subscriber; the whole of it has a filter.
+    let client = plain(&agent, &[]);
+    let layer = client.tracing_layer();
+    client.patch(["sqlx", "panic"]);
+    let subscriber = Dispatch::new(registry().with(layer).with(LevelFilter::INFO));
+    dispatcher::with_default(&subscriber, || drop(info_span!("first")));
+    expect_filtered(&lines);
+}
+
+/// Waits for the report of a layer: it is about `sqlx`, and nothing else.
+fn expect_filtered(lines: &Receiver<(Option<String>, log::Level, String)>) {
     let (_, level, line) = loop {
         let line = lines.recv_timeout(LIMIT).unwrap();
         if line.0.as_deref() == Some("datadog-patch") {

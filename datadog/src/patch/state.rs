@@ -13,6 +13,8 @@ use super::switched_off_by;
 pub(crate) struct Modules {
     off: AtomicU64,
     used: AtomicU64,
+    /// What `patch` found no layer for.
+    missed: AtomicU64,
 }
 
 impl Modules {
@@ -36,6 +38,7 @@ impl Modules {
         Self {
             off: AtomicU64::new(off.map(ModuleId::bit).sum()),
             used: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
         }
     }
 
@@ -57,6 +60,20 @@ impl Modules {
 
     pub(super) fn set_on(&self, id: ModuleId) {
         self.off.fetch_and(!id.bit(), Ordering::Relaxed);
+    }
+
+    pub(super) fn set_missed(&self, id: ModuleId) {
+        self.missed.fetch_or(id.bit(), Ordering::Relaxed);
+    }
+
+    #[allow(dead_code, reason = "the layer has a feature of its own")]
+    pub(super) fn is_missed(&self, id: ModuleId) -> bool {
+        self.missed.load(Ordering::Relaxed) & id.bit() != 0
+    }
+
+    #[allow(dead_code, reason = "the layer has a feature of its own")]
+    pub(super) fn is_any_missed(&self) -> bool {
+        self.missed.load(Ordering::Relaxed) != 0
     }
 
     /// Notes that the program has the module's line: to be called where its type is made. Whether the module is on
