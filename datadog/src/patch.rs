@@ -14,7 +14,7 @@ mod report;
 mod resolve;
 mod state;
 
-use datadog_config::DDConfig;
+use datadog_config::{DDConfig, Origin};
 
 use crate::DDClient;
 use modules::{MODULES, Way};
@@ -44,7 +44,8 @@ impl DDClient {
     /// `DD_TRACE_<NAME>_ENABLED` and `DD_PATCH_MODULES` switch libraries off, whatever code asks for, and
     /// `DD_TRACE_ENABLED` all of them. With
     /// [`tracing_patch`](crate::DDConfigBuilder::tracing_patch) the client does all this by itself when it starts, for
-    /// [`tracing_modules`](crate::DDConfigBuilder::tracing_modules) or else everything.
+    /// [`tracing_modules`](crate::DDConfigBuilder::tracing_modules) or else everything. Where that is set to false, what libraries
+    /// emit is not read unless they are patched here.
     ///
     /// The report is logged as well (target `datadog`): as a warning, if something in it is not as it was meant.
     ///
@@ -127,7 +128,8 @@ impl DDClient {
     /// Does what can be done for a module.
     fn status(&self, id: ModuleId) -> PatchStatus {
         if !self.inner.tracer.is_enabled() {
-            let by = "DD_TRACE_ENABLED".to_owned();
+            let option = "DD_TRACE_ENABLED";
+            let by = place(&self.inner.config, option).unwrap_or_else(|| option.to_owned());
             return PatchStatus::Off { by };
         }
         if let Some(by) = switched_off_by(&self.inner.config, id) {
@@ -165,4 +167,11 @@ fn switched_off_by(config: &DDConfig, id: ModuleId) -> Option<String> {
         .find_map(|name| config.module_switch(name))
         .filter(|switch| !switch.on)?;
     Some(switch.place.to_owned())
+}
+
+/// The variable, the setter or the file that sets an option. `None` if nobody does.
+fn place(config: &DDConfig, option: &str) -> Option<String> {
+    let description = config.describe();
+    let row = description.rows().iter().find(|row| row.option == option)?;
+    (row.origin != Origin::Default).then(|| row.place.clone())
 }

@@ -250,6 +250,11 @@ fn what_is_switched_off_leaves_no_spans() {
             &[("DD_TRACE_PATCH_MODULES", "axum")],
             &["root", "sea_orm.find_all", "sql.query"],
         ),
+        (&[("DD_TRACE_PATCH", "false")], &["root"]),
+        (
+            &[("DD_TRACE_PATCH", "perhaps")],
+            &["root", "sea_orm.find_all", "sql.query"],
+        ),
         (&[("DD_TRACE_ENABLED", "false")], &[]),
     ] {
         let agent = LocalAgent::start().unwrap();
@@ -275,17 +280,37 @@ fn code_adds_to_the_list_and_does_not_beat_a_switch() {
 }
 
 #[test]
+fn what_is_not_patched_by_itself_is_patched_by_code() {
+    let agent = LocalAgent::start().unwrap();
+    let client = client(&agent, &[], |config| config.tracing_patch(false));
+    client.patch(["sqlx"]);
+    assert_eq!(names_of_work(&client, &agent), ["root", "sql.query"]);
+}
+
+#[test]
 fn without_traces_nothing_is_patched() {
     let agent = LocalAgent::start().unwrap();
-    let client = plain(&agent, &[("DD_TRACE_ENABLED", "false")]);
-    let report = client.patch_all();
-    let by = "DD_TRACE_ENABLED".to_owned();
-    let off = PatchStatus::Off { by };
-    assert!(report.modules().len() > 20);
-    assert!(
-        report.modules().iter().all(|line| line.status == off),
-        "{report}"
-    );
+    for (variables, code, by) in [
+        (&[("DD_TRACE_ENABLED", "false")], true, "DD_TRACE_ENABLED"),
+        (
+            &[("OTEL_TRACES_EXPORTER", "none")],
+            true,
+            "OTEL_TRACES_EXPORTER",
+        ),
+        (&[("", "")], false, "tracing_enabled"),
+    ] {
+        let client = client(&agent, variables, |config| match code {
+            true => config,
+            false => config.tracing_enabled(false),
+        });
+        let report = client.patch_all();
+        let off = PatchStatus::Off { by: by.to_owned() };
+        assert!(report.modules().len() > 20);
+        assert!(
+            report.modules().iter().all(|line| line.status == off),
+            "{report}"
+        );
+    }
 }
 
 #[test]

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use datadog_config::DDConfig;
 
-use super::modules::{MODULES, ModuleId};
+use super::modules::{MODULES, ModuleId, Way};
 use super::resolve::{Named, resolve};
-use super::switched_off_by;
+use super::{place, switched_off_by};
 
 /// The modules of one client, shared with its layers and with what the program added by a line.
 #[derive(Debug)]
@@ -18,7 +18,8 @@ pub(crate) struct Modules {
 }
 
 impl Modules {
-    /// As the configuration says. With `tracing_patch`, what `tracing_modules` leaves out is off.
+    /// As the configuration says. With `tracing_patch`, what `tracing_modules` leaves out is off; where it is set to false,
+    /// everything that the layer would read by itself.
     pub(crate) fn new(config: &DDConfig) -> Self {
         let mut listed = Vec::new();
         for name in config.tracing_modules() {
@@ -28,8 +29,10 @@ impl Modules {
                 Named::Nothing(_) => {}
             }
         }
-        let is_left_out = |id| {
-            config.tracing_patch() && !config.tracing_modules().is_empty() && !listed.contains(&id)
+        let is_explicit = !config.tracing_patch() && place(config, "DD_TRACE_PATCH").is_some();
+        let is_left_out = |id: ModuleId| match config.tracing_patch() {
+            true => !config.tracing_modules().is_empty() && !listed.contains(&id),
+            false => is_explicit && matches!(id.info().way, Way::Layer(_)),
         };
         let off = MODULES
             .iter()
