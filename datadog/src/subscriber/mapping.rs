@@ -22,6 +22,7 @@ const OPERATION: &[&str] = &[
     "messaging.operation.name",
     "messaging.operation",
 ];
+const RPC_SYSTEM: &[&str] = &["rpc.system", "rpc.system.name"];
 const HOST: &[&str] = &["server.address", "net.peer.name", "net.peer.ip"];
 const PORT: &[&str] = &["server.port", "net.peer.port"];
 
@@ -101,6 +102,11 @@ impl<'a> Meaning<'a> {
         self.kind == Some(SpanKind::Server)
     }
 
+    /// Whether it is a call of the AWS SDK.
+    fn is_aws(&self) -> bool {
+        self.is_client() && self.fields.text(RPC_SYSTEM) == Some("aws-api")
+    }
+
     fn write_tags(&self, span: &mut Span) {
         let error_key = self.fields.error_key();
         for (key, value) in self.fields.iter() {
@@ -151,6 +157,16 @@ impl<'a> Meaning<'a> {
         }
         if let Some(system) = self.db_system {
             span.set_tag("db.system", system);
+        }
+        if self.is_aws() {
+            for (key, tag) in [
+                ("rpc.service", "aws.service"),
+                ("rpc.method", "aws.operation"),
+            ] {
+                if let Some(text) = self.fields.text(&[key]) {
+                    span.set_tag(tag, text);
+                }
+            }
         }
         if self.is_client() {
             if let Some(host) = self.fields.text(HOST) {
@@ -206,7 +222,7 @@ impl<'a> Meaning<'a> {
         ) {
             return Some(lowered(system, &format!(".{operation}")).into());
         }
-        if let Some(system) = fields.text(&["rpc.system", "rpc.system.name"]) {
+        if let Some(system) = fields.text(RPC_SYSTEM) {
             return self.rpc(system).map(Cow::Owned);
         }
         if self.is_client()
@@ -227,7 +243,7 @@ impl<'a> Meaning<'a> {
     }
 
     fn rpc(&self, system: &str) -> Option<String> {
-        if system == "aws-api" && self.is_client() {
+        if self.is_aws() {
             let service = self.fields.text(&["rpc.service"]);
             return Some(match service {
                 Some(service) => format!("aws.{}.request", service.to_lowercase()),
@@ -356,6 +372,7 @@ fn tag_name(key: &'static str) -> &'static str {
         "server.address" => "http.server_name",
         "url.full" => "http.url",
         "user_agent.original" => "http.useragent",
+        "cloud.region" => "region",
         "db.namespace" => "db.name",
         "db.operation.name" => "db.operation",
         "db.query.text" => "db.statement",

@@ -170,12 +170,22 @@ fn messages_calls_functions_and_graphs() {
         rpc.system = "aws-api",
         rpc.service = "SQS",
         rpc.method = "SendMessage",
+        cloud.region = "eu-west-1",
+        server.address = "sqs.eu-west-1.amazonaws.com",
     );
     assert_eq!(
         identity(&aws),
         ("aws.sqs.request", "SendMessage SQS", "http")
     );
-    assert_eq!(aws.meta["component"], "aws-sdk");
+    for (key, value) in [
+        ("component", "aws-sdk"),
+        ("aws.service", "SQS"),
+        ("aws.operation", "SendMessage"),
+        ("region", "eu-west-1"),
+        ("out.host", "sqs.eu-west-1.amazonaws.com"),
+    ] {
+        assert_eq!(aws.meta[key], value, "{key}");
+    }
     let function = span!("f", otel.kind = "server", faas.trigger = "timer");
     assert_eq!(identity(&function), ("timer.invoke", "f", "web"));
     let graph = span!(
