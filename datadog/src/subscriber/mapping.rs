@@ -197,10 +197,10 @@ impl<'a> Meaning<'a> {
             span.set_resource(resource);
         }
         let span_type = self.fields.text(&["dd.type", "dd.span_type", "span.type"]);
-        let span_type = span_type.map(|span_type| Cow::Owned(span_type.to_owned()));
-        if let Some(span_type) = span_type.or_else(|| self.span_type().map(Cow::Borrowed)) {
-            span.set_type(span_type);
-        }
+        span.set_type(match span_type {
+            Some(said) => Cow::Owned(said.to_owned()),
+            None => Cow::Borrowed(self.span_type()),
+        });
     }
 
     /// The name of the operation, where a convention says one.
@@ -307,12 +307,11 @@ impl<'a> Meaning<'a> {
         Some(Cow::Owned(url::without_ids(url::path_of(url))))
     }
 
-    fn span_type(&self) -> Option<&'static str> {
+    fn span_type(&self) -> &'static str {
         match self.kind {
-            Some(SpanKind::Server) => Some("web"),
-            Some(SpanKind::Client) => Some(self.db_system.map_or("http", db_type)),
-            Some(_) => Some("custom"),
-            None => None,
+            Some(SpanKind::Server) => "web",
+            Some(SpanKind::Client) => self.db_system.map_or("http", db_type),
+            _ => "custom",
         }
     }
 

@@ -198,6 +198,11 @@ fn messages_calls_functions_and_graphs() {
         identity(&graph),
         ("graphql.server.request", "query Cart", "web")
     );
+    let within = span!("g", graphql.operation.type = "query");
+    assert_eq!(
+        identity(&within),
+        ("graphql.server.request", "query", "custom")
+    );
 }
 
 #[test]
@@ -219,7 +224,7 @@ fn what_the_program_says_beats_the_conventions() {
         "{span:?}"
     );
     let named = span!("x", otel.name = "load cart");
-    assert_eq!(identity(&named), ("x", "load cart", ""));
+    assert_eq!(identity(&named), ("x", "load cart", "custom"));
 }
 
 #[test]
@@ -291,7 +296,7 @@ fn words_of_the_program_do_not_change_its_spans() {
     let tags = ["operation", "resource", "service"].map(|key| &*span.meta[key]);
     assert_eq!(tags, ["write", "cpu", "billing"]);
     let alone = span!("file", operation = "read", http.route = "/files");
-    assert_eq!(identity(&alone), ("file", "file", ""));
+    assert_eq!(identity(&alone), ("file", "file", "custom"));
     assert_eq!(alone.meta["operation"], "read");
 }
 
