@@ -174,6 +174,17 @@ fn filters_that_keep_something_from_the_layer_are_told() {
     let report = patch(registry().with(reloaded).with(LevelFilter::INFO).into());
     assert!(is_filtered(&report, "sqlx"), "{report}");
 
+    // Where the spans themselves come from, and nothing else.
+    let targets = "off,aws_sdk_sqs=debug,mysql_async::conn=info,fred::trace::enabled=info";
+    let subscriber = registry().with(EnvFilter::new(targets)).with(layer());
+    let report = dispatcher::with_default(&subscriber.into(), || {
+        client.patch(["aws-sdk", "mysql-async", "fred", "sea-orm"])
+    });
+    for module in ["aws-sdk", "mysql-async", "fred"] {
+        assert_eq!(status(&report, module), &PatchStatus::Active, "{report}");
+    }
+    assert!(is_filtered(&report, "sea-orm"), "{report}");
+
     let some = patch(
         registry()
             .with(EnvFilter::new("info,sqlx=debug"))

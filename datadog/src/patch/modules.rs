@@ -177,13 +177,13 @@ modules! {
     Diesel = "diesel" | "diesel-async": Way::Hook(DIESEL, install_diesel), "for connections that are opened later";
     TokioPostgres = "tokio-postgres" | "postgres": Way::Line(TOKIO_POSTGRES, POSTGRES_LINE);
     Redis = "redis" | "redis-rs": Way::Line(REDIS, REDIS_LINE);
-    Fred = "fred": span("fred::trace", LogLevel::Info), "with its feature partial-tracing";
-    MysqlAsync = "mysql-async": span("mysql_async::queryable", LogLevel::Info), "with its feature tracing";
+    Fred = "fred": span("fred::trace::enabled", LogLevel::Info), "with its feature partial-tracing and TracingConfig::enabled";
+    MysqlAsync = "mysql-async": span("mysql_async::conn::routines::query", LogLevel::Info), "with its feature tracing";
     Clickhouse = "clickhouse": span("clickhouse::query", LogLevel::Info);
     Scylla = "scylla": span("scylla::observability::driver_tracing", LogLevel::Trace);
     Mongodb = "mongodb": event("mongodb::command", LogLevel::Debug), "with its feature tracing-unstable";
     AwsSdk = "aws-sdk" | "aws-sdk-rust":
-        span("aws_smithy_runtime::client::orchestrator", LogLevel::Debug);
+        span("aws_sdk_sqs::operation", LogLevel::Debug), "here of SQS: each service has a target of its own";
     AsyncGraphql = "async-graphql": span("async_graphql::graphql", LogLevel::Info), "with its Tracing extension";
     Rdkafka = "rdkafka": Way::Line(TRACING, MESSAGES);
     Lapin = "lapin": Way::Line(TRACING, MESSAGES);

@@ -108,11 +108,11 @@ fn other_databases_say_who_they_are() {
     let fixture = Fixture::new();
     let spans = fixture.spans_of(|| {
         drop(info_span!(
-            target: "mysql_async::queryable",
+            target: "mysql_async::conn::routines::query",
             "mysql_async::query",
             mysql_async.query.sql = "SELECT 2",
         ));
-        drop(info_span!(target: "fred", "fred.command", cmd.name = "GET"));
+        drop(info_span!(target: "fred::trace::enabled", "fred.command", cmd.name = "GET"));
     });
     let mysql = named(&spans, "mysql.query");
     assert_eq!((&*mysql.resource, &*mysql.type_), ("SELECT 2", "sql"));
