@@ -67,7 +67,7 @@ impl DDClient {
             .into_iter()
             .map(|name| name.as_ref().to_owned())
             .collect();
-        let report = self.apply(&names);
+        let report = PatchReport::new(self.apply(&names));
         report.log();
         report
     }
@@ -77,17 +77,24 @@ impl DDClient {
         self.patch(MODULES.iter().map(|module| module.name))
     }
 
-    /// What `tracing_patch` means.
+    /// What `tracing_patch` means. Names in `DD_PATCH_MODULES` that mean nothing are told with it, or alone.
     pub(crate) fn patch_as_configured(&self) {
         let config = &self.inner.config;
-        if !config.tracing_patch() {
-            return;
-        }
-        if config.tracing_modules().is_empty() {
-            self.patch_all();
-        } else {
-            self.patch(config.tracing_modules());
-        }
+        let names = match config.tracing_modules() {
+            _ if !config.tracing_patch() => Vec::new(),
+            [] => MODULES
+                .iter()
+                .map(|module| module.name.to_owned())
+                .collect(),
+            listed => listed.to_vec(),
+        };
+        let mut rows = self.apply(&names);
+        let switched = config.patch_modules().iter();
+        rows.extend(switched.filter_map(|(name, _)| match resolve(name) {
+            Named::Nothing(nearest) => Some(unknown(name, nearest, "in DD_PATCH_MODULES")),
+            _ => None,
+        }));
+        PatchReport::new(rows).log();
     }
 
     /// Which libraries are on: for the types that are added by a line.
@@ -95,7 +102,7 @@ impl DDClient {
         &self.inner.modules
     }
 
-    fn apply(&self, names: &[String]) -> PatchReport {
+    fn apply(&self, names: &[String]) -> Vec<PatchedModule> {
         let mut rows = Vec::new();
         for name in names {
             match resolve(name) {
@@ -103,15 +110,10 @@ impl DDClient {
                 Named::Group(ids, note) => {
                     rows.extend(ids.iter().map(|id| self.apply_one(name, *id, note)));
                 }
-                Named::Nothing(nearest) => rows.push(PatchedModule {
-                    asked: name.clone(),
-                    module: None,
-                    status: PatchStatus::Unknown { nearest },
-                    note: "",
-                }),
+                Named::Nothing(nearest) => rows.push(unknown(name, nearest, "")),
             }
         }
-        PatchReport::new(rows)
+        rows
     }
 
     fn apply_one(&self, asked: &str, id: ModuleId, note: &'static str) -> PatchedModule {
@@ -157,6 +159,15 @@ impl DDClient {
                 }
             }),
         }
+    }
+}
+
+fn unknown(name: &str, nearest: Option<&'static str>, note: &'static str) -> PatchedModule {
+    PatchedModule {
+        asked: name.to_owned(),
+        module: None,
+        status: PatchStatus::Unknown { nearest },
+        note,
     }
 }
 

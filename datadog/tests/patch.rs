@@ -434,7 +434,19 @@ fn a_client_that_patches_by_itself_says_so_once_and_tells_of_filters_later() {
     });
     expect_filtered(&lines);
 
-    // The same where code asks before there is a subscriber; the whole of it has a filter.
+    // Names that switch nothing, where it does not patch by itself.
+    plain(&agent, &[("DD_PATCH_MODULES", "reddis:false,sqlx:true")]);
+    let (_, level, line) = loop {
+        let line = lines.recv_timeout(LIMIT).unwrap();
+        if line.2.contains("reddis") {
+            break line;
+        }
+    };
+    assert_eq!(level, log::Level::Warn);
+    let told = "traced libraries:\nreddis  unknown; redis is near (in DD_PATCH_MODULES)\n";
+    assert_eq!(line, told);
+
+    // Filters are told as well where code asks before there is a subscriber; the whole of it has one.
     let client = plain(&agent, &[]);
     let layer = client.tracing_layer();
     client.patch(["sqlx", "panic"]);
