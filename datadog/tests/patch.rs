@@ -94,7 +94,11 @@ fn a_handler_of_logs_is_a_line() {
     let line = "DDLogHandler, client.log_handler().install()";
     let before = client.patch(["log"]);
     assert_eq!(status(&before, "log"), &PatchStatus::NeedsLine { line });
-    let _handler = client.log_handler();
+    let handler = client.log_handler();
+    let unused = client.patch(["log"]);
+    assert_eq!(status(&unused, "log"), &PatchStatus::NeedsLine { line });
+    let record = log::Record::builder().level(log::Level::Info).build();
+    log::Log::log(&handler, &record);
     assert_eq!(
         status(&client.patch(["logging"]), "log"),
         &PatchStatus::Active

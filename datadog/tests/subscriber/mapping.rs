@@ -223,6 +223,22 @@ fn what_the_program_says_beats_the_conventions() {
         span.meta.keys().all(|key| !key.starts_with("dd.")),
         "{span:?}"
     );
+    let by_other_names = span!(
+        "x",
+        span.kind = "client",
+        http.method = "GET",
+        dd.operation = "shop.call",
+        dd.span_type = "worker",
+    );
+    assert_eq!(identity(&by_other_names), ("shop.call", "GET", "worker"));
+    assert_eq!(by_other_names.meta["span.kind"], "client");
+    assert!(
+        by_other_names
+            .meta
+            .keys()
+            .all(|key| !key.starts_with("dd.")),
+        "{by_other_names:?}"
+    );
     let named = span!("x", otel.name = "load cart");
     assert_eq!(identity(&named), ("x", "load cart", "custom"));
 }
@@ -311,6 +327,16 @@ fn failures() {
         (status.error, &*status.meta["error.message"]),
         (1, "too slow")
     );
+    let described = span!(
+        "x",
+        otel.status_code = "Error",
+        otel.status_description = "too late"
+    );
+    assert_eq!(
+        (described.error, &*described.meta["error.message"]),
+        (1, "too late")
+    );
+    assert!(!described.meta.contains_key("otel.status_description"));
     let error = std::io::Error::other("disk on fire");
     let value = span!("x", error = &error as &(dyn std::error::Error + 'static));
     assert_eq!(
