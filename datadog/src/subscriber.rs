@@ -4,6 +4,7 @@ mod callsite;
 mod event;
 mod fields;
 mod http;
+mod install;
 mod layer;
 mod mapping;
 mod open_span;
