@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -103,6 +104,26 @@ fn a_handler_of_logs_is_a_line() {
         status(&client.patch(["logging"]), "log"),
         &PatchStatus::Active
     );
+}
+
+#[test]
+fn who_takes_traces_along_has_the_line_for_messages() {
+    let agent = LocalAgent::start().unwrap();
+    let of = |use_it: fn(&DDClient)| {
+        let client = plain(&agent, &[]);
+        let before = client.patch(["rdkafka", "lapin"]);
+        use_it(&client);
+        let after = client.patch(["rdkafka", "lapin"]);
+        for module in ["rdkafka", "lapin"] {
+            assert!(matches!(
+                status(&before, module),
+                PatchStatus::NeedsLine { line } if line.contains("client.inject")
+            ));
+            assert_eq!(status(&after, module), &PatchStatus::Active);
+        }
+    };
+    of(|client| client.inject(&mut HashMap::<String, String>::new()));
+    of(|client| assert!(client.extract(&HashMap::<String, String>::new()).is_none()));
 }
 
 #[test]

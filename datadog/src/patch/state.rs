@@ -86,6 +86,15 @@ impl Modules {
         self.used.fetch_or(id.bit(), Ordering::Relaxed);
     }
 
+    /// Notes that the program takes traces along by itself, which is the line of libraries for messages.
+    #[inline]
+    pub(crate) fn set_messages_used(&self) {
+        let both = ModuleId::Rdkafka.bit() | ModuleId::Lapin.bit();
+        if self.used.load(Ordering::Relaxed) & both != both {
+            self.used.fetch_or(both, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn is_used(&self, id: ModuleId) -> bool {
         self.used.load(Ordering::Relaxed) & id.bit() != 0
     }
