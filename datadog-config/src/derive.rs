@@ -52,7 +52,7 @@ pub(crate) fn derive(
     let container = host.kernel.container();
     let service = named(&settings, &settings.service, "service").unwrap_or_else(|| {
         Fact::found(
-            identity::executable_name(executable),
+            executable.and_then(identity::program_name),
             "the executable's name",
         )
     });

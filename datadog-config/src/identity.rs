@@ -91,9 +91,21 @@ pub(crate) fn places(executable: Option<&Path>) -> impl Iterator<Item = PathBuf>
     executable.into_iter().chain(std::env::current_dir().ok())
 }
 
-/// The name of the executable without its extension; the service if nobody names one.
-pub(crate) fn executable_name(executable: Option<&Path>) -> Option<String> {
-    let name = executable?.file_stem()?.to_string_lossy().into_owned();
+/// What says of a file only that it is a program.
+const EXTENSIONS: [&str; 11] = [
+    "bash", "bin", "exe", "js", "lua", "php", "pl", "py", "rb", "sh", "zsh",
+];
+
+/// The name of a program: that of its file, without the extension of a script or an executable. The service, if nobody names
+/// one. `shop-1.2` has no extension. `None` if there is no name.
+pub fn program_name(program: impl AsRef<Path>) -> Option<String> {
+    let program = program.as_ref();
+    let extension = program.extension().and_then(OsStr::to_str);
+    let name = match extension.is_some_and(|extension| EXTENSIONS.contains(&extension)) {
+        true => program.file_stem(),
+        false => program.file_name(),
+    };
+    let name = name?.to_string_lossy().into_owned();
     (!name.trim().is_empty()).then_some(name)
 }
 
@@ -198,6 +210,21 @@ mod tests {
         assert!(tags.contains("entrypoint.type:executable"), "{tags}");
         assert!(tags.ends_with("svc.auto:my_service"), "{tags}");
         assert!(process_tags(None, "x", true).ends_with("svc.user:true"));
+    }
+
+    #[test]
+    fn a_program_has_the_name_of_its_file() {
+        for (program, name) in [
+            ("./shop.sh", Some("shop")),
+            ("/opt/shop/bin/shop.bin", Some("shop")),
+            ("./shop-1.2", Some("shop-1.2")),
+            ("shop", Some("shop")),
+            (".sh", Some(".sh")),
+            ("", None),
+            ("/", None),
+        ] {
+            assert_eq!(program_name(program).as_deref(), name, "{program}");
+        }
     }
 
     #[test]

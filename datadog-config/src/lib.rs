@@ -74,6 +74,7 @@ pub use describe::{Description, Row};
 pub use endpoint::{AgentUrl, DogStatsDUrl, IntakeUrl};
 pub use error::{ConfigError, Invalid, Problem};
 pub use glob::Glob;
+pub use identity::program_name;
 pub use logs_output::LogsOutput;
 pub use modules::ModuleSwitch;
 pub use option::{OptionInfo, Signal, options};

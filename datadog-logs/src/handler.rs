@@ -1,6 +1,8 @@
 //! The bridge from the `log` crate.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use datadog_transport::diagnostics::is_own;
 use log::{LevelFilter, Log, Metadata, SetLoggerError};
@@ -22,7 +24,11 @@ pub struct DDLogHandler {
     /// Targets with a level of their own.
     target_levels: Vec<(String, LevelFilter)>,
     tee: Option<Box<dyn Log>>,
+    on_use: Option<OnUse>,
+    is_used: AtomicBool,
 }
+
+type OnUse = Arc<dyn Fn() + Send + Sync>;
 
 impl DDLogHandler {
     pub(crate) fn new(logs: Logs) -> Self {
@@ -32,7 +38,17 @@ impl DDLogHandler {
             highest: LevelFilter::Info,
             target_levels: Vec::new(),
             tee: None,
+            on_use: None,
+            is_used: AtomicBool::new(false),
         }
+    }
+
+    /// Calls `tell` when this becomes the program's logger, and with the first record that it gets, as a part of another
+    /// logger maybe.
+    #[must_use]
+    pub fn on_use(mut self, tell: impl Fn() + Send + Sync + 'static) -> Self {
+        self.on_use = Some(Arc::new(tell));
+        self
     }
 
     /// Takes records up to `level`. Default: info.
@@ -64,9 +80,12 @@ impl DDLogHandler {
     ///
     /// The program already has a logger.
     pub fn install(self) -> Result<(), SetLoggerError> {
-        let level = self.highest;
+        let (level, on_use) = (self.highest, self.on_use.clone());
         log::set_boxed_logger(Box::new(self))?;
         log::set_max_level(level);
+        if let Some(tell) = on_use {
+            tell();
+        }
         Ok(())
     }
 
@@ -94,6 +113,12 @@ impl DDLogHandler {
     }
 
     fn send(&self, record: &log::Record<'_>) {
+        if !self.is_used.load(Ordering::Relaxed) {
+            self.is_used.store(true, Ordering::Relaxed);
+            if let Some(tell) = &self.on_use {
+                tell();
+            }
+        }
         let target = record.target();
         let mut entry = self
             .logs

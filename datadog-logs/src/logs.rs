@@ -75,9 +75,8 @@ impl Logs {
                 IntakeSink::new(intake, buffer, outbox_bytes, account)
             })
         } else {
-            log::warn!(
-                target: "datadog",
-                "logs have no receiver and are dropped: set DD_API_KEY, DD_LOGS_DIRECT_SUBMISSION_URL or DD_LOGS_OUTPUT"
+            transport.warn(
+                "logs have no receiver and are dropped: set DD_API_KEY, DD_LOGS_DIRECT_SUBMISSION_URL or DD_LOGS_OUTPUT",
             );
             transport.add(SignalKind::Logs, |seat| {
                 let redaction = Arc::new(Redaction::of(&config));

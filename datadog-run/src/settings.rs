@@ -1,9 +1,8 @@
 //! The variables that the program gets, and the configuration that it will have.
 
 use std::ffi::OsStr;
-use std::path::Path;
 
-use datadog_config::{ConfigError, DDConfig, Description, Origin, Row};
+use datadog_config::{ConfigError, DDConfig, Description, Origin, Row, program_name};
 
 /// What the program gets beside our own environment, and what it makes of it.
 #[derive(Debug)]
@@ -55,9 +54,7 @@ fn defaults(program: &OsStr, config: &DDConfig) -> Vec<(&'static str, String)> {
             && row(&described, fact).is_none_or(is_unset)
     };
     let yes = || Some("true".to_owned());
-    let service = Path::new(program)
-        .file_stem()
-        .map(|name| name.to_string_lossy().into_owned());
+    let service = program_name(program);
     [
         ("DD_TRACE_PATCH", "tracing_patch", yes()),
         ("DD_SERVICE", "service", service),

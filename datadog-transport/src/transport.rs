@@ -34,6 +34,7 @@ pub struct TransportBuilder {
     signals: Vec<Driven>,
     further_accounts: Vec<(SignalKind, Arc<Account>)>,
     accounts: Accounts,
+    warnings: Vec<&'static str>,
 }
 
 /// The transport of a running client: flush, shutdown and health. Dropping it shuts it down within
@@ -75,6 +76,7 @@ impl TransportBuilder {
             signals: Vec::new(),
             further_accounts: Vec::new(),
             accounts: Accounts::default(),
+            warnings: Vec::new(),
         }
     }
 
@@ -141,6 +143,11 @@ impl TransportBuilder {
         self.chores.push(Chore::new(period, work));
     }
 
+    /// Says what is wrong with the config for a signal, once it starts: a client that is off says nothing.
+    pub fn warn(&mut self, warning: &'static str) {
+        self.warnings.push(warning);
+    }
+
     /// Starts the worker thread, and logs what is wrong with the environment and the config files.
     ///
     /// # Errors
@@ -155,6 +162,9 @@ impl TransportBuilder {
             .set(accounts.chain(self.further_accounts).collect());
         for problem in self.config.problems() {
             log::warn!(target: "datadog", "{problem}");
+        }
+        for warning in self.warnings {
+            log::warn!(target: "datadog", "{warning}");
         }
         let (controls, chores, signals) = (self.controls, self.chores, self.signals);
         let brake = Arc::new(Brake::new(self.http));

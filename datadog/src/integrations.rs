@@ -8,7 +8,7 @@
 //! | actix-web 4 | `actix-web` | `.wrap(client.actix_web_middleware())` |
 //! | servers of tower: tonic 0.14, hyper 1 | `tower` | `.layer(client.tower_server_layer())` |
 //! | clients of tower: tonic 0.14, hyper 1 | `tower` | `.layer(client.tower_client_layer())` |
-//! | reqwest 0.13 | `reqwest` | `.with(client.reqwest_middleware())` |
+//! | reqwest 0.13 | `reqwest` | `client.reqwest_client(reqwest::Client::new())`, or `.with(client.reqwest_middleware())` |
 //! | ureq 3 | `ureq` | `.middleware(client.ureq_middleware())` |
 //! | redis 1 | `redis`, `redis-tokio` | `client.redis_connection(connection)` |
 //! | tokio-postgres 0.7 | `tokio-postgres` | `client.postgres(&postgres).query(…)` |

@@ -2,6 +2,8 @@
 
 mod abort;
 mod client;
+#[cfg(any(feature = "diesel", feature = "tracing-subscriber"))]
+mod database;
 mod default_client;
 pub mod integrations;
 #[cfg(feature = "metrics")]

@@ -14,7 +14,7 @@ mod report;
 mod resolve;
 mod state;
 
-use datadog_config::DDConfig;
+use datadog_config::{DDConfig, Origin};
 
 use crate::DDClient;
 use modules::{MODULES, Way};
@@ -33,7 +33,8 @@ impl DDClient {
     /// There are three kinds of them:
     ///
     /// - What a library emits with the `tracing` crate is read by the [layer](DDClient::tracing_layer). Where the
-    ///   program's subscriber has it, the report says whether a filter keeps the library's spans from it.
+    ///   program's subscriber has it, the report says whether a filter keeps the library's spans from it. Where it comes
+    ///   later, the layer logs that with its first span or event.
     /// - Panics, and statements of `diesel`, are told by hooks of the process, which this installs.
     /// - For what emits nothing, such as `axum` and `reqwest`, this crate has types to be added, one line each. The report
     ///   names them.
@@ -43,7 +44,8 @@ impl DDClient {
     /// `DD_TRACE_<NAME>_ENABLED` and `DD_PATCH_MODULES` switch libraries off, whatever code asks for, and
     /// `DD_TRACE_ENABLED` all of them. With
     /// [`tracing_patch`](crate::DDConfigBuilder::tracing_patch) the client does all this by itself when it starts, for
-    /// [`tracing_modules`](crate::DDConfigBuilder::tracing_modules) or else everything.
+    /// [`tracing_modules`](crate::DDConfigBuilder::tracing_modules) or else everything. Where that is set to false, what libraries
+    /// emit is not read unless they are patched here.
     ///
     /// The report is logged as well (target `datadog`): as a warning, if something in it is not as it was meant.
     ///
@@ -65,7 +67,7 @@ impl DDClient {
             .into_iter()
             .map(|name| name.as_ref().to_owned())
             .collect();
-        let report = self.apply(&names);
+        let report = PatchReport::new(self.apply(&names));
         report.log();
         report
     }
@@ -75,17 +77,24 @@ impl DDClient {
         self.patch(MODULES.iter().map(|module| module.name))
     }
 
-    /// What `tracing_patch` means.
+    /// What `tracing_patch` means. Names in `DD_PATCH_MODULES` that mean nothing are told with it, or alone.
     pub(crate) fn patch_as_configured(&self) {
         let config = &self.inner.config;
-        if !config.tracing_patch() {
-            return;
-        }
-        if config.tracing_modules().is_empty() {
-            self.patch_all();
-        } else {
-            self.patch(config.tracing_modules());
-        }
+        let names = match config.tracing_modules() {
+            _ if !config.tracing_patch() => Vec::new(),
+            [] => MODULES
+                .iter()
+                .map(|module| module.name.to_owned())
+                .collect(),
+            listed => listed.to_vec(),
+        };
+        let mut rows = self.apply(&names);
+        let switched = config.patch_modules().iter();
+        rows.extend(switched.filter_map(|(name, _)| match resolve(name) {
+            Named::Nothing(nearest) => Some(unknown(name, nearest, "in DD_PATCH_MODULES")),
+            _ => None,
+        }));
+        PatchReport::new(rows).log();
     }
 
     /// Which libraries are on: for the types that are added by a line.
@@ -93,7 +102,7 @@ impl DDClient {
         &self.inner.modules
     }
 
-    fn apply(&self, names: &[String]) -> PatchReport {
+    fn apply(&self, names: &[String]) -> Vec<PatchedModule> {
         let mut rows = Vec::new();
         for name in names {
             match resolve(name) {
@@ -101,15 +110,10 @@ impl DDClient {
                 Named::Group(ids, note) => {
                     rows.extend(ids.iter().map(|id| self.apply_one(name, *id, note)));
                 }
-                Named::Nothing(nearest) => rows.push(PatchedModule {
-                    asked: name.clone(),
-                    module: None,
-                    status: PatchStatus::Unknown { nearest },
-                    note: "",
-                }),
+                Named::Nothing(nearest) => rows.push(unknown(name, nearest, "")),
             }
         }
-        PatchReport::new(rows)
+        rows
     }
 
     fn apply_one(&self, asked: &str, id: ModuleId, note: &'static str) -> PatchedModule {
@@ -126,7 +130,8 @@ impl DDClient {
     /// Does what can be done for a module.
     fn status(&self, id: ModuleId) -> PatchStatus {
         if !self.inner.tracer.is_enabled() {
-            let by = "DD_TRACE_ENABLED".to_owned();
+            let option = "DD_TRACE_ENABLED";
+            let by = place(&self.inner.config, option).unwrap_or_else(|| option.to_owned());
             return PatchStatus::Off { by };
         }
         if let Some(by) = switched_off_by(&self.inner.config, id) {
@@ -135,7 +140,13 @@ impl DDClient {
         let modules = self.modules();
         modules.set_on(id);
         match id.info().way {
-            Way::Layer(emitted) => reach::status(self, &emitted),
+            Way::Layer(emitted) => {
+                let status = reach::status(self, &emitted);
+                if matches!(status, PatchStatus::NeedsLine { .. }) {
+                    modules.set_missed(id);
+                }
+                status
+            }
             Way::Hook(feature, install) => feature.missing().unwrap_or_else(|| {
                 install(self);
                 PatchStatus::Active
@@ -151,6 +162,15 @@ impl DDClient {
     }
 }
 
+fn unknown(name: &str, nearest: Option<&'static str>, note: &'static str) -> PatchedModule {
+    PatchedModule {
+        asked: name.to_owned(),
+        module: None,
+        status: PatchStatus::Unknown { nearest },
+        note,
+    }
+}
+
 /// What of the configuration switches a module off.
 fn switched_off_by(config: &DDConfig, id: ModuleId) -> Option<String> {
     let switch = id
@@ -158,4 +178,11 @@ fn switched_off_by(config: &DDConfig, id: ModuleId) -> Option<String> {
         .find_map(|name| config.module_switch(name))
         .filter(|switch| !switch.on)?;
     Some(switch.place.to_owned())
+}
+
+/// The variable, the setter or the file that sets an option. `None` if nobody does.
+fn place(config: &DDConfig, option: &str) -> Option<String> {
+    let description = config.describe();
+    let row = description.rows().iter().find(|row| row.option == option)?;
+    (row.origin != Origin::Default).then(|| row.place.clone())
 }

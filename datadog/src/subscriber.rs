@@ -3,13 +3,18 @@
 mod callsite;
 mod event;
 mod fields;
+mod http;
+mod install;
 mod layer;
 mod mapping;
 mod open_span;
+mod operation;
+mod recent;
 mod recording;
 mod rules;
 mod slots;
 mod statement;
 mod stored;
+mod url;
 
 pub use layer::DDTracingLayer;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -13,7 +14,7 @@ use datadog_local_agent::{LocalAgent, Span};
 use tracing::level_filters::LevelFilter;
 use tracing::{Dispatch, debug, dispatcher, info_span};
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
+use tracing_subscriber::{EnvFilter, Layer, fmt, registry, reload};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -79,7 +80,7 @@ fn the_report_says_what_each_module_needs() {
     let table = report.to_string();
     assert!(
         table.contains(&format!(
-            "sqlx                      needs one line: {line}\n"
+            "sqlx                      needs one line: {line} ("
         )),
         "{table}"
     );
@@ -94,11 +95,35 @@ fn a_handler_of_logs_is_a_line() {
     let line = "DDLogHandler, client.log_handler().install()";
     let before = client.patch(["log"]);
     assert_eq!(status(&before, "log"), &PatchStatus::NeedsLine { line });
-    let _handler = client.log_handler();
+    let handler = client.log_handler();
+    let unused = client.patch(["log"]);
+    assert_eq!(status(&unused, "log"), &PatchStatus::NeedsLine { line });
+    let record = log::Record::builder().level(log::Level::Info).build();
+    log::Log::log(&handler, &record);
     assert_eq!(
         status(&client.patch(["logging"]), "log"),
         &PatchStatus::Active
     );
+}
+
+#[test]
+fn who_takes_traces_along_has_the_line_for_messages() {
+    let agent = LocalAgent::start().unwrap();
+    let of = |use_it: fn(&DDClient)| {
+        let client = plain(&agent, &[]);
+        let before = client.patch(["rdkafka", "lapin"]);
+        use_it(&client);
+        let after = client.patch(["rdkafka", "lapin"]);
+        for module in ["rdkafka", "lapin"] {
+            assert!(matches!(
+                status(&before, module),
+                PatchStatus::NeedsLine { line } if line.contains("client.inject")
+            ));
+            assert_eq!(status(&after, module), &PatchStatus::Active);
+        }
+    };
+    of(|client| client.inject(&mut HashMap::<String, String>::new()));
+    of(|client| assert!(client.extract(&HashMap::<String, String>::new()).is_none()));
 }
 
 #[test]
@@ -166,6 +191,24 @@ fn filters_that_keep_something_from_the_layer_are_told() {
         let told = "filtered: it emits events of level debug, target sqlx::query, which ";
         assert!(table.contains(told), "{table}");
     }
+
+    let (reloaded, _handle) = reload::Layer::new(layer());
+    let report = patch(registry().with(reloaded).into());
+    assert_eq!(status(&report, "sqlx"), &PatchStatus::Active);
+    let (reloaded, _handle) = reload::Layer::new(layer());
+    let report = patch(registry().with(reloaded).with(LevelFilter::INFO).into());
+    assert!(is_filtered(&report, "sqlx"), "{report}");
+
+    // Where the spans themselves come from, and nothing else.
+    let targets = "off,aws_sdk_sqs=debug,mysql_async::conn=info,fred::trace::enabled=info";
+    let subscriber = registry().with(EnvFilter::new(targets)).with(layer());
+    let report = dispatcher::with_default(&subscriber.into(), || {
+        client.patch(["aws-sdk", "mysql-async", "fred", "sea-orm"])
+    });
+    for module in ["aws-sdk", "mysql-async", "fred"] {
+        assert_eq!(status(&report, module), &PatchStatus::Active, "{report}");
+    }
+    assert!(is_filtered(&report, "sea-orm"), "{report}");
 
     let some = patch(
         registry()
@@ -243,6 +286,11 @@ fn what_is_switched_off_leaves_no_spans() {
             &[("DD_TRACE_PATCH_MODULES", "axum")],
             &["root", "sea_orm.find_all", "sql.query"],
         ),
+        (&[("DD_TRACE_PATCH", "false")], &["root"]),
+        (
+            &[("DD_TRACE_PATCH", "perhaps")],
+            &["root", "sea_orm.find_all", "sql.query"],
+        ),
         (&[("DD_TRACE_ENABLED", "false")], &[]),
     ] {
         let agent = LocalAgent::start().unwrap();
@@ -268,17 +316,37 @@ fn code_adds_to_the_list_and_does_not_beat_a_switch() {
 }
 
 #[test]
+fn what_is_not_patched_by_itself_is_patched_by_code() {
+    let agent = LocalAgent::start().unwrap();
+    let client = client(&agent, &[], |config| config.tracing_patch(false));
+    client.patch(["sqlx"]);
+    assert_eq!(names_of_work(&client, &agent), ["root", "sql.query"]);
+}
+
+#[test]
 fn without_traces_nothing_is_patched() {
     let agent = LocalAgent::start().unwrap();
-    let client = plain(&agent, &[("DD_TRACE_ENABLED", "false")]);
-    let report = client.patch_all();
-    let by = "DD_TRACE_ENABLED".to_owned();
-    let off = PatchStatus::Off { by };
-    assert!(report.modules().len() > 20);
-    assert!(
-        report.modules().iter().all(|line| line.status == off),
-        "{report}"
-    );
+    for (variables, code, by) in [
+        (&[("DD_TRACE_ENABLED", "false")], true, "DD_TRACE_ENABLED"),
+        (
+            &[("OTEL_TRACES_EXPORTER", "none")],
+            true,
+            "OTEL_TRACES_EXPORTER",
+        ),
+        (&[("", "")], false, "tracing_enabled"),
+    ] {
+        let client = client(&agent, variables, |config| match code {
+            true => config,
+            false => config.tracing_enabled(false),
+        });
+        let report = client.patch_all();
+        let off = PatchStatus::Off { by: by.to_owned() };
+        assert!(report.modules().len() > 20);
+        assert!(
+            report.modules().iter().all(|line| line.status == off),
+            "{report}"
+        );
+    }
 }
 
 #[test]
@@ -389,6 +457,31 @@ fn a_client_that_patches_by_itself_says_so_once_and_tells_of_filters_later() {
         drop(info_span!("first"));
         drop(info_span!("second"));
     });
+    expect_filtered(&lines);
+
+    // Names that switch nothing, where it does not patch by itself.
+    plain(&agent, &[("DD_PATCH_MODULES", "reddis:false,sqlx:true")]);
+    let (_, level, line) = loop {
+        let line = lines.recv_timeout(LIMIT).unwrap();
+        if line.2.contains("reddis") {
+            break line;
+        }
+    };
+    assert_eq!(level, log::Level::Warn);
+    let told = "traced libraries:\nreddis  unknown; redis is near (in DD_PATCH_MODULES)\n";
+    assert_eq!(line, told);
+
+    // Filters are told as well where code asks before there is a subscriber; the whole of it has one.
+    let client = plain(&agent, &[]);
+    let layer = client.tracing_layer();
+    client.patch(["sqlx", "panic"]);
+    let subscriber = Dispatch::new(registry().with(layer).with(LevelFilter::INFO));
+    dispatcher::with_default(&subscriber, || drop(info_span!("first")));
+    expect_filtered(&lines);
+}
+
+/// Waits for the report of a layer: it is about `sqlx`, and nothing else.
+fn expect_filtered(lines: &Receiver<(Option<String>, log::Level, String)>) {
     let (_, level, line) = loop {
         let line = lines.recv_timeout(LIMIT).unwrap();
         if line.0.as_deref() == Some("datadog-patch") {

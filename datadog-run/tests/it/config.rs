@@ -1,6 +1,7 @@
 //! What the program gets, and what is shown of it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::support::{assert_has, datadog_run, run};
 
@@ -86,13 +87,7 @@ fn the_configuration_is_shown_without_a_program() {
     let (output, stdout, stderr) = run(&mut command);
     assert!(output.status.success());
     assert_eq!(stderr, "");
-    let words = |option: &str| -> Vec<String> {
-        let mut rows = stdout
-            .lines()
-            .map(|line| line.split_whitespace().map(str::to_owned));
-        rows.find_map(|mut words| (words.next()? == option).then(|| words.collect()))
-            .unwrap_or_else(|| panic!("no {option} in:\n{stdout}"))
-    };
+    let words = |option| words(&stdout, option);
     assert_eq!(words("DD_API_KEY"), ["***", "env", "DD_API_KEY"]);
     assert_eq!(words("DD_ENV"), ["prod", "env", "DD_ENV"]);
     assert_eq!(
@@ -112,6 +107,34 @@ fn the_configuration_is_shown_without_a_program() {
         columns.iter().all(|column| *column == columns[0]),
         "{stdout}"
     );
+}
+
+/// What a line of the configuration says of an option.
+fn words(shown: &str, option: &str) -> Vec<String> {
+    let mut rows = shown
+        .lines()
+        .map(|line| line.split_whitespace().map(str::to_owned));
+    rows.find_map(|mut words| (words.next()? == option).then(|| words.collect()))
+        .unwrap_or_else(|| panic!("no {option} in:\n{shown}"))
+}
+
+#[test]
+fn service_and_version_are_those_of_the_program() {
+    let directory = tempfile::tempdir().unwrap();
+    let commit = "1f7e0d7a1d9d7e3ba9a3c2a7b6b2a1c0d9e8f7a6";
+    fs::create_dir(directory.path().join(".git")).unwrap();
+    fs::write(directory.path().join(".git/HEAD"), commit).unwrap();
+    let program = directory.path().join("shop-1.2");
+    fs::write(&program, "#!/bin/sh\necho $DD_SERVICE\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = datadog_run(&["--show-config", "--", program.to_str().unwrap()]);
+    let (_, stdout, stderr) = run(&mut command);
+    assert_eq!(stdout, "shop-1.2\n");
+    assert_eq!(words(&stderr, "service")[0], "shop-1.2");
+    assert_eq!(words(&stderr, "version")[0], commit);
+    // Without a program, of where it would be started.
+    let (_, stdout, _) = run(datadog_run(&["--show-config"]).current_dir(&directory));
+    assert_eq!(words(&stdout, "version")[0], commit);
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! Queries of diesel 2.3, without a change to the program.
 
-mod database;
-
 use std::sync::{Mutex, PoisonError};
 
 use datadog_trace::{DetachedSpan, Parent, SpanKind, obfuscate_sql};
@@ -9,9 +7,9 @@ use diesel::connection::{
     DebugQuery, Instrumentation, InstrumentationEvent, set_default_instrumentation,
 };
 
-use self::database::Database;
 use super::module::ModuleTracer;
 use crate::DDClient;
+use crate::database::Database;
 use crate::patch::ModuleId;
 
 /// The tracer of connections that are opened from now on: the hook of the process takes a function without any state.

@@ -6,9 +6,13 @@ mod packed;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use datadog_trace::{Span, SpanKind, quantize_redis};
-use redis::{Arg, Cmd, ConnectionLike, RedisError, RedisResult, ServerError, Value};
+use redis::{
+    Arg, Cmd, ConnectionAddr, ConnectionInfo, ConnectionLike, RedisError, RedisResult, ServerError,
+    Value,
+};
 
 use super::module::ModuleTracer;
 use crate::DDClient;
@@ -30,6 +34,7 @@ use crate::patch::ModuleId;
 #[derive(Clone)]
 pub struct RedisConnection<C> {
     inner: C,
+    place: Option<Place>,
     tracer: ModuleTracer,
 }
 
@@ -38,12 +43,30 @@ impl DDClient {
     pub fn redis_connection<C>(&self, connection: C) -> RedisConnection<C> {
         RedisConnection {
             inner: connection,
+            place: None,
             tracer: ModuleTracer::new(self, ModuleId::Redis),
         }
     }
 }
 
+/// Host and port.
+#[derive(Clone)]
+struct Place(Arc<str>, u16);
+
 impl<C> RedisConnection<C> {
+    /// Says what the connection is to, by the client's [`get_connection_info`](redis::Client::get_connection_info):
+    /// `out.host` and `network.destination.port`. A path is not told.
+    #[must_use]
+    pub fn at(mut self, info: &ConnectionInfo) -> Self {
+        self.place = match info.addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+                Some(Place(host.as_str().into(), *port))
+            }
+            _ => None,
+        };
+        self
+    }
+
     /// The connection itself, for what has no span.
     pub fn inner_mut(&mut self) -> &mut C {
         &mut self.inner
@@ -66,6 +89,10 @@ impl<C> RedisConnection<C> {
             .set_tag("component", "redis")
             .set_tag("db.system", "redis")
             .set_tag("db.redis.database_index", database);
+        if let Some(Place(host, port)) = &self.place {
+            span.set_tag("out.host", &**host)
+                .set_tag("network.destination.port", *port);
+        }
         span
     }
 }

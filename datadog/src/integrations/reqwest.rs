@@ -2,8 +2,8 @@
 
 use datadog_trace::{DetachedSpan, Span, Tracer, http as standard};
 use http::{Extensions, Uri};
-use reqwest::{Request, Response};
-use reqwest_middleware::{Error, Middleware, Next};
+use reqwest::{Client, Request, Response};
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Error, Middleware, Next};
 
 use super::module::ModuleTracer;
 use super::watch::watch;
@@ -11,6 +11,8 @@ use crate::DDClient;
 use crate::patch::ModuleId;
 
 /// A middleware for `reqwest` with a span for each request, whose headers take the trace to the server.
+///
+/// [`DDClient::reqwest_client`] makes a client with it. Beside other middleware:
 ///
 /// ```
 /// # fn web(client: &datadog::DDClient) -> reqwest_middleware::ClientWithMiddleware {
@@ -34,6 +36,13 @@ impl DDClient {
         ReqwestMiddleware {
             tracer: ModuleTracer::new(self, ModuleId::Reqwest),
         }
+    }
+
+    /// A client of `reqwest` with the [middleware](ReqwestMiddleware), and no other.
+    pub fn reqwest_client(&self, web: Client) -> ClientWithMiddleware {
+        ClientBuilder::new(web)
+            .with(self.reqwest_middleware())
+            .build()
     }
 }
 

@@ -4,8 +4,9 @@ use std::fmt;
 use std::future::Future;
 
 use datadog_trace::{DetachedSpan, Span, SpanKind, obfuscate_sql};
+use tokio_postgres::config::Host;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Error, GenericClient, Row, SimpleQueryMessage};
+use tokio_postgres::{Config, Error, GenericClient, Row, SimpleQueryMessage};
 
 use super::module::ModuleTracer;
 use super::watch::watch;
@@ -26,6 +27,7 @@ use crate::patch::ModuleId;
 /// detail, which has values.
 pub struct PostgresClient<'a, C> {
     client: &'a C,
+    config: Option<&'a Config>,
     tracer: ModuleTracer,
 }
 
@@ -34,8 +36,19 @@ impl DDClient {
     pub fn postgres<'a, C: GenericClient + Sync>(&self, client: &'a C) -> PostgresClient<'a, C> {
         PostgresClient {
             client,
+            config: None,
             tracer: ModuleTracer::new(self, ModuleId::TokioPostgres),
         }
+    }
+}
+
+impl<'a, C> PostgresClient<'a, C> {
+    /// Says what the client is connected to, by the settings that it was connected with: `out.host`,
+    /// `network.destination.port` and `db.name`. Of several hosts the first is told, and none that is a path.
+    #[must_use]
+    pub fn at(mut self, config: &'a Config) -> Self {
+        self.config = Some(config);
+        self
     }
 }
 
@@ -142,7 +155,24 @@ impl<C: GenericClient + Sync> PostgresClient<'_, C> {
             .set_kind(SpanKind::Client)
             .set_tag("component", "tokio-postgres")
             .set_tag("db.system", "postgresql");
+        if let Some(config) = self.config {
+            write_place(&mut span, config);
+        }
         span.detach()
+    }
+}
+
+/// PostgreSQL's own port, where none is said (libpq: "Parameter Key Words").
+const PORT: u16 = 5432;
+
+fn write_place(span: &mut Span, config: &Config) {
+    if let Some(Host::Tcp(host)) = config.get_hosts().first() {
+        let port = config.get_ports().first().unwrap_or(&PORT);
+        span.set_tag("out.host", host)
+            .set_tag("network.destination.port", *port);
+    }
+    if let Some(name) = config.get_dbname() {
+        span.set_tag("db.name", name);
     }
 }
 
@@ -170,5 +200,49 @@ fn failed(span: &mut Span, error: &Error) {
 impl<C> fmt::Debug for PostgresClient<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresClient").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use datadog_config::DDConfig;
+    use datadog_local_agent::LocalAgent;
+
+    use super::*;
+
+    #[test]
+    fn settings_tell_host_port_and_name_and_no_more() {
+        let agent = LocalAgent::start().unwrap();
+        let config = DDConfig::builder().environment([("", "")]);
+        let config = config.agent_url(agent.url()).build().unwrap();
+        let client = DDClient::new(config).unwrap();
+        for settings in [
+            "host=db.local port=6432 user=me password=hunter2 dbname=shop",
+            "host=db.local user=me",
+            "host=/run/postgresql dbname=shop",
+        ] {
+            let mut span = client.trace("query");
+            write_place(&mut span, &settings.parse().unwrap());
+        }
+        client.flush(Duration::from_secs(20));
+        let spans = agent.spans();
+        let told: Vec<_> = spans
+            .iter()
+            .map(|span| {
+                let tag = |key| span.meta.get(key).map(String::as_str);
+                let port = span.metrics.get("network.destination.port").copied();
+                (tag("out.host"), port, tag("db.name"))
+            })
+            .collect();
+        let (host, name) = (Some("db.local"), Some("shop"));
+        let expected = [
+            (host, Some(6_432.0), name),
+            (host, Some(5_432.0), None),
+            (None, None, name),
+        ];
+        assert_eq!(told, expected);
+        assert!(!format!("{spans:?}").contains("hunter2"));
     }
 }

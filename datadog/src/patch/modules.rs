@@ -162,26 +162,28 @@ modules! {
     Tower = "tower" | "hyper": Way::Line(TOWER, TOWER_LINE);
     Tonic = "tonic" | "grpc": Way::Line(TOWER, TOWER_LINE);
     HyperClient = "hyper-client" | "tower-client": Way::Line(TOWER, TOWER_CLIENT_LINE);
-    TowerHttp = "tower-http": span("tower_http::trace::make_span", LogLevel::Debug), "with its TraceLayer";
+    TowerHttp = "tower-http": span("tower_http::trace::make_span", LogLevel::Debug), "with its TraceLayer, unless a layer of this crate tells the same";
     ActixWeb = "actix-web" | "actix": Way::Line(ACTIX_WEB, ACTIX_WEB_LINE);
-    TracingActixWeb = "tracing-actix-web": span("tracing_actix_web::root_span_builder", LogLevel::Info);
+    TracingActixWeb = "tracing-actix-web": span("tracing_actix_web::root_span_builder", LogLevel::Info),
+        "unless the middleware of this crate tells the same";
     Poem = "poem": span("poem::middleware::tracing_mw", LogLevel::Info), "with its Tracing middleware";
     Warp = "warp": span("warp::filters::trace", LogLevel::Info), "with its trace filter";
     Reqwest = "reqwest" | "reqwest-middleware": Way::Line(REQWEST, REQWEST_LINE);
-    ReqwestTracing = "reqwest-tracing": span("reqwest_tracing::reqwest_otel_span_builder", LogLevel::Info);
+    ReqwestTracing = "reqwest-tracing": span("reqwest_tracing::reqwest_otel_span_builder", LogLevel::Info),
+        "unless the middleware of this crate tells the same";
     Ureq = "ureq": Way::Line(UREQ, UREQ_LINE);
-    Sqlx = "sqlx": event("sqlx::query", LogLevel::Debug);
+    Sqlx = "sqlx": event("sqlx::query", LogLevel::Debug), "for which database, says DDTracingLayer::sqlx_database";
     SeaOrm = "sea-orm": span("sea_orm::database::db_connection", LogLevel::Info), "with its feature tracing-spans";
     Diesel = "diesel" | "diesel-async": Way::Hook(DIESEL, install_diesel), "for connections that are opened later";
     TokioPostgres = "tokio-postgres" | "postgres": Way::Line(TOKIO_POSTGRES, POSTGRES_LINE);
     Redis = "redis" | "redis-rs": Way::Line(REDIS, REDIS_LINE);
-    Fred = "fred": span("fred::trace", LogLevel::Info), "with its feature partial-tracing";
-    MysqlAsync = "mysql-async": span("mysql_async::queryable", LogLevel::Info), "with its feature tracing";
+    Fred = "fred": span("fred::trace::enabled", LogLevel::Info), "with its feature partial-tracing and TracingConfig::enabled";
+    MysqlAsync = "mysql-async": span("mysql_async::conn::routines::query", LogLevel::Info), "with its feature tracing";
     Clickhouse = "clickhouse": span("clickhouse::query", LogLevel::Info);
     Scylla = "scylla": span("scylla::observability::driver_tracing", LogLevel::Trace);
     Mongodb = "mongodb": event("mongodb::command", LogLevel::Debug), "with its feature tracing-unstable";
     AwsSdk = "aws-sdk" | "aws-sdk-rust":
-        span("aws_smithy_runtime::client::orchestrator", LogLevel::Debug);
+        span("aws_sdk_sqs::operation", LogLevel::Debug), "here of SQS: each service has a target of its own";
     AsyncGraphql = "async-graphql": span("async_graphql::graphql", LogLevel::Info), "with its Tracing extension";
     Rdkafka = "rdkafka": Way::Line(TRACING, MESSAGES);
     Lapin = "lapin": Way::Line(TRACING, MESSAGES);

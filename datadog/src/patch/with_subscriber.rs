@@ -10,7 +10,7 @@ use datadog_config::LogLevel;
 use tracing_core::dispatcher::{self, Dispatch, WeakDispatch};
 use tracing_core::field::FieldSet;
 use tracing_core::metadata::Kind;
-use tracing_core::subscriber::Interest;
+use tracing_core::subscriber::{Interest, NoSubscriber};
 use tracing_core::{Callsite, Level, LevelFilter, Metadata, identify_callsite};
 
 use super::Modules;
@@ -23,18 +23,29 @@ const LAYER_LINE: &str =
     "DDTracingLayer, tracing_subscriber::registry().with(client.tracing_layer())";
 
 thread_local! {
-    /// Whether the probe of this thread came to a layer.
+    /// For the layer of which client the probe of this thread is, by the address of its modules.
+    static SOUGHT: Cell<usize> = const { Cell::new(0) };
+    /// Whether it came there.
     static ARRIVED: Cell<bool> = const { Cell::new(false) };
 }
 
 pub(super) fn status(client: &DDClient, emitted: &Emitted) -> PatchStatus {
+    let modules = client.modules();
+    let missing = PatchStatus::NeedsLine { line: LAYER_LINE };
     dispatcher::get_default(|dispatch| {
-        let layer = dispatch.downcast_ref::<DDTracingLayer>();
-        if layer.is_some_and(|layer| layer.probe.is_of(client.modules())) {
-            on_its_own_thread(|| reach(dispatch, emitted))
-        } else {
-            PatchStatus::NeedsLine { line: LAYER_LINE }
+        if dispatch.is::<NoSubscriber>() {
+            return missing.clone();
         }
+        let layer = dispatch.downcast_ref::<DDTracingLayer>();
+        let is_found = layer.is_some_and(|layer| layer.probe.is_of(modules));
+        on_its_own_thread(|| {
+            // One within a layer of another kind can't be seen, but it takes what is asked.
+            if is_found || arrives(dispatch, modules, emitted, Level::ERROR) {
+                reach(dispatch, modules, emitted)
+            } else {
+                missing.clone()
+            }
+        })
     })
 }
 
@@ -50,7 +61,7 @@ fn on_its_own_thread<T: Send>(ask: impl Fn() -> T + Sync) -> T {
 }
 
 /// How far what is emitted comes.
-fn reach(dispatch: &Dispatch, emitted: &Emitted) -> PatchStatus {
+fn reach(dispatch: &Dispatch, modules: &Modules, emitted: &Emitted) -> PatchStatus {
     let level = match emitted.level {
         LogLevel::Trace => Level::TRACE,
         LogLevel::Debug => Level::DEBUG,
@@ -60,7 +71,7 @@ fn reach(dispatch: &Dispatch, emitted: &Emitted) -> PatchStatus {
         "which a feature max_level_… or release_max_level_… of the crate tracing removes"
     } else if level > LevelFilter::current() {
         "which is above the level of the whole subscriber"
-    } else if !arrives(dispatch, emitted, level) {
+    } else if !arrives(dispatch, modules, emitted, level) {
         "which a filter of the subscriber or of the layer does not let through"
     } else {
         return PatchStatus::Active;
@@ -74,7 +85,7 @@ fn reach(dispatch: &Dispatch, emitted: &Emitted) -> PatchStatus {
 }
 
 /// Asks the subscriber as the library would.
-fn arrives(dispatch: &Dispatch, emitted: &Emitted, level: Level) -> bool {
+fn arrives(dispatch: &Dispatch, modules: &Modules, emitted: &Emitted, level: Level) -> bool {
     let kind = if emitted.is_span {
         Kind::SPAN
     } else {
@@ -83,6 +94,7 @@ fn arrives(dispatch: &Dispatch, emitted: &Emitted, level: Level) -> bool {
     let fields = FieldSet::new(&[], identify_callsite!(&PROBE));
     let module = emitted.target;
     let metadata = Metadata::new("", module, level, None, None, Some(module), fields, kind);
+    SOUGHT.set(std::ptr::from_ref(modules) as usize);
     ARRIVED.set(false);
     dispatch.enabled(&metadata) && ARRIVED.get()
 }
@@ -115,7 +127,7 @@ impl Callsite for ProbeCallsite {
 /// The layer's part of this.
 pub(crate) struct Probe {
     modules: Arc<Modules>,
-    /// The subscriber that the layer is in, until the report of it is written.
+    /// The subscriber that the layer is in.
     dispatch: OnceLock<WeakDispatch>,
     due: AtomicBool,
 }
@@ -125,7 +137,7 @@ impl Probe {
         Self {
             modules: Arc::clone(&client.inner.modules),
             dispatch: OnceLock::new(),
-            due: AtomicBool::new(client.inner.config.tracing_patch()),
+            due: AtomicBool::new(false),
         }
     }
 
@@ -140,13 +152,17 @@ impl Probe {
 
     /// Takes note of a question for the layer.
     pub(crate) fn see(&self, metadata: &Metadata<'_>) {
-        if metadata.callsite() == identify_callsite!(&PROBE) {
+        if metadata.callsite() == identify_callsite!(&PROBE)
+            && SOUGHT.get() == Arc::as_ptr(&self.modules) as usize
+        {
             ARRIVED.set(true);
         }
     }
 
     pub(crate) fn set_dispatch(&self, dispatch: &Dispatch) {
         let _ = self.dispatch.set(dispatch.downgrade());
+        self.due
+            .store(self.modules.is_any_missed(), Ordering::Relaxed);
     }
 
     /// Whether there is a report to be written.
@@ -156,8 +172,8 @@ impl Probe {
     }
 }
 
-/// When the client patches by itself, the layer is not there yet. So with its first span or event the report of what does
-/// not reach it is written: by another thread, as a subscriber must not be asked while it is at work.
+/// Where `patch` came before the subscriber, it could not tell what reaches the layer. So with its first span or event the
+/// report of what does not is written: by another thread, as a subscriber must not be asked while it is at work.
 #[cold]
 pub(crate) fn report_once(probe: &Probe) {
     if !probe.due.swap(false, Ordering::Relaxed) {
@@ -168,12 +184,12 @@ pub(crate) fn report_once(probe: &Probe) {
     };
     let modules = Arc::clone(&probe.modules);
     let report = move || {
-        let rows = MODULES.iter().filter(|module| modules.is_on(module.id));
+        let rows = MODULES.iter().filter(|module| modules.is_missed(module.id));
         let rows = rows.filter_map(|module| {
             let Way::Layer(emitted) = &module.way else {
                 return None;
             };
-            let status = reach(&dispatch, emitted);
+            let status = reach(&dispatch, &modules, emitted);
             matches!(status, PatchStatus::Filtered { .. }).then(|| PatchedModule {
                 asked: module.name.to_owned(),
                 module: Some(module.name),

@@ -51,9 +51,13 @@ impl DDClient {
 
     /// A logger for the `log` crate that writes here. It may outlive the client, and then drops what it gets.
     pub fn log_handler(&self) -> DDLogHandler {
+        let handler = self.inner.logs.handler();
         #[cfg(feature = "tracing")]
-        self.modules().set_used(crate::patch::ModuleId::Log);
-        self.inner.logs.handler()
+        let handler = {
+            let modules = std::sync::Arc::clone(&self.inner.modules);
+            handler.on_use(move || modules.set_used(crate::patch::ModuleId::Log))
+        };
+        handler
     }
 
     /// Sends the records that are buffered, and waits at most the shutdown timeout for it.

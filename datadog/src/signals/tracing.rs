@@ -59,6 +59,7 @@ impl DDClient {
     /// Writes the span that is active on this thread into the headers of a request, in the formats of
     /// [`DDConfig::propagation_style_inject`](crate::DDConfig::propagation_style_inject).
     pub fn inject(&self, headers: &mut impl Inject) {
+        self.modules().set_messages_used();
         self.inner.tracer.inject(headers);
     }
 
@@ -66,6 +67,7 @@ impl DDClient {
     /// [`DDConfig::propagation_style_extract`](crate::DDConfig::propagation_style_extract), for
     /// [`trace_from`](DDClient::trace_from).
     pub fn extract(&self, headers: &impl Extract) -> Option<SpanContext> {
+        self.modules().set_messages_used();
         self.inner.tracer.extract(headers)
     }
 

@@ -41,6 +41,7 @@ impl Callsite {
     const PLAIN: usize = 2;
     const OF_BRIDGE: usize = 4;
     const KEYS_DIFFER: usize = 8;
+    const INNER: usize = 16;
 
     #[inline]
     pub(super) fn of(metadata: &'static Metadata<'static>) -> Self {
@@ -69,6 +70,11 @@ impl Callsite {
         self.facts & Self::INNER_LIFE != 0
     }
 
+    /// Whether its spans are within those of the library's operations.
+    pub(super) fn is_inner(self) -> bool {
+        self.facts & Self::INNER != 0
+    }
+
     /// Whether its fields are tags, and nothing else.
     #[inline]
     pub(super) fn is_plain(self) -> bool {
@@ -90,9 +96,9 @@ impl Callsite {
     #[inline(never)]
     fn read(metadata: &'static Metadata<'static>) -> Self {
         let rule = Rule::of(metadata.target());
-        let keys = metadata.fields().iter().map(|field| match rule {
+        let keys = metadata.fields().iter().filter_map(|field| match rule {
             Some(rule) => rule.key(field.name()),
-            None => field.name(),
+            None => Some(field.name()),
         });
         let mut sorted: Vec<_> = keys.collect();
         sorted.sort_unstable();
@@ -105,6 +111,10 @@ impl Callsite {
                 Self::INNER_LIFE,
             ),
             (is_plain, Self::PLAIN),
+            (
+                rule.is_some_and(|rule| !rule.is_operation(metadata.name())),
+                Self::INNER,
+            ),
             (is_of_bridge, Self::OF_BRIDGE),
             (
                 sorted.windows(2).all(|pair| pair[0] != pair[1]),
@@ -120,10 +130,10 @@ impl Callsite {
 }
 
 /// Whether a span with these fields is written for `tracing-datadog`, whose fields `operation`, `resource`, `service` and
-/// `span.type` are the span's own (its README, "Span tag semantics"). One of these words alone is a tag of the program's:
-/// `#[instrument] fn restart(service: &str)` tells which service it restarts. `operation` beside another is what is
-/// written for that crate, as by `komoju-datadog` and `sqlx-datadog`. Fields that are to be recorded later count too.
+/// `span.type` are the span's own (its README, "Span tag semantics"). Without the last, which no argument of a function is
+/// called, these words are tags of the program's: `#[instrument] fn authorize(operation: &str, resource: &str)` tells what
+/// it is asked. Fields that are to be recorded later count too.
 fn names_identity(keys: &[&str]) -> bool {
-    let others = ["resource", "service", "span.type"];
-    keys.contains(&"operation") && others.iter().any(|other| keys.contains(other))
+    let words = ["operation", "resource", "service"];
+    keys.contains(&"span.type") && words.iter().any(|word| keys.contains(word))
 }

@@ -13,13 +13,20 @@ use super::callsite::Callsite;
 use super::fields::Fields;
 use super::layer::DDTracingLayer;
 use super::open_span::OpenSpan;
+use super::operation::tells_failure;
 use super::rules::Rule;
 use super::statement::Statement;
 use super::stored::FieldValue;
+use super::url;
 use crate::patch::report_once;
 
-/// tower-http 0.7: `src/trace/on_response.rs`.
-const RESPONSE: &str = "tower_http::trace::on_response";
+/// The events that tell the span of a request how it was answered: tower-http 0.7, `src/trace/on_response.rs`; poem 3.1,
+/// `src/middleware/tracing_mw.rs`; warp 0.4, `src/filters/trace.rs`.
+const RESPONSES: [&str; 3] = [
+    "tower_http::trace::on_response",
+    "poem::middleware::tracing_mw",
+    "warp::filters::trace",
+];
 
 impl DDTracingLayer {
     pub(super) fn take_event<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
@@ -29,9 +36,10 @@ impl DDTracingLayer {
         let metadata = event.metadata();
         let target = metadata.target();
         let logged = *metadata.level() <= self.log_level;
-        let fails = self.failing_events && *metadata.level() == EventLevel::ERROR;
+        let is_error = self.failing_events && *metadata.level() == EventLevel::ERROR;
+        let fails = is_error || tells_failure(target);
         let statement = Statement::of(target);
-        let responds = target == RESPONSE;
+        let responds = RESPONSES.contains(&target);
         let tells = fails || responds || self.span_events;
         if !(logged || tells || statement.is_some()) || is_own(target) {
             return;
@@ -71,6 +79,10 @@ impl DDTracingLayer {
             return;
         };
         let of_span = span.metadata();
+        if fails && Callsite::of(of_span).is_inner() {
+            let (kind, message) = failure(fields);
+            self.fail_operation(&span.id(), context, kind, message);
+        }
         self.slots.with(&span.id(), context, |open| {
             if fails {
                 let (kind, message) = failure(fields);
@@ -78,9 +90,9 @@ impl DDTracingLayer {
                     span.set_failure(kind, message);
                 });
             }
-            if event.metadata().target() == RESPONSE {
+            if RESPONSES.contains(&event.metadata().target()) {
                 open.fields.copy(fields, "http.response.status_code");
-                open.apply(of_span.name(), Callsite::of(of_span));
+                open.apply(of_span.name(), Callsite::of(of_span), &self.http);
             }
             if self.span_events {
                 open.add_event(|| span_event(event.metadata(), fields));
@@ -206,7 +218,13 @@ fn with_fields(mut record: Record, fields: &Fields) -> Record {
             {
                 record
             }
-            key => record.with(key, attribute(value)),
+            key => match value {
+                FieldValue::Text(text) => match url::shown(key, text) {
+                    Some(text) => record.with(key, &*text),
+                    None => record,
+                },
+                value => record.with(key, attribute(value)),
+            },
         };
     }
     if let Some(report) = fields.error() {
@@ -243,7 +261,10 @@ fn span_event(metadata: &'static Metadata<'static>, fields: &Fields) -> SpanEven
             continue;
         }
         event = match value {
-            FieldValue::Text(text) => event.attribute(key, text.to_owned()),
+            FieldValue::Text(text) => match url::shown(key, text) {
+                Some(text) => event.attribute(key, text.into_owned()),
+                None => event,
+            },
             FieldValue::Int(number) => event.attribute(key, number),
             FieldValue::UInt(number) => match i64::try_from(number) {
                 Ok(number) => event.attribute(key, number),

@@ -13,9 +13,12 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::callsite::Callsite;
 use super::fields::Fields;
+use super::http::HttpOptions;
 use super::open_span::OpenSpan;
+use super::recent::Recent;
 use super::slots::Slots;
 use crate::DDClient;
+use crate::database::Database;
 use crate::patch::{Probe, report_once};
 
 /// A layer for subscribers of the `tracing` crate: its spans become spans of the client, its events become logs.
@@ -52,17 +55,21 @@ use crate::patch::{Probe, report_once};
 /// `rpc.*`, `graphql.*`, `faas.*`, `otel.kind`, `otel.name`, `otel.status_code`, `otel.status_message`,
 /// `exception.*`) also decide about the span's name, resource, type and failure, by the rules of the Datadog Agent;
 /// `dd.name`, `dd.resource`, `dd.service` and `dd.type` beat them. So do `operation.name`, `resource.name`, `service.name` and
-/// `span.type`. The bare words `operation`, `resource` and `service` are tags as any, except where a span has a field
-/// `operation` beside `resource`, `service` or `span.type`, as spans for the crate `tracing-datadog` have: then texts in them
-/// are the span's name, resource and service. The spans of
+/// `span.type`. The bare words `operation`, `resource` and `service` are tags as any, except beside a field
+/// `span.type`, as spans for the crate `tracing-datadog` have it: then texts in them are the span's name, resource and
+/// service. The spans of
 /// `tower-http`, poem, warp, mysql_async, fred, scylla, sea-orm, clickhouse, async-graphql and the AWS SDK are understood as
 /// they are, and statements of `sqlx` and commands of mongodb, which tell them by events, become spans; `tower-http`, `sqlx`
 /// and sea-orm are tested as they run, the others by what their published source says they tell. [`DDClient::patch`] says which of
 /// them arrive, and options switch them off. A field `error` or `err` marks the span as failed, and is its `error.message`:
-/// of both an error value, else the first; the other keeps its name, as error values in other fields do. The values of URL
-/// queries are not sent.
+/// of both an error value, else the first; the other keeps its name, as error values in other fields do. Users,
+/// passwords and the values of queries in fields with a URL are not sent, in logs neither, and of mysql_async, scylla and
+/// async-graphql no values that statements are given. Which status is a failure, and whether the client's address is told,
+/// say the options that the middleware of this crate follows.
 ///
-/// Spans of protocols and runtimes such as `h2` and `tokio` are left out, and of sea-orm those of its own functions.
+/// Spans of protocols and runtimes such as `h2` and `tokio` are left out, and of sea-orm those of its own functions. Those
+/// of `tower-http`, tracing-actix-web and reqwest-tracing are too as soon as the program has made a middleware of this
+/// crate that tells the same requests.
 ///
 /// # Filters
 ///
@@ -78,6 +85,11 @@ pub struct DDTracingLayer {
     pub(super) slots: Slots,
     /// By which threads find spans that are active on them.
     keys: SpanKeys,
+    pub(super) http: HttpOptions,
+    /// Of the statements of sqlx.
+    pub(super) database: Database,
+    /// Of commands of mongodb.
+    pub(super) databases: Recent,
     pub(crate) probe: Probe,
 }
 
@@ -92,6 +104,9 @@ impl DDClient {
             failing_events: true,
             slots: Slots::new(),
             keys: SpanKeys::new(),
+            http: HttpOptions::new(&self.inner.config),
+            database: Database::default(),
+            databases: Recent::default(),
             probe: Probe::new(self),
         }
     }
@@ -117,6 +132,16 @@ impl DDTracingLayer {
     #[must_use]
     pub fn errors_fail_spans(mut self, fail: bool) -> Self {
         self.failing_events = fail;
+        self
+    }
+
+    /// Says which database the statements of sqlx are for, which nothing that it tells does: by the URL that its pool is made
+    /// with, such as `postgresql://user:password@db.local:5432/shop`. Of that, system, host, port and name become tags
+    /// (`db.system`, `out.host`, `network.destination.port`, `db.name`), and the spans are named after the system, such as
+    /// `postgresql.query`. Default: `sql.query`, and no tags.
+    #[must_use]
+    pub fn sqlx_database(mut self, url: impl AsRef<str>) -> Self {
+        self.database = Database::of(url.as_ref());
         self
     }
 
@@ -157,7 +182,7 @@ impl DDTracingLayer {
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
         let mut open = OpenSpan::new(span, fields, false);
-        open.apply(metadata.name(), Callsite::of(metadata));
+        open.apply(metadata.name(), Callsite::of(metadata), &self.http);
         self.slots.put(id, || open, context);
     }
 
@@ -201,7 +226,7 @@ where
             report_once(&self.probe);
         }
         let rule = callsite.rule;
-        if rule.is_some_and(|rule| !self.probe.modules().is_on(rule.module)) {
+        if rule.is_some_and(|rule| !self.probe.modules().is_wanted(rule.module)) {
             return;
         }
         let mut fields = Fields::take();
@@ -226,8 +251,11 @@ where
         values.record(&mut recorded.record_as(callsite.rule));
         self.slots.with(id, &context, |open| {
             open.fields.extend(&mut recorded);
-            open.apply(metadata.name(), callsite);
+            open.apply(metadata.name(), callsite, &self.http);
         });
+        if callsite.is_inner() {
+            self.tell_operation(id, &recorded, &context);
+        }
         recorded.give_back();
     }
 

@@ -8,8 +8,10 @@ use datadog_trace::{Span, SpanKind};
 
 use super::callsite::Callsite;
 use super::fields::{Fields, is_error_key};
+use super::http::{self, HttpOptions};
 use super::rules::Rule;
 use super::stored::FieldValue;
+use super::url;
 
 const METHOD: &[&str] = &["http.request.method", "http.method"];
 const STATUS: &[&str] = &["http.response.status_code", "http.status_code"];
@@ -21,15 +23,19 @@ const OPERATION: &[&str] = &[
     "messaging.operation.name",
     "messaging.operation",
 ];
+const RPC_SYSTEM: &[&str] = &["rpc.system", "rpc.system.name"];
 const HOST: &[&str] = &["server.address", "net.peer.name", "net.peer.ip"];
 const PORT: &[&str] = &["server.port", "net.peer.port"];
 
-/// What is put in place of the query of a URL, as in Datadog's libraries.
-const HIDDEN: &str = "?<redacted>";
-
 /// Writes the fields of a span.
-pub(super) fn apply(span: &mut Span, name: &'static str, callsite: Callsite, fields: &Fields) {
-    let meaning = Meaning::new(name, callsite, fields);
+pub(super) fn apply(
+    span: &mut Span,
+    name: &'static str,
+    callsite: Callsite,
+    fields: &Fields,
+    options: &HttpOptions,
+) {
+    let meaning = Meaning::new(name, callsite, fields, options);
     meaning.write_tags(span);
     meaning.write_identity(span);
     meaning.write_failure(span);
@@ -41,24 +47,32 @@ struct Meaning<'a> {
     rule: Option<&'static Rule>,
     is_of_bridge: bool,
     fields: &'a Fields,
+    options: &'a HttpOptions,
     kind: Option<SpanKind>,
     method: Option<&'a str>,
     db_system: Option<&'a str>,
 }
 
 impl<'a> Meaning<'a> {
-    fn new(name: &'static str, callsite: Callsite, fields: &'a Fields) -> Self {
+    fn new(
+        name: &'static str,
+        callsite: Callsite,
+        fields: &'a Fields,
+        options: &'a HttpOptions,
+    ) -> Self {
         let rule = callsite.rule;
         let kind = fields.text(&["otel.kind", "span.kind"]).and_then(kind_of);
         let db_system = fields.text(DB_SYSTEM);
+        let of_operation = rule.filter(|_| !callsite.is_inner());
         Self {
             name,
             rule,
             is_of_bridge: callsite.is_of_bridge(),
             fields,
-            kind: kind.or_else(|| rule.and_then(|rule| rule.kind)),
+            options,
+            kind: kind.or_else(|| of_operation.and_then(|rule| rule.kind)),
             method: fields.text(METHOD),
-            db_system: db_system.or_else(|| rule.and_then(|rule| rule.db_system)),
+            db_system: db_system.or_else(|| of_operation.and_then(|rule| rule.db_system)),
         }
     }
 
@@ -75,6 +89,11 @@ impl<'a> Meaning<'a> {
 
     fn is_server(&self) -> bool {
         self.kind == Some(SpanKind::Server)
+    }
+
+    /// Whether it is a call of the AWS SDK.
+    fn is_aws(&self) -> bool {
+        self.is_client() && self.fields.text(RPC_SYSTEM) == Some("aws-api")
     }
 
     fn write_tags(&self, span: &mut Span) {
@@ -98,17 +117,25 @@ impl<'a> Meaning<'a> {
                 key if error_key == Some(key) => {}
                 key if is_error_key(key) && self.fields.text(&[key]).is_none() => {}
                 key if key.starts_with("dd.") => {}
-                "url.full" | "http.url" | "url.path" | "http.target" => {
-                    if let FieldValue::Text(url) = value {
-                        span.set_tag(tag_name(key), &*without_query(url));
-                    }
-                }
                 "http.response.status_code" | "http.status_code" => {
-                    if let Some(status) = self.fields.number(&[key]) {
+                    if let Some(status) = http::status(self.fields, &[key]) {
                         span.set_tag("http.status_code", status.to_string());
                     }
                 }
-                key => _ = span.set_tag(tag_name(key), value),
+                "client.address" | "http.client_ip" => {
+                    let text = self.fields.text(&[key]);
+                    if let Some(client) = text.and_then(|text| self.options.client_ip(text)) {
+                        span.set_tag("http.client_ip", client.to_string());
+                    }
+                }
+                key => match value {
+                    FieldValue::Text(text) => {
+                        if let Some(text) = url::shown(key, text) {
+                            span.set_tag(tag_name(key), &*text);
+                        }
+                    }
+                    value => _ = span.set_tag(tag_name(key), value),
+                },
             }
         }
         if let Some(kind) = self.kind {
@@ -119,6 +146,16 @@ impl<'a> Meaning<'a> {
         }
         if let Some(system) = self.db_system {
             span.set_tag("db.system", system);
+        }
+        if self.is_aws() {
+            for (key, tag) in [
+                ("rpc.service", "aws.service"),
+                ("rpc.method", "aws.operation"),
+            ] {
+                if let Some(text) = self.fields.text(&[key]) {
+                    span.set_tag(tag, text);
+                }
+            }
         }
         if self.is_client() {
             if let Some(host) = self.fields.text(HOST) {
@@ -149,10 +186,10 @@ impl<'a> Meaning<'a> {
             span.set_resource(resource);
         }
         let span_type = self.fields.text(&["dd.type", "dd.span_type", "span.type"]);
-        let span_type = span_type.map(|span_type| Cow::Owned(span_type.to_owned()));
-        if let Some(span_type) = span_type.or_else(|| self.span_type().map(Cow::Borrowed)) {
-            span.set_type(span_type);
-        }
+        span.set_type(match span_type {
+            Some(said) => Cow::Owned(said.to_owned()),
+            None => Cow::Borrowed(self.span_type()),
+        });
     }
 
     /// The name of the operation, where a convention says one.
@@ -174,7 +211,7 @@ impl<'a> Meaning<'a> {
         ) {
             return Some(lowered(system, &format!(".{operation}")).into());
         }
-        if let Some(system) = fields.text(&["rpc.system", "rpc.system.name"]) {
+        if let Some(system) = fields.text(RPC_SYSTEM) {
             return self.rpc(system).map(Cow::Owned);
         }
         if self.is_client()
@@ -195,7 +232,7 @@ impl<'a> Meaning<'a> {
     }
 
     fn rpc(&self, system: &str) -> Option<String> {
-        if system == "aws-api" && self.is_client() {
+        if self.is_aws() {
             let service = self.fields.text(&["rpc.service"]);
             return Some(match service {
                 Some(service) => format!("aws.{}.request", service.to_lowercase()),
@@ -256,15 +293,14 @@ impl<'a> Meaning<'a> {
         let url = self
             .rule
             .and_then(|_| self.fields.text(&["url.full", "url.path"]))?;
-        Some(Cow::Owned(without_ids(path_of(url))))
+        Some(Cow::Owned(url::without_ids(url::path_of(url))))
     }
 
-    fn span_type(&self) -> Option<&'static str> {
+    fn span_type(&self) -> &'static str {
         match self.kind {
-            Some(SpanKind::Server) => Some("web"),
-            Some(SpanKind::Client) => Some(self.db_system.map_or("http", db_type)),
-            Some(_) => Some("custom"),
-            None => None,
+            Some(SpanKind::Server) => "web",
+            Some(SpanKind::Client) => self.db_system.map_or("http", db_type),
+            _ => "custom",
         }
     }
 
@@ -291,10 +327,9 @@ impl<'a> Meaning<'a> {
         if let Some(stack) = fields.text(&["exception.stacktrace"]) {
             span.set_tag("error.stack", stack);
         }
-        // What OpenTelemetry's conventions for HTTP say of the status of spans.
-        let limit = if self.is_client() { 400.0 } else { 500.0 };
-        if let Some(status) = fields.number(STATUS).filter(|status| *status >= limit)
+        if let Some(status) = http::status(fields, STATUS)
             && self.kind.is_some()
+            && self.options.is_error(self.is_client(), status)
         {
             span.set_failure("", "").set_tag("error.status", status);
         }
@@ -317,7 +352,6 @@ fn kind_of(text: &str) -> Option<SpanKind> {
 /// Datadog's names for OpenTelemetry's (`HTTPMappings`).
 fn tag_name(key: &'static str) -> &'static str {
     match key {
-        "client.address" => "http.client_ip",
         "http.request.method" => "http.method",
         "http.request.body.size" => "http.request.content_length",
         "http.response.body.size" => "http.response.content_length",
@@ -326,6 +360,7 @@ fn tag_name(key: &'static str) -> &'static str {
         "server.address" => "http.server_name",
         "url.full" => "http.url",
         "user_agent.original" => "http.useragent",
+        "cloud.region" => "region",
         "db.namespace" => "db.name",
         "db.operation.name" => "db.operation",
         "db.query.text" => "db.statement",
@@ -377,48 +412,9 @@ fn with_object(verb: &str, object: Option<&str>) -> Cow<'static, str> {
     }
 }
 
-/// A URL without the values that its query may bring.
-fn without_query(url: &str) -> Cow<'_, str> {
-    match url.split_once('?') {
-        Some((before, _)) => Cow::Owned(format!("{before}{HIDDEN}")),
-        None => Cow::Borrowed(url),
-    }
-}
-
-/// The path of a URL, or of what is a path already.
-fn path_of(url: &str) -> &str {
-    let path = match url.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("/", |start| &rest[start..]),
-        None => url,
-    };
-    path.split(['?', '#']).next().unwrap_or(path)
-}
-
-/// A path whose parts with digits are replaced: there are too many different ones.
-fn without_ids(path: &str) -> String {
-    let part = |part| {
-        let is_id = str::bytes(part).any(|byte| byte.is_ascii_digit());
-        if is_id { "?" } else { part }
-    };
-    path.split('/').map(part).collect::<Vec<_>>().join("/")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn urls_lose_their_queries_and_paths_their_ids() {
-        assert_eq!(without_query("/a?b=secret#c"), "/a?<redacted>");
-        assert_eq!(without_query("http://h/a"), "http://h/a");
-        assert_eq!(path_of("http://host:80/a/b?c"), "/a/b");
-        assert_eq!(path_of("http://host"), "/");
-        assert_eq!(path_of("/a/b#c"), "/a/b");
-        assert_eq!(
-            without_ids("/users/42/carts/a-1f/items"),
-            "/users/?/carts/?/items"
-        );
-    }
 
     #[test]
     fn kinds_are_read_in_any_case() {

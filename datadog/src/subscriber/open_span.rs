@@ -4,6 +4,7 @@ use datadog_trace::{DetachedSpan, SpanEvent, SpanLink};
 
 use super::callsite::Callsite;
 use super::fields::Fields;
+use super::http::HttpOptions;
 use super::mapping;
 
 /// The most events of one span (OpenTelemetry specification, "Span Limits").
@@ -33,7 +34,8 @@ impl OpenSpan {
     }
 
     /// Writes the fields to the Datadog span.
-    pub(super) fn apply(&mut self, name: &'static str, callsite: Callsite) {
+    #[inline]
+    pub(super) fn apply(&mut self, name: &'static str, callsite: Callsite, http: &HttpOptions) {
         if self.is_plain {
             return;
         }
@@ -45,7 +47,7 @@ impl OpenSpan {
             return self.span.set_tags(fields.tags());
         }
         self.span
-            .edit(|span| mapping::apply(span, name, callsite, fields));
+            .edit(|span| mapping::apply(span, name, callsite, fields, http));
     }
 
     pub(super) fn link_to(&mut self, other: &SpanLink) {

@@ -34,18 +34,19 @@ impl<'f> Recording<'f> {
         }
     }
 
+    /// `None` if the field is hidden.
     #[inline]
-    fn key(&self, field: &Field) -> &'static str {
+    fn key(&self, field: &Field) -> Option<&'static str> {
         match self.rule {
             Some(rule) => rule.key(field.name()),
-            None => field.name(),
+            None => Some(field.name()),
         }
     }
 
     // Into each of its callers, so that the value is not put together elsewhere first.
     #[inline(always)]
     fn set(&mut self, field: &Field, stored: Stored) {
-        let key = self.key(field);
+        let Some(key) = self.key(field) else { return };
         if self.all_differ {
             self.fields.add(key, stored);
         } else {
@@ -72,7 +73,7 @@ impl Visit for Recording<'_> {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        let key = self.key(field);
+        let Some(key) = self.key(field) else { return };
         if self.all_differ {
             let text = self.fields.push_text(value);
             self.fields.add(key, text);
@@ -83,7 +84,7 @@ impl Visit for Recording<'_> {
 
     /// An error value is the text that it displays; one that says a failure is described in full as well.
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        let key = self.key(field);
+        let Some(key) = self.key(field) else { return };
         // An error means that a value of the program's gave up; what it wrote before stays.
         self.fields.set_text(key, |buffer| {
             let _ = write!(buffer, "{value}");
@@ -95,7 +96,7 @@ impl Visit for Recording<'_> {
 
     /// Also what was recorded with `%`, and whole numbers of 128 bits.
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let key = self.key(field);
+        let Some(key) = self.key(field) else { return };
         // An error means that a value of the program's gave up; what it wrote before stays.
         self.fields.set_text(key, |buffer| {
             let _ = write!(buffer, "{value:?}");

@@ -11,20 +11,26 @@ pub(super) struct Rule {
     pub(super) module: ModuleId,
     /// The tag `component`.
     pub(super) component: &'static str,
-    /// The role of the spans, unless they say one.
+    /// The names of the spans of operations; none, if all are. What else there is are steps of these.
+    operations: &'static [&'static str],
+    /// The role of operations, unless they say one.
     pub(super) kind: Option<SpanKind>,
-    /// The database, unless the spans say one.
+    /// The database of operations, unless they say one.
     pub(super) db_system: Option<&'static str>,
     /// OpenTelemetry's names for some of the library's.
     names: &'static [(&'static str, &'static str)],
+    /// Fields with the values that the program asks with, which are not for others.
+    hidden: &'static [&'static str],
 }
 
 const NONE: Rule = Rule {
     module: ModuleId::Tower,
     component: "",
+    operations: &[],
     kind: None,
     db_system: None,
     names: &[],
+    hidden: &[],
 };
 
 /// tower-http 0.7: `src/trace/make_span.rs`.
@@ -51,6 +57,7 @@ static POEM: Rule = Rule {
         ("uri", "url.full"),
         ("version", "network.protocol.version"),
         ("remote_addr", "client.address"),
+        ("status", "http.response.status_code"),
     ],
     ..NONE
 };
@@ -59,6 +66,7 @@ static POEM: Rule = Rule {
 static WARP: Rule = Rule {
     module: ModuleId::Warp,
     component: "warp",
+    operations: &["request"],
     kind: Some(SpanKind::Server),
     names: &[
         ("method", "http.request.method"),
@@ -66,26 +74,35 @@ static WARP: Rule = Rule {
         ("version", "network.protocol.version"),
         ("remote.addr", "client.address"),
         ("referer", "http.referrer"),
+        ("status", "http.response.status_code"),
     ],
     ..NONE
 };
 
-/// mysql_async 0.37: `src/queryable/mod.rs`.
+/// mysql_async 0.37: `src/conn/routines/*.rs`.
 static MYSQL_ASYNC: Rule = Rule {
     module: ModuleId::MysqlAsync,
     component: "mysql_async",
+    operations: &[
+        "mysql_async::query",
+        "mysql_async::prepare",
+        "mysql_async::exec",
+    ],
     kind: Some(SpanKind::Client),
     db_system: Some("mysql"),
     names: &[("mysql_async.query.sql", "db.query.text")],
+    hidden: &["mysql_async.query.params"],
 };
 
 /// fred 10.1: `src/trace/enabled.rs`.
 static FRED: Rule = Rule {
     module: ModuleId::Fred,
     component: "fred",
+    operations: &["fred.command"],
     kind: Some(SpanKind::Client),
     db_system: Some("redis"),
     names: &[("cmd.name", "db.operation.name")],
+    ..NONE
 };
 
 /// sea-orm 2.0: `src/database/tracing_spans.rs`, a macro for those beside it.
@@ -95,19 +112,28 @@ static SEA_ORM: Rule = Rule {
     ..NONE
 };
 
+/// clickhouse 0.15: `src/query.rs`, `src/insert_formatted.rs`, `src/response.rs`.
 static CLICKHOUSE: Rule = Rule {
     module: ModuleId::Clickhouse,
     component: "clickhouse",
+    operations: &["clickhouse.query", "clickhouse.insert"],
     kind: Some(SpanKind::Client),
     db_system: Some("clickhouse"),
     ..NONE
 };
 
-/// Their spans have `rpc.system = "aws-api"`, but no role.
+/// aws-sdk-sqs 1.119 and its like: `src/operation/*.rs`. Their spans have `rpc.system = "aws-api"`, but no role.
 static AWS_SDK: Rule = Rule {
     module: ModuleId::AwsSdk,
     component: "aws-sdk",
     kind: Some(SpanKind::Client),
+    ..NONE
+};
+
+/// aws-smithy-runtime 1.16: `src/client/orchestrator.rs`. All of it is within an operation.
+static AWS_SMITHY: Rule = Rule {
+    module: ModuleId::AwsSdk,
+    component: "aws-sdk",
     ..NONE
 };
 
@@ -129,6 +155,7 @@ static REQWEST_TRACING: Rule = Rule {
 static SCYLLA: Rule = Rule {
     module: ModuleId::Scylla,
     component: "scylla",
+    operations: &["Request", "Request on control connection"],
     kind: Some(SpanKind::Client),
     db_system: Some("cassandra"),
     names: &[
@@ -137,18 +164,19 @@ static SCYLLA: Rule = Rule {
         ("replicas", "scylla.replicas"),
         ("kind", "scylla.kind"),
     ],
+    hidden: &["partition_key"],
 };
 
-/// async-graphql 7: `src/extensions/tracing.rs`.
+/// async-graphql 7: `src/extensions/tracing.rs`. The `source` is the query with its variables filled in.
 static ASYNC_GRAPHQL: Rule = Rule {
     module: ModuleId::AsyncGraphql,
     component: "async-graphql",
     names: &[
-        ("source", "graphql.document"),
         ("path", "graphql.path"),
         ("return_type", "graphql.return_type"),
         ("parent_type", "graphql.parent_type"),
     ],
+    hidden: &["source"],
     ..NONE
 };
 
@@ -169,17 +197,24 @@ impl Rule {
             "reqwest_tracing" => Some(&REQWEST_TRACING),
             "scylla" => Some(&SCYLLA),
             "async_graphql" => Some(&ASYNC_GRAPHQL),
-            _ if library.starts_with("aws_sdk_") || library.starts_with("aws_smithy_") => {
-                Some(&AWS_SDK)
-            }
+            _ if library.starts_with("aws_sdk_") => Some(&AWS_SDK),
+            _ if library.starts_with("aws_smithy_") => Some(&AWS_SMITHY),
             _ => None,
         }
     }
 
-    /// The name that a field goes by.
-    pub(super) fn key(&self, name: &'static str) -> &'static str {
+    /// Whether a span of this name is one of the library's operations.
+    pub(super) fn is_operation(&self, name: &str) -> bool {
+        self.operations.is_empty() || self.operations.contains(&name)
+    }
+
+    /// The name that a field goes by. `None` if it is hidden.
+    pub(super) fn key(&self, name: &'static str) -> Option<&'static str> {
+        if self.hidden.contains(&name) {
+            return None;
+        }
         let known = self.names.iter().find(|(own, _)| *own == name);
-        known.map_or(name, |(_, key)| *key)
+        Some(known.map_or(name, |(_, key)| *key))
     }
 }
 

@@ -4,11 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use datadog_trace::{Span, SpanKind};
 use tracing_core::Subscriber;
+use tracing_core::span::Id;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::fields::Fields;
 use super::layer::DDTracingLayer;
+use super::rules::Rule;
 use crate::patch::ModuleId;
 
 /// A library of that kind.
@@ -56,22 +58,19 @@ impl DDTracingLayer {
     ) where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let modules = self.probe.modules();
+        if !self.probe.modules().is_on(statement.module()) {
+            return;
+        }
         let Some(elapsed) = statement.elapsed(fields) else {
+            self.note_start(fields);
             return;
         };
-        let of_orm = || {
-            let current = context.lookup_current();
-            current.is_some_and(|span| span.metadata().target().starts_with("sea_orm"))
-        };
-        // Its own span tells the same.
-        let is_told = statement == Statement::Sqlx && modules.is_on(ModuleId::SeaOrm) && of_orm();
-        if is_told || !modules.is_on(statement.module()) {
+        if statement == Statement::Sqlx && self.is_told_by_orm(context) {
             return;
         }
         let end = SystemTime::now();
         let mut span = match statement {
-            Statement::Sqlx => self.tracer.trace("sql.query"),
+            Statement::Sqlx => self.tracer.trace(self.database.operation()),
             Statement::Mongodb => self.tracer.trace("mongodb.query"),
         };
         span.set_kind(SpanKind::Client);
@@ -79,14 +78,46 @@ impl DDTracingLayer {
             span.set_start_time(start);
         }
         match statement {
-            Statement::Sqlx => describe_sqlx(&mut span, fields),
-            Statement::Mongodb => describe_mongodb(&mut span, fields),
+            Statement::Sqlx => {
+                describe_sqlx(&mut span, fields);
+                self.database.write(&mut span);
+            }
+            Statement::Mongodb => {
+                describe_mongodb(&mut span, fields);
+                if let Some(number) = request(fields) {
+                    let tell = |name: &str| _ = span.set_tag("db.name", name);
+                    self.databases.tell(number, tell);
+                }
+            }
         }
         span.finish_at(end);
     }
+
+    /// Notes the database of a command of mongodb that starts: the event of its end does not say it.
+    fn note_start(&self, fields: &Fields) {
+        if let Some(number) = request(fields)
+            && let Some(name) = fields.text(&["databaseName"])
+        {
+            self.databases.note(number, name);
+        }
+    }
+
+    /// Whether the statement has a span of sea-orm's: the nearest one that is sent. Without its feature `tracing-spans`, its
+    /// functions have spans too, but those are left out.
+    fn is_told_by_orm<S>(&self, context: &Context<'_, S>) -> bool
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let Some(current) = context.lookup_current() else {
+            return false;
+        };
+        let is_sent = |id: &Id| self.slots.with(id, context, |_| ()).is_some();
+        let nearest = current.scope().find(|span| is_sent(&span.id()));
+        let rule = nearest.and_then(|span| Rule::of(span.metadata().target()));
+        rule.is_some_and(|rule| rule.module == ModuleId::SeaOrm)
+    }
 }
 
-/// Nothing says which database it was for.
 fn describe_sqlx(span: &mut Span, fields: &Fields) {
     span.set_type("sql").set_tag("component", "sqlx");
     // Only the summary of a short statement is told.
@@ -103,16 +134,18 @@ fn describe_sqlx(span: &mut Span, fields: &Fields) {
     }
 }
 
+/// The number of a command, which is one of the process (mongodb 3.9: `src/cmap/conn/wire/util.rs`).
+fn request(fields: &Fields) -> Option<u64> {
+    let number = fields.number(&["requestId"])?;
+    Some((number as i64).unsigned_abs())
+}
+
 /// Of the command only the name: the rest has values.
 fn describe_mongodb(span: &mut Span, fields: &Fields) {
     span.set_type("mongodb")
         .set_tag("component", "mongodb")
         .set_tag("db.system", "mongodb");
-    for (field, tag) in [
-        ("databaseName", "db.name"),
-        ("commandName", "db.operation"),
-        ("serverHost", "out.host"),
-    ] {
+    for (field, tag) in [("commandName", "db.operation"), ("serverHost", "out.host")] {
         if let Some(text) = fields.text(&[field]) {
             span.set_tag(tag, text);
         }

@@ -5,5 +5,7 @@
 mod events;
 mod libraries;
 mod mapping;
+mod secrets;
 mod spans;
 mod support;
+mod web;

@@ -42,13 +42,14 @@ fn requests_that_are_served() {
         ("http.method", "GET"),
         ("http.route", "/cart/{id}"),
         ("http.url", "http://shop/cart/7?<redacted>"),
-        ("http.client_ip", "192.0.2.1"),
         ("http.useragent", "curl"),
         ("http.status_code", "503"),
     ] {
         assert_eq!(span.meta.get(key).map(String::as_str), Some(value), "{key}");
     }
-    assert!(!span.meta.contains_key("otel.kind"));
+    for key in ["otel.kind", "client.address", "http.client_ip"] {
+        assert!(!span.meta.contains_key(key), "{key}");
+    }
 }
 
 #[test]
@@ -72,6 +73,50 @@ fn requests_that_are_made() {
         http.status_code = 404
     );
     assert_eq!((served.error, &*served.resource), (0, "GET"));
+}
+
+#[test]
+fn options_say_which_status_is_a_failure_and_whether_addresses_are_told() {
+    let request = |kind: &str, status: &str, address: &str| {
+        let name = format!("{kind} {status}");
+        drop(info_span!(
+            "x",
+            otel.kind = kind,
+            http.method = "GET",
+            dd.resource = name,
+            http.status_code = status,
+            client.address = address,
+        ));
+    };
+    let requests = || {
+        request("client", "503", "192.0.2.1");
+        request("client", "404", "192.0.2.1:443");
+        request("server", "404", "[2001:db8::1]:443");
+        request("server", "500", "unknown");
+    };
+    let by_default = ["client 404", "server 500"];
+    let as_said = ["client 503", "server 404"];
+    let said = [
+        ("DD_TRACE_HTTP_CLIENT_ERROR_STATUSES", "503"),
+        ("DD_TRACE_HTTP_SERVER_ERROR_STATUSES", "400-404"),
+        ("DD_TRACE_CLIENT_IP_ENABLED", "true"),
+    ];
+    for (variables, expected, addresses) in [
+        (&[][..], by_default, &[][..]),
+        (&said, as_said, &["192.0.2.1", "192.0.2.1", "2001:db8::1"]),
+    ] {
+        let spans = Fixture::with(variables).spans_of(requests);
+        let failed = spans.iter().filter(|span| span.error == 1);
+        let mut failed: Vec<_> = failed.map(|span| &*span.resource).collect();
+        failed.sort_unstable();
+        assert_eq!(failed, expected);
+        let told = spans
+            .iter()
+            .filter_map(|span| span.meta.get("http.client_ip"));
+        let mut told: Vec<_> = told.collect();
+        told.sort_unstable();
+        assert_eq!(told, addresses);
+    }
 }
 
 #[test]
@@ -125,12 +170,22 @@ fn messages_calls_functions_and_graphs() {
         rpc.system = "aws-api",
         rpc.service = "SQS",
         rpc.method = "SendMessage",
+        cloud.region = "eu-west-1",
+        server.address = "sqs.eu-west-1.amazonaws.com",
     );
     assert_eq!(
         identity(&aws),
         ("aws.sqs.request", "SendMessage SQS", "http")
     );
-    assert_eq!(aws.meta["component"], "aws-sdk");
+    for (key, value) in [
+        ("component", "aws-sdk"),
+        ("aws.service", "SQS"),
+        ("aws.operation", "SendMessage"),
+        ("region", "eu-west-1"),
+        ("out.host", "sqs.eu-west-1.amazonaws.com"),
+    ] {
+        assert_eq!(aws.meta[key], value, "{key}");
+    }
     let function = span!("f", otel.kind = "server", faas.trigger = "timer");
     assert_eq!(identity(&function), ("timer.invoke", "f", "web"));
     let graph = span!(
@@ -142,6 +197,11 @@ fn messages_calls_functions_and_graphs() {
     assert_eq!(
         identity(&graph),
         ("graphql.server.request", "query Cart", "web")
+    );
+    let within = span!("g", graphql.operation.type = "query");
+    assert_eq!(
+        identity(&within),
+        ("graphql.server.request", "query", "custom")
     );
 }
 
@@ -163,8 +223,24 @@ fn what_the_program_says_beats_the_conventions() {
         span.meta.keys().all(|key| !key.starts_with("dd.")),
         "{span:?}"
     );
+    let by_other_names = span!(
+        "x",
+        span.kind = "client",
+        http.method = "GET",
+        dd.operation = "shop.call",
+        dd.span_type = "worker",
+    );
+    assert_eq!(identity(&by_other_names), ("shop.call", "GET", "worker"));
+    assert_eq!(by_other_names.meta["span.kind"], "client");
+    assert!(
+        by_other_names
+            .meta
+            .keys()
+            .all(|key| !key.starts_with("dd.")),
+        "{by_other_names:?}"
+    );
     let named = span!("x", otel.name = "load cart");
-    assert_eq!(identity(&named), ("x", "load cart", ""));
+    assert_eq!(identity(&named), ("x", "load cart", "custom"));
 }
 
 #[test]
@@ -201,33 +277,42 @@ fn the_fields_of_other_bridges_say_what_they_say_there() {
             assert!(!span.meta.contains_key(key), "{span:?}");
         }
     }
+    let without_name = span!("x", resource = "page", service = "front", span.type = "web");
+    assert_eq!(identity(&without_name), ("x", "page", "web"));
+    assert_eq!(without_name.service, "front");
     let both = span!(
         "x",
         operation = "a",
         service = "this not",
+        span.type = "web",
         dd.service = "front"
     );
     assert_eq!((&*both.name, &*both.service), ("a", "front"));
-    let number = span!("x", operation = 7, resource = "page");
+    let number = span!("x", operation = 7, resource = "page", span.type = "web");
     assert_eq!(
         (identity(&number), number.metrics["operation"]),
-        (("x", "page", ""), 7.0)
+        (("x", "page", "web"), 7.0)
     );
 }
 
 #[test]
 fn words_of_the_program_do_not_change_its_spans() {
-    // As `#[instrument] fn restart(service: &str, resource: &str)` has it.
-    let span = span!("restart", service = "billing", resource = "cpu");
-    let plain = span!("restart");
+    // As `#[instrument] fn authorize(operation: &str, resource: &str, service: &str)` has it.
+    let span = span!(
+        "authorize",
+        operation = "write",
+        resource = "cpu",
+        service = "billing"
+    );
+    let plain = span!("authorize");
     assert_eq!(
         (identity(&span), &span.service),
         (identity(&plain), &plain.service)
     );
-    let tags = ["service", "resource"].map(|key| &*span.meta[key]);
-    assert_eq!(tags, ["billing", "cpu"]);
+    let tags = ["operation", "resource", "service"].map(|key| &*span.meta[key]);
+    assert_eq!(tags, ["write", "cpu", "billing"]);
     let alone = span!("file", operation = "read", http.route = "/files");
-    assert_eq!(identity(&alone), ("file", "file", ""));
+    assert_eq!(identity(&alone), ("file", "file", "custom"));
     assert_eq!(alone.meta["operation"], "read");
 }
 
@@ -242,6 +327,16 @@ fn failures() {
         (status.error, &*status.meta["error.message"]),
         (1, "too slow")
     );
+    let described = span!(
+        "x",
+        otel.status_code = "Error",
+        otel.status_description = "too late"
+    );
+    assert_eq!(
+        (described.error, &*described.meta["error.message"]),
+        (1, "too late")
+    );
+    assert!(!described.meta.contains_key("otel.status_description"));
     let error = std::io::Error::other("disk on fire");
     let value = span!("x", error = &error as &(dyn std::error::Error + 'static));
     assert_eq!(

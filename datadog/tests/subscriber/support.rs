@@ -16,9 +16,14 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// With these variables in the environment.
+    pub(crate) fn with(variables: &[(&str, &str)]) -> Self {
         let agent = LocalAgent::start().unwrap();
         let config = DDConfig::builder()
-            .environment([("", "")])
+            .environment(variables.iter().copied())
             .agent_url(agent.url())
             .logs_direct_submission_url(agent.url())
             .api_key("0123456789abcdef0123456789abcdef")

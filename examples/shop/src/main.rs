@@ -1,5 +1,5 @@
-//! A shop that keeps its orders in SQLite, and asks a second process, `stock`, what is left. The lines with `datadog` or
-//! `client` in them are all that Datadog takes.
+//! A shop that keeps its orders in SQLite, and asks a second process, `stock`, what is left. The lines with `datadog`,
+//! `client`, `tracing` or `middleware` in them are all that Datadog takes.
 //!
 //! ```sh
 //! cargo run --package datadog-local-agent & # receives at the usual ports, and shows it
@@ -16,15 +16,15 @@ use std::error::Error;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Router, routing::post};
-use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
 use tokio::net::TcpListener;
-use tracing_subscriber::prelude::*;
+
+const DATABASE: &str = "sqlite::memory:";
 
 #[derive(Clone)]
 struct Shop {
     orders: SqlitePool,
-    web: ClientWithMiddleware,
+    web: reqwest_middleware::ClientWithMiddleware,
     stock: String,
 }
 
@@ -33,9 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let _datadog = datadog::init_from_env()?;
     let client = datadog::client();
     client.log_handler().install()?;
-    tracing_subscriber::registry()
-        .with(client.tracing_layer())
-        .init();
+    client.tracing_layer().sqlx_database(DATABASE).install()?;
 
     let mut arguments = std::env::args().skip(1);
     let (Some(address), Some(stock)) = (arguments.next(), arguments.next()) else {
@@ -44,14 +42,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // More connections would each have a database in memory of their own.
     let orders = SqlitePoolOptions::new()
         .max_connections(1)
-        .connect("sqlite::memory:")
+        .connect(DATABASE)
         .await?;
     sqlx::query("CREATE TABLE orders (item INTEGER)")
         .execute(&orders)
         .await?;
-    let web = ClientBuilder::new(reqwest::Client::new())
-        .with(client.reqwest_middleware())
-        .build();
+    let web = client.reqwest_client(reqwest::Client::new());
     let router = Router::new()
         .route("/buy/{item}", post(buy))
         .layer(client.axum_layer().request_metrics(client))
@@ -69,7 +65,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 // SQLite has a thread of its own, which knows of the request by this span.
 #[tracing::instrument(skip_all)]
 async fn buy(State(shop): State<Shop>, Path(item): Path<u32>) -> Result<String, StatusCode> {
-    let unavailable = |error: reqwest_middleware::Error| {
+    let unavailable = |error: &dyn Error| {
         log::error!(item; "the stock does not answer: {error}");
         StatusCode::BAD_GATEWAY
     };
@@ -78,11 +74,8 @@ async fn buy(State(shop): State<Shop>, Path(item): Path<u32>) -> Result<String, 
         .get(format!("{}/stock/{item}", shop.stock))
         .send()
         .await;
-    let answer = asked.map_err(unavailable)?;
-    let left = answer
-        .text()
-        .await
-        .map_err(|error| unavailable(error.into()))?;
+    let answer = asked.map_err(|error| unavailable(&error))?;
+    let left = answer.text().await.map_err(|error| unavailable(&error))?;
     sqlx::query("INSERT INTO orders (item) VALUES (?)")
         .bind(item)
         .execute(&shop.orders)

@@ -1,7 +1,7 @@
 //! Queries of tokio-postgres to a PostgreSQL that the test starts, where there is one.
 
 use integration_tests::postgresql::PostgreSql;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, Config, NoTls};
 
 use crate::fixture::{Fixture, assert_child, runtime, tags};
 
@@ -13,9 +13,9 @@ fn queries_become_spans_without_their_values() {
     };
     let fixture = Fixture::new();
     runtime().block_on(async {
-        let postgres = connect(&server).await;
+        let (postgres, config) = connect(&server).await;
         let order = fixture.client.trace("order").detach();
-        datadog::FutureExt::in_span(queries(&fixture, postgres), order).await;
+        datadog::FutureExt::in_span(queries(&fixture, postgres, &config), order).await;
     });
 
     let spans = fixture.spans(9);
@@ -64,6 +64,11 @@ fn queries_become_spans_without_their_values() {
             "{query:?}"
         );
     }
+    // Those whose client was told it.
+    let of_database = queries
+        .iter()
+        .filter(|span| tags(span, ["db.name"]) == ["postgres"]);
+    assert_eq!(of_database.count(), 6);
     let failed: Vec<_> = queries.iter().filter(|span| span.error == 1).collect();
     assert_eq!(failed.len(), 1);
     let [kind, message] = tags(failed[0], ["error.type", "error.message"]);
@@ -71,8 +76,8 @@ fn queries_become_spans_without_their_values() {
     assert!(message.contains("buyers_pkey"), "{message}");
 }
 
-async fn queries(fixture: &Fixture, mut postgres: Client) {
-    let queries = fixture.client.postgres(&postgres);
+async fn queries(fixture: &Fixture, mut postgres: Client, config: &Config) {
+    let queries = fixture.client.postgres(&postgres).at(config);
     queries
         .batch_execute("CREATE TABLE buyers (id int PRIMARY KEY, name text)")
         .await
@@ -122,12 +127,13 @@ async fn queries(fixture: &Fixture, mut postgres: Client) {
     );
 }
 
-async fn connect(server: &PostgreSql) -> Client {
+async fn connect(server: &PostgreSql) -> (Client, Config) {
     let place = format!(
         "host={} user=shop dbname=postgres",
         server.socket_directory().display()
     );
-    let (client, connection) = tokio_postgres::connect(&place, NoTls).await.unwrap();
+    let config: Config = place.parse().unwrap();
+    let (client, connection) = config.connect(NoTls).await.unwrap();
     tokio::spawn(connection);
-    client
+    (client, config)
 }

@@ -37,8 +37,10 @@ fn commands_to_a_real_server_become_spans() {
 }
 
 fn blocking(fixture: &Fixture, url: &str) {
-    let connection = Client::open(url).unwrap().get_connection().unwrap();
-    let mut redis = fixture.client.redis_connection(connection);
+    let client = Client::open(url).unwrap();
+    let connection = client.get_connection().unwrap();
+    let redis = fixture.client.redis_connection(connection);
+    let mut redis = redis.at(client.get_connection_info());
     let _order = fixture.client.trace("order");
     redis.set("secret:key", "secret value").unwrap();
     assert_eq!(
@@ -57,7 +59,8 @@ fn blocking(fixture: &Fixture, url: &str) {
 async fn asynchronous(fixture: &Fixture, url: &str) {
     let client = Client::open(url).unwrap();
     let connection = client.get_multiplexed_async_connection().await.unwrap();
-    let mut redis = fixture.client.redis_connection(connection);
+    let redis = fixture.client.redis_connection(connection);
+    let mut redis = redis.at(client.get_connection_info());
     let order = fixture.client.trace("order").detach();
     let commands = async move {
         redis.set("secret:key", "secret value").await.unwrap();
@@ -95,8 +98,11 @@ fn check(fixture: &Fixture) {
             "db.system",
             "span.kind",
             "db.redis.database_index",
+            "out.host",
         ];
-        assert_eq!(tags(command, keys), ["redis", "redis", "client", "0"]);
+        let expected = ["redis", "redis", "client", "0", "127.0.0.1"];
+        assert_eq!(tags(command, keys), expected);
+        assert!(command.metrics["network.destination.port"] > 0.0);
         let failed = command.resource == "INCRBY";
         assert_eq!(command.error, i32::from(failed));
         assert!(!command.meta.values().any(|value| value.contains("secret")));

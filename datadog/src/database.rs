@@ -3,8 +3,8 @@
 use datadog_trace::Span;
 
 /// Never the user or the password.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Database {
+#[derive(Debug, Default)]
+pub(crate) struct Database {
     system: Option<&'static str>,
     host: Option<String>,
     port: Option<u16>,
@@ -12,15 +12,15 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// From a URL, or what else diesel's backends take: a file of SQLite, or pairs `key=value` of PostgreSQL.
-    pub(super) fn of(url: &str) -> Self {
-        if url.starts_with("file:") {
+    /// From a URL, or what else diesel's backends take: a file of SQLite, or pairs `key=value` of PostgreSQL. SQLite's URLs
+    /// of sqlx have no slashes.
+    pub(crate) fn of(url: &str) -> Self {
+        if url.starts_with("file:") || url.starts_with("sqlite:") {
             return Self::of_system("sqlite");
         }
         match url.split_once("://") {
             Some(("postgres" | "postgresql", rest)) => Self::at("postgresql", rest),
-            Some(("mysql", rest)) => Self::at("mysql", rest),
-            Some(("sqlite", _)) => Self::of_system("sqlite"),
+            Some(("mysql" | "mariadb", rest)) => Self::at("mysql", rest),
             Some(_) => Self::default(),
             None if url.contains('=') => Self::of_pairs(url),
             None => Self::of_system("sqlite"),
@@ -28,7 +28,7 @@ impl Database {
     }
 
     /// What spans of queries are called.
-    pub(super) fn operation(&self) -> &'static str {
+    pub(crate) fn operation(&self) -> &'static str {
         match self.system {
             Some("postgresql") => "postgresql.query",
             Some("mysql") => "mysql.query",
@@ -37,7 +37,7 @@ impl Database {
         }
     }
 
-    pub(super) fn write(&self, span: &mut Span) {
+    pub(crate) fn write(&self, span: &mut Span) {
         if let Some(system) = self.system {
             span.set_tag("db.system", system);
         }
@@ -139,6 +139,8 @@ mod tests {
             (":memory:", "sqlite.query", "None None None"),
             ("/var/lib/shop.db", "sqlite.query", "None None None"),
             ("file:shop.db?mode=ro", "sqlite.query", "None None None"),
+            ("sqlite:a.db?mode=ro", "sqlite.query", "None None None"),
+            ("sqlite://a.db", "sqlite.query", "None None None"),
             ("oracle://x/y", "sql.query", "None None None"),
         ] {
             assert_eq!(told(url), (operation, place.to_owned()), "{url}");

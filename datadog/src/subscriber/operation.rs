@@ -1,0 +1,63 @@
+//! Spans that libraries have within those of their operations: a failure that only these tell is the operation's too.
+
+use tracing_core::Subscriber;
+use tracing_core::span::Id;
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
+
+use super::callsite::Callsite;
+use super::fields::Fields;
+use super::layer::DDTracingLayer;
+
+/// Where clickhouse 0.15 tells its errors, whatever its features: `src/error.rs`, `record_in_current_span`.
+const ERRORS: &str = "clickhouse::error";
+
+/// Whether events of this target say that their span failed, on whatever level they are.
+pub(super) fn tells_failure(target: &str) -> bool {
+    target == ERRORS
+}
+
+impl DDTracingLayer {
+    /// Fails the operation that a span is within.
+    pub(super) fn fail_operation<S>(
+        &self,
+        inner: &Id,
+        context: &Context<'_, S>,
+        kind: &str,
+        message: &str,
+    ) where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let Some(scope) = context.span_scope(inner) else {
+            return;
+        };
+        let mut rule = None;
+        for span in scope {
+            let callsite = Callsite::of(span.metadata());
+            let Some(of_span) = callsite.rule else { return };
+            if *rule.get_or_insert(of_span.module) != of_span.module {
+                return;
+            }
+            if !callsite.is_inner() {
+                self.slots.with(&span.id(), context, |open| {
+                    open.span.edit(|span| _ = span.set_failure(kind, message));
+                });
+                return;
+            }
+        }
+    }
+
+    /// Takes note of a failure that was recorded on an inner span.
+    pub(super) fn tell_operation<S>(&self, inner: &Id, recorded: &Fields, context: &Context<'_, S>)
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let status = recorded.text(&["otel.status_code"]);
+        if status.is_some_and(|status| status.eq_ignore_ascii_case("error")) {
+            let described = ["otel.status_message", "otel.status_description"];
+            let message = recorded.text(&described).unwrap_or_default();
+            let kind = recorded.text(&["error.type"]).unwrap_or_default();
+            self.fail_operation(inner, context, kind, message);
+        }
+    }
+}

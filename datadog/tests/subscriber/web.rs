@@ -1,0 +1,172 @@
+//! Requests that web servers tell: tower-http as it is, others as they were read in their sources.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+
+use datadog_local_agent::Span;
+use http::{Request, Response};
+use tower::util::ServiceFn;
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_http::trace::TraceLayer;
+use tracing::field::Empty;
+use tracing::instrument::WithSubscriber;
+use tracing::{Level, event, info_span};
+
+use crate::support::{Fixture, parent};
+
+#[test]
+fn tower_http_s_requests_are_requests() {
+    let fixture = Fixture::new();
+    let client = fixture.client.clone();
+    let service = service_fn(move |request: Request<String>| {
+        let handler = client.trace("handler");
+        let status = if request.uri().path().ends_with("/7") {
+            200
+        } else {
+            500
+        };
+        drop(handler);
+        async move {
+            let response = Response::builder().status(status).body(String::new());
+            Ok::<_, Infallible>(response.unwrap())
+        }
+    });
+    let service = TraceLayer::new_for_http().layer(service);
+    let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+    for path in ["/cart/7?token=secret", "/cart/8"] {
+        let request = Request::get(path).body(String::new()).unwrap();
+        let answer = service.clone().oneshot(request);
+        runtime
+            .block_on(answer.with_subscriber(fixture.subscriber()))
+            .unwrap();
+    }
+    drop(runtime);
+    let spans = fixture.spans();
+    let requests: Vec<_> = spans
+        .iter()
+        .filter(|span| span.name == "http.server.request")
+        .collect();
+    assert_eq!(requests.len(), 2);
+    for (request, (status, error, url)) in requests
+        .iter()
+        .zip([("200", 0, "/cart/7?<redacted>"), ("500", 1, "/cart/8")])
+    {
+        assert_eq!(
+            (&*request.resource, &*request.type_),
+            ("GET /cart/?", "web")
+        );
+        assert_eq!(request.meta["http.status_code"], status);
+        assert_eq!(request.meta["http.url"], url);
+        assert_eq!(request.meta["component"], "tower-http");
+        assert_eq!(request.error, error);
+    }
+    assert_eq!(parent(&spans, "handler"), Some("http.server.request"));
+}
+
+/// The spans of a request to a service that `wrap` puts layers around.
+fn request_to<S>(fixture: &Fixture, wrap: impl FnOnce(Handler) -> S) -> Vec<Span>
+where
+    S: Service<Request<String>, Error = Infallible>,
+{
+    let answer: fn(_) -> _ = |_| ready(Ok(Response::new(String::new())));
+    let service = wrap(service_fn(answer));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let answer = async {
+        let request = Request::get("/cart/7").body(String::new()).unwrap();
+        // The body is dropped within, and the span of the request with it.
+        drop(service.oneshot(request).await);
+    };
+    runtime.block_on(answer.with_subscriber(fixture.subscriber()));
+    fixture.spans()
+}
+
+type Handler = ServiceFn<fn(Request<String>) -> Ready<Result<Response<String>, Infallible>>>;
+
+#[test]
+fn tower_http_s_spans_are_left_out_where_the_client_s_layer_tells_the_same() {
+    let fixture = Fixture::new();
+    let layer = fixture.client.tower_server_layer();
+    let inside = request_to(&fixture, |handler| {
+        TraceLayer::new_for_http().layer(layer.layer(handler))
+    });
+    let fixture = Fixture::new();
+    let layer = fixture.client.tower_server_layer();
+    let outside = request_to(&fixture, |handler| {
+        layer.layer(TraceLayer::new_for_http().layer(handler))
+    });
+    for spans in [inside, outside] {
+        let [span] = spans.try_into().unwrap();
+        let tags = ["component", "http.status_code"].map(|key| &*span.meta[key]);
+        assert_eq!(
+            (&*span.name, tags),
+            ("http.server.request", ["tower", "200"])
+        );
+    }
+}
+
+#[test]
+fn poem_and_warp_tell_the_status_when_they_have_answered() {
+    let fixture = Fixture::new();
+    let spans = fixture.spans_of(|| {
+        // poem 3.1: `src/middleware/tracing_mw.rs`.
+        for (path, status) in [
+            ("/found", "200 OK"),
+            ("/broken", "500 Internal Server Error"),
+        ] {
+            let request = info_span!(
+                target: "poem::middleware::tracing_mw",
+                "request",
+                remote_addr = %"192.0.2.1",
+                version = ?http::Version::HTTP_11,
+                method = %"GET",
+                uri = %path,
+            );
+            request.in_scope(|| {
+                event!(
+                    target: "poem::middleware::tracing_mw",
+                    Level::INFO,
+                    status = %status,
+                    duration = ?std::time::Duration::from_millis(1),
+                    "response"
+                );
+            });
+        }
+        // warp 0.4: `src/filters/trace.rs`.
+        let request = info_span!(
+            target: "warp::filters::trace",
+            "request",
+            remote.addr = Empty,
+            method = %"GET",
+            path = "/missing",
+            version = ?http::Version::HTTP_11,
+            referer = Empty,
+        );
+        request.record("remote.addr", tracing::field::display("192.0.2.1:4711"));
+        let _request = request.entered();
+        event!(target: "warp::filters::trace", Level::INFO, "processing request");
+        event!(
+            target: "warp::filters::trace",
+            Level::WARN,
+            status = 404_u16,
+            error = ?Some("not found"),
+            "unable to serve request (client error)"
+        );
+    });
+    let told: Vec<_> = spans
+        .iter()
+        .map(|span| {
+            let tags = ["component", "http.url", "http.status_code"];
+            assert_eq!(span.name, "http.server.request");
+            assert!(!span.meta.contains_key("http.client_ip"));
+            (tags.map(|key| &*span.meta[key]), span.error)
+        })
+        .collect();
+    let expected = [
+        (["poem", "/found", "200"], 0),
+        (["poem", "/broken", "500"], 1),
+        (["warp", "/missing", "404"], 0),
+    ];
+    assert_eq!(told, expected);
+}
