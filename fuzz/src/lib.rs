@@ -8,26 +8,36 @@ use datadog_trace::{Standalone, Tracer};
 /// Headers of a request.
 pub type Headers = Vec<(String, String)>;
 
-/// A tracer that reads and writes one format, and whose agent does not exist.
-pub fn tracer(style: &str) -> Standalone<Tracer> {
-    let style: PropagationStyle = style.parse().expect("a format");
+/// A tracer that reads and writes these formats, and whose agent does not exist.
+pub fn tracer(styles: &[&str]) -> Standalone<Tracer> {
+    let styles = styles.iter().map(|style| style.parse().expect("a format"));
+    let styles: Vec<PropagationStyle> = styles.collect();
     let config = DDConfig::builder()
         .environment([("", "")])
         .agent_url("unix:///nowhere/apm.socket")
         .shutdown_timeout(Duration::from_millis(1))
         .tracing_buffer_bytes(30_000)
-        .propagation_style_extract([style])
-        .propagation_style_inject([style])
+        .client_ip_enabled(true)
+        .propagation_style_extract(styles.clone())
+        .propagation_style_inject(styles)
         .build()
         .expect("a good config");
     Tracer::start(&config).expect("a thread")
 }
 
-/// The lines of a text as the values of these headers, as far as there are lines.
+/// The lines of a text as the values of these headers. More lines are more of the same headers, from the first one on.
 pub fn headers(names: &[&str], text: &str) -> Headers {
-    let pairs = names.iter().zip(text.split('\n'));
+    let pairs = names.iter().cycle().zip(text.split('\n'));
     pairs
         .map(|(name, value)| ((*name).to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// The lines `name: value` of a text; others are left out.
+pub fn request(text: &str) -> Headers {
+    let lines = text.split('\n').filter_map(|line| line.split_once(": "));
+    lines
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
 }
 

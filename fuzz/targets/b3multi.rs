@@ -7,7 +7,7 @@ use datadog_fuzz::{check, headers, tracer};
 use datadog_trace::{Standalone, Tracer};
 use libfuzzer_sys::fuzz_target;
 
-static TRACER: LazyLock<Standalone<Tracer>> = LazyLock::new(|| tracer("b3multi"));
+static TRACER: LazyLock<Standalone<Tracer>> = LazyLock::new(|| tracer(&["b3multi"]));
 
 fuzz_target!(|text: &str| check(
     &TRACER,

@@ -7,6 +7,6 @@ use datadog_fuzz::{check, headers, tracer};
 use datadog_trace::{Standalone, Tracer};
 use libfuzzer_sys::fuzz_target;
 
-static TRACER: LazyLock<Standalone<Tracer>> = LazyLock::new(|| tracer("baggage"));
+static TRACER: LazyLock<Standalone<Tracer>> = LazyLock::new(|| tracer(&["baggage"]));
 
 fuzz_target!(|text: &str| check(&TRACER, &headers(&["baggage"], text)));

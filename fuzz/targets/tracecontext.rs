@@ -7,6 +7,6 @@ use datadog_fuzz::{check, headers, tracer};
 use datadog_trace::{Standalone, Tracer};
 use libfuzzer_sys::fuzz_target;
 
-static TRACER: LazyLock<Standalone<Tracer>> = LazyLock::new(|| tracer("tracecontext"));
+static TRACER: LazyLock<Standalone<Tracer>> = LazyLock::new(|| tracer(&["tracecontext"]));
 
 fuzz_target!(|text: &str| check(&TRACER, &headers(&["traceparent", "tracestate"], text)));

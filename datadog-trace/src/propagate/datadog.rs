@@ -140,7 +140,7 @@ fn is_key(key: &str) -> bool {
 }
 
 /// `-` and a number.
-fn is_decision_maker(value: &str) -> bool {
+pub(super) fn is_decision_maker(value: &str) -> bool {
     let digits = value.strip_prefix('-');
     digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
 }

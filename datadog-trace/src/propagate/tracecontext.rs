@@ -1,6 +1,7 @@
 //! W3C trace context (<https://www.w3.org/TR/trace-context/>), with Datadog's member of `tracestate`
 //! (dd-trace-go: `ddtrace/tracer/textmap.go`).
 
+use super::datadog::is_decision_maker;
 use super::lines::HeaderLines;
 use super::split::{is_printable, split, split_once, trim_ascii};
 use super::{Found, Header, PropagationError, digits};
@@ -229,7 +230,8 @@ fn read_ours(carried: &mut Carried, text: &str) {
             "p" => carried.last_datadog_span = span_id(value),
             "s" => carried.priority = value.parse().ok().or(carried.priority),
             "o" => carried.origin = origin(value).map(|origin| origin.replace('~', "=")),
-            "t.dm" => maker = Some(value),
+            // Another text would make the header that it goes on in one with a mistake, and its other tags be lost.
+            "t.dm" => maker = Some(value).filter(|maker| is_decision_maker(maker)),
             "t.tid" => carried.error = tid_error(carried.trace_id, value),
             "t.ksr" => carried.tags.push(trace_tag("_dd.p.ksr", value)),
             _ => {
@@ -357,6 +359,14 @@ mod tests {
         ]);
         let found = extract(&looked_up(&several)).unwrap();
         assert_eq!((&*found.tracestate, found.priority), ("a=1,b=2", Some(1)));
+    }
+
+    #[test]
+    fn a_maker_that_is_none_does_not_go_on() {
+        for maker in ["4", "-", "-x", "-4~", ""] {
+            let found = read(VALID, &format!("dd=s:2;t.dm:{maker};t.usr.id:a")).unwrap();
+            assert_eq!(found.tags, tags(&[("_dd.p.usr.id", "a")]), "{maker}");
+        }
     }
 
     #[test]
