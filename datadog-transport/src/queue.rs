@@ -190,7 +190,7 @@ mod tests {
         let (queue, account, _controls) = queue(200 * ENTRY);
         std::thread::scope(|scope| {
             for _ in 0..THREADS {
-                scope.spawn(|| (0..EACH).for_each(|_| queue.push("x", 1, 1)));
+                scope.spawn(|| (0..EACH).for_each(|_| _ = queue.push("x", 1, 1)));
             }
             scope.spawn(|| {
                 while account.snapshot().delivered < THREADS * EACH / 8 {
@@ -254,7 +254,7 @@ mod model {
 
     fn push_on(queue: &Arc<Queue<()>>) -> thread::JoinHandle<()> {
         let queue = Arc::clone(queue);
-        thread::spawn(move || queue.push((), 1, 10))
+        thread::spawn(move || _ = queue.push((), 1, 10))
     }
 
     #[test]
