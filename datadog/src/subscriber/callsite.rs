@@ -19,7 +19,7 @@ const MOST: usize = 128;
 
 thread_local! {
     /// With the address of the metadata, which is 0 nowhere.
-    static KNOWN: [Known; MOST] = const { [const { Known::NONE }; MOST] };
+    static KNOWN: [Known; MOST] = const { [const { Known::nothing() }; MOST] };
 }
 
 struct Known {
@@ -29,11 +29,13 @@ struct Known {
 }
 
 impl Known {
-    const NONE: Self = Self {
-        address: Cell::new(0),
-        rule: Cell::new(None),
-        facts: Cell::new(0),
-    };
+    const fn nothing() -> Self {
+        Self {
+            address: Cell::new(0),
+            rule: Cell::new(None),
+            facts: Cell::new(0),
+        }
+    }
 }
 
 impl Callsite {
