@@ -239,8 +239,8 @@ impl Span {
     /// A span has at most 1,000 tags, and 32 MiB of texts. What is beyond that is left out.
     ///
     /// As in the other languages, `manual.keep` and `manual.drop` decide about the trace, `service.name`, `resource.name`
-    /// and `span.type` are the span's service, resource and type, `error` marks the span as failed or not, and a number as
-    /// `http.status_code` becomes text.
+    /// and `span.type` are the span's service, resource and type, `error` marks the span as failed or not, beside a text that
+    /// says more than that, and a number as `http.status_code` becomes text.
     #[inline]
     pub fn set_tag<'a>(
         &mut self,
@@ -526,8 +526,10 @@ impl Span {
                 self.set_type(text.clone().into_owned());
             }
             ("error", value) => {
-                let failed = !value.is_false();
-                self.edit(|data| data.error = failed);
+                self.edit(|data| data.error = !value.is_false());
+                if !value.is_false() && !value.is_true() {
+                    self.put(key, value);
+                }
             }
             (STATUS, TagValue::Number(status)) => {
                 self.put(key, &status.to_string().into());
