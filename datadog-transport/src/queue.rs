@@ -68,19 +68,41 @@ impl<T> Queue<T> {
 
     /// Takes `value`, which stands for `items` items of the account and owns about `bytes` bytes of the heap.
     pub fn push(&self, value: T, items: u64, bytes: usize) {
-        self.account.accept(items);
-        self.push_accepted(value, items, bytes);
+        self.push_with(value, items, bytes, Aside::default());
     }
 
     /// Takes `value` like [`Queue::push`]. What of it was [set aside](Queue::set_aside) is accepted already.
+    #[inline]
     pub fn push_with(&self, value: T, items: u64, bytes: usize, aside: Aside) {
-        if aside.is_empty() {
-            return self.push(value, items, bytes);
-        }
         self.account.accept(items.saturating_sub(aside.items));
-        self.room.take_aside(aside.bytes);
-        self.push_accepted(value, items, bytes);
-        self.account.queued(-(aside.items as i64));
+        if !aside.is_empty() {
+            self.room.take_aside(aside.bytes);
+        }
+        if !self.birthplace.is_here() {
+            return self.refuse(DropReason::Forked, items, &aside);
+        }
+        if self.closed.load(Ordering::Acquire) {
+            return self.refuse(DropReason::Shutdown, items, &aside);
+        }
+        let bytes = Self::bytes_of(bytes);
+        let Some(queued) = self.room.queue(bytes) else {
+            return self.refuse(DropReason::QueueFull, items, &aside);
+        };
+        self.account.queued(items as i64 - aside.items as i64);
+        self.entries.push(Entry {
+            value,
+            items,
+            bytes,
+        });
+        // With the fence in `close`: either this push sees that the queue is closed, or `close` sees the entry.
+        fence(Ordering::SeqCst);
+        if self.closed.load(Ordering::Relaxed) {
+            return self.drain();
+        }
+        // Not only whoever passes the mark: the worker may have just looked, and missed this entry.
+        if queued >= self.mark {
+            self.waker.wake();
+        }
     }
 
     /// Accepts `items` of about `bytes` bytes of the heap, which the caller keeps until it pushes them. Whether there is
@@ -96,32 +118,10 @@ impl<T> Queue<T> {
         fits
     }
 
-    fn push_accepted(&self, value: T, items: u64, bytes: usize) {
-        if !self.birthplace.is_here() {
-            return self.account.drop_items(DropReason::Forked, items);
-        }
-        if self.closed.load(Ordering::Acquire) {
-            return self.account.drop_items(DropReason::Shutdown, items);
-        }
-        let bytes = Self::bytes_of(bytes);
-        let Some(queued) = self.room.queue(bytes) else {
-            return self.account.drop_items(DropReason::QueueFull, items);
-        };
-        self.account.queued(items as i64);
-        self.entries.push(Entry {
-            value,
-            items,
-            bytes,
-        });
-        // With the fence in `close`: either this push sees that the queue is closed, or `close` sees the entry.
-        fence(Ordering::SeqCst);
-        if self.closed.load(Ordering::Relaxed) {
-            return self.drain();
-        }
-        // Not only whoever passes the mark: the worker may have just looked, and missed this entry.
-        if queued >= self.mark {
-            self.waker.wake();
-        }
+    #[cold]
+    fn refuse(&self, reason: DropReason, items: u64, aside: &Aside) {
+        self.account.queued(-(aside.items as i64));
+        self.account.drop_items(reason, items);
     }
 
     /// What a value that owns `bytes` bytes of the heap takes up.
