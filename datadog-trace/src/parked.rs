@@ -15,11 +15,13 @@ const LISTS: usize = 16;
 /// Bytes that lie between two traces in memory, at least.
 const TRACE_BITS: u32 = size_of::<Trace>().ilog2();
 
+type List = Mutex<HashMap<usize, Weak<Trace>>>;
+
 /// The traces of one tracer that have such spans, so that they don't stay behind when it ends.
 #[derive(Debug, Default)]
 pub(crate) struct Parked {
     /// By where the trace is. Apart, so that what all traces need stays close together.
-    lists: Box<[Mutex<HashMap<usize, Weak<Trace>>>; LISTS]>,
+    lists: Box<[List; LISTS]>,
     closed: AtomicBool,
     birthplace: Birthplace,
 }
@@ -55,7 +57,7 @@ impl Parked {
         }
     }
 
-    fn list(&self, place: usize) -> &Mutex<HashMap<usize, Weak<Trace>>> {
+    fn list(&self, place: usize) -> &List {
         &self.lists[(place >> TRACE_BITS) % LISTS]
     }
 }
