@@ -15,11 +15,13 @@ const LISTS: usize = 16;
 /// Bytes that lie between two traces in memory, at least.
 const TRACE_BITS: u32 = size_of::<Trace>().ilog2();
 
+type List = Mutex<HashMap<usize, Weak<Trace>>>;
+
 /// The traces of one tracer that have such spans, so that they don't stay behind when it ends.
 #[derive(Debug, Default)]
 pub(crate) struct Parked {
-    /// By where the trace is.
-    lists: [Mutex<HashMap<usize, Weak<Trace>>>; LISTS],
+    /// By where the trace is. Apart, so that what all traces need stays close together.
+    lists: Box<[List; LISTS]>,
     closed: AtomicBool,
     birthplace: Birthplace,
 }
@@ -47,7 +49,7 @@ impl Parked {
     /// Lets all of them go on without what they wait for. From now on nothing waits.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
-        for list in &self.lists {
+        for list in &*self.lists {
             let traces = std::mem::take(&mut *list.lock());
             for trace in traces.values().filter_map(Weak::upgrade) {
                 trace.send_parked();
@@ -55,7 +57,7 @@ impl Parked {
         }
     }
 
-    fn list(&self, place: usize) -> &Mutex<HashMap<usize, Weak<Trace>>> {
+    fn list(&self, place: usize) -> &List {
         &self.lists[(place >> TRACE_BITS) % LISTS]
     }
 }

@@ -69,20 +69,44 @@ impl<T> Queue<T> {
     /// Takes `value`, which stands for `items` items of the account and owns about `bytes` bytes of the heap. What is dropped
     /// at once comes back, for its memory.
     pub fn push(&self, value: T, items: u64, bytes: usize) -> Option<T> {
-        self.account.accept(items);
-        self.push_accepted(value, items, bytes)
+        self.push_with(value, items, bytes, Aside::default())
     }
 
     /// Takes `value` like [`Queue::push`]. What of it was [set aside](Queue::set_aside) is accepted already.
+    #[inline]
     pub fn push_with(&self, value: T, items: u64, bytes: usize, aside: Aside) -> Option<T> {
-        if aside.is_empty() {
-            return self.push(value, items, bytes);
-        }
         self.account.accept(items.saturating_sub(aside.items));
-        self.room.take_aside(aside.bytes);
-        let refused = self.push_accepted(value, items, bytes);
-        self.account.queued(-(aside.items as i64));
-        refused
+        if !aside.is_empty() {
+            self.room.take_aside(aside.bytes);
+        }
+        if !self.birthplace.is_here() {
+            self.refuse(DropReason::Forked, items, &aside);
+            return Some(value);
+        }
+        if self.closed.load(Ordering::Acquire) {
+            self.refuse(DropReason::Shutdown, items, &aside);
+            return Some(value);
+        }
+        let bytes = Self::bytes_of(bytes);
+        let Some(queued) = self.room.queue(bytes) else {
+            self.refuse(DropReason::QueueFull, items, &aside);
+            return Some(value);
+        };
+        self.account.queued(items as i64 - aside.items as i64);
+        self.entries.push(Entry {
+            value,
+            items,
+            bytes,
+        });
+        // With the fence in `close`: either this push sees that the queue is closed, or `close` sees the entry.
+        fence(Ordering::SeqCst);
+        if self.closed.load(Ordering::Relaxed) {
+            self.drain();
+        } else if queued >= self.mark {
+            // Not only whoever passes the mark: the worker may have just looked, and missed this entry.
+            self.waker.wake();
+        }
+        None
     }
 
     /// Accepts `items` of about `bytes` bytes of the heap, which the caller keeps until it pushes them. Whether there is
@@ -98,35 +122,10 @@ impl<T> Queue<T> {
         fits
     }
 
-    fn push_accepted(&self, value: T, items: u64, bytes: usize) -> Option<T> {
-        if !self.birthplace.is_here() {
-            self.account.drop_items(DropReason::Forked, items);
-            return Some(value);
-        }
-        if self.closed.load(Ordering::Acquire) {
-            self.account.drop_items(DropReason::Shutdown, items);
-            return Some(value);
-        }
-        let bytes = Self::bytes_of(bytes);
-        let Some(queued) = self.room.queue(bytes) else {
-            self.account.drop_items(DropReason::QueueFull, items);
-            return Some(value);
-        };
-        self.account.queued(items as i64);
-        self.entries.push(Entry {
-            value,
-            items,
-            bytes,
-        });
-        // With the fence in `close`: either this push sees that the queue is closed, or `close` sees the entry.
-        fence(Ordering::SeqCst);
-        if self.closed.load(Ordering::Relaxed) {
-            self.drain();
-        } else if queued >= self.mark {
-            // Not only whoever passes the mark: the worker may have just looked, and missed this entry.
-            self.waker.wake();
-        }
-        None
+    #[cold]
+    fn refuse(&self, reason: DropReason, items: u64, aside: &Aside) {
+        self.account.queued(-(aside.items as i64));
+        self.account.drop_items(reason, items);
     }
 
     /// What a value that owns `bytes` bytes of the heap takes up.
