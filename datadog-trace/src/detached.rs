@@ -79,7 +79,8 @@ impl DetachedSpan {
     }
 
     /// Makes the span active on this thread, until [`deactivate`](DetachedSpan::deactivate) is called here. It may be
-    /// active on several threads at a time, and on one several times.
+    /// active on several threads at a time, and on one several times. In a future that is
+    /// [in a span](FutureExt::in_span), it is active until the next `.await` at most, as the future may go on elsewhere.
     pub fn activate(&self) {
         self.activate_as(SpanKey::NONE);
     }
@@ -104,14 +105,14 @@ impl DetachedSpan {
         let span_id = self.span_id();
         let span = match self.take() {
             Some((place, trace)) => Span::lend(place, trace, span_id),
-            None => Span::off(),
+            None => Span::none(),
         };
         let mut lent = Lent { span, owner: self };
         work(&mut lent.span)
     }
 
     /// Sets tags, of no key that [`Span::set_tag`] takes for more than a tag. For bridges, which know that of their keys: it
-    /// costs less than one by one. The last value of a key counts.
+    /// costs less than one by one. The last value of a key counts. `tags` must use nothing of this client.
     pub fn set_tags<'a>(&mut self, tags: impl Iterator<Item = (&'static str, TagValue<'a>)>) {
         match &mut self.open {
             Some(Place::Own(data)) => data.tags.set_all(tags),
@@ -151,7 +152,7 @@ impl DetachedSpan {
     pub fn finish(self) {}
 
     /// The same with further tags, as for [`set_tags`](Self::set_tags), each of another key that was not set yet. It costs
-    /// less than to set them before.
+    /// less than to set them before. `tags` must use nothing of this client, and not panic.
     #[inline]
     pub fn finish_with<'a>(mut self, tags: impl Iterator<Item = (&'static str, TagValue<'a>)>) {
         match self.open.take() {
@@ -183,12 +184,19 @@ impl DetachedSpan {
     fn enter(&mut self) -> Span {
         let span_id = self.span_id();
         let Some((place, trace)) = self.take() else {
-            return Span::off();
+            return Span::none();
         };
-        let span = Span::enter(place, &trace, span_id);
-        // This thread's segment holds the trace now.
-        trace.release(Batch::default());
-        span
+        match Span::enter(place, &trace, span_id) {
+            Ok(span) => {
+                // This thread's segment holds the trace now.
+                trace.release(Batch::default());
+                span
+            }
+            Err(place) => {
+                *self = Self::new(place, trace);
+                Span::none()
+            }
+        }
     }
 }
 
@@ -296,7 +304,7 @@ pin_project! {
         #[pin]
         future: Option<F>,
         span: DetachedSpan,
-        // Spans that the future keeps open while it waits. They are bound to their thread, and then so is the future.
+        // Spans that the future keeps open while it waits. Guards are bound to their thread, and then so is the future.
         parked: Vec<Active>,
     }
 
@@ -341,7 +349,10 @@ impl<F: Future> InSpan<F> {
             Poll::Ready(result) => Poll::Ready(then(result, span)),
             Poll::Pending => {
                 *this.parked = local::park_above(span.span_id());
-                *this.span = span.detach();
+                // Where it could not be entered, it never left.
+                if span.is_open() {
+                    *this.span = span.detach();
+                }
                 Poll::Pending
             }
         }

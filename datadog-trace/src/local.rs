@@ -33,9 +33,10 @@ thread_local! {
 struct Local {
     /// By [`SegmentId`]; `None` where a new one may go.
     segments: Vec<Option<Segment>>,
-    /// What of it is not in use has no services, no names that take memory, and no keys but one: see `prepared`.
+    /// What of it is not in use has no services, and no names that take memory.
     active: Reused<Active>,
-    /// How many active spans there are with the one that was started last, which stands behind them already; 0 for none.
+    /// One more than there are active spans, while the entry behind them is the span that was started last and may be made
+    /// active by its key.
     prepared: usize,
     /// Memory of spans, to be used again while it is still in the cache.
     #[expect(clippy::vec_box, reason = "they go in and out one by one")]
@@ -60,6 +61,8 @@ pub(crate) struct Active {
     /// Which tracer made the span: spans of different clients don't mix.
     tracer: usize,
     segment: SegmentId,
+    /// Whether a [`Span`](crate::Span) keeps it here, which stays on its thread.
+    is_guard: bool,
     /// If a bridge made it active.
     key: SpanKey,
     pub(crate) span_id: u64,
@@ -95,6 +98,7 @@ pub(crate) fn start_child(
         let entry = local.active.next();
         entry.tracer = tracer;
         entry.segment = segment;
+        entry.is_guard = true;
         entry.key = SpanKey::NONE;
         entry.span_id = span_id;
         entry.name = Cow::Borrowed(name);
@@ -126,10 +130,10 @@ pub(crate) fn enter(
     service: Option<Arc<str>>,
     name: Cow<'static, str>,
 ) -> Option<SegmentId> {
-    enter_as(SpanKey::NONE, trace, span_id, service, name)
+    enter_by(true, SpanKey::NONE, trace, span_id, service, name)
 }
 
-/// The same for a bridge, which calls the span by `key`.
+/// The same by hand, such as for a bridge, which calls the span by `key`.
 pub(crate) fn enter_as(
     key: SpanKey,
     trace: &Arc<Trace>,
@@ -137,11 +141,24 @@ pub(crate) fn enter_as(
     service: Option<Arc<str>>,
     name: Cow<'static, str>,
 ) -> Option<SegmentId> {
+    enter_by(false, key, trace, span_id, service, name)
+}
+
+fn enter_by(
+    is_guard: bool,
+    key: SpanKey,
+    trace: &Arc<Trace>,
+    span_id: u64,
+    service: Option<Arc<str>>,
+    name: Cow<'static, str>,
+) -> Option<SegmentId> {
     with(|local| {
+        local.prepared = 0;
         let segment = local.segment_of(trace);
         let entry = local.active.next();
         entry.tracer = trace.tracer.id();
         entry.segment = segment;
+        entry.is_guard = is_guard;
         entry.key = key;
         entry.span_id = span_id;
         if service.is_some() {
@@ -189,18 +206,29 @@ pub(crate) fn detach(segment: SegmentId, span_id: u64) -> Option<Arc<Trace>> {
     Some(trace)
 }
 
-/// Takes the spans off the stack that stand above `span_id`: those that a future keeps open while it waits.
+/// Takes the spans off the stack that stand above `span_id`: those that a future keeps open while it waits. What was made
+/// active by hand is so no more, as the future may go on elsewhere.
 pub(crate) fn park_above(span_id: u64) -> Vec<Active> {
-    with(|local| {
+    let mut ready = Vec::new();
+    let parked = with(|local| {
         let own = local
             .active
             .iter()
-            .rposition(|open| open.span_id == span_id);
-        let above = own.map_or_else(Vec::new, |own| local.active.split_off(own + 1));
+            .rposition(|open| open.span_id == span_id)?;
+        let mut above = local.active.split_off(own + 1);
+        above.retain(|open| {
+            if !open.is_guard {
+                let mut closed = None;
+                local.leave_open(open.segment, &mut closed);
+                ready.extend(closed);
+            }
+            open.is_guard
+        });
         local.show_top();
-        above
-    })
-    .unwrap_or_default()
+        Some(above)
+    });
+    ready.into_iter().for_each(Ready::go);
+    parked.flatten().unwrap_or_default()
 }
 
 /// Puts spans back on the stack.
@@ -218,9 +246,9 @@ pub(crate) fn unpark(spans: &mut Vec<Active>) {
 /// Gives an open span its name, which was not known for good when it started.
 pub(crate) fn rename(span_id: u64, name: String) {
     with(|local| {
-        let mut open = local.active.iter_mut();
-        if let Some(open) = open.rfind(|open| open.span_id == span_id) {
-            open.name = Cow::Owned(name);
+        let open = local.active.iter_mut();
+        for open in open.filter(|open| open.span_id == span_id) {
+            open.name = Cow::Owned(name.clone());
         }
     });
 }
@@ -228,11 +256,8 @@ pub(crate) fn rename(span_id: u64, name: String) {
 /// Notes that an open span changed its service, which later children inherit.
 pub(crate) fn rename_service(span_id: u64, service: &Arc<str>) {
     with(|local| {
-        if let Some(open) = local
-            .active
-            .iter_mut()
-            .rfind(|open| open.span_id == span_id)
-        {
+        let open = local.active.iter_mut();
+        for open in open.filter(|open| open.span_id == span_id) {
             open.service = Some(Arc::clone(service));
         }
     });
@@ -453,6 +478,7 @@ impl Blank for Active {
     const BLANK: Self = Self {
         tracer: 0,
         segment: 0,
+        is_guard: false,
         key: SpanKey::NONE,
         span_id: 0,
         service: None,

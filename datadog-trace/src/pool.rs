@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam::queue::ArrayQueue;
+use datadog_transport::Birthplace;
 
 use crate::batch::Batch;
 
@@ -14,6 +15,8 @@ const MOST_BYTES: usize = 4 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Pool {
+    /// In a forked child, another thread may have stood within the queue for ever.
+    birthplace: Birthplace,
     batches: ArrayQueue<Batch>,
     bytes: AtomicUsize,
 }
@@ -21,6 +24,7 @@ pub(crate) struct Pool {
 impl Pool {
     pub(crate) fn new() -> Self {
         Self {
+            birthplace: Birthplace::here(),
             batches: ArrayQueue::new(MOST),
             bytes: AtomicUsize::new(0),
         }
@@ -29,7 +33,8 @@ impl Pool {
     /// Takes back a batch that was encoded.
     pub(crate) fn put(&self, mut batch: Batch) {
         let bytes = batch.capacity();
-        if self.bytes.load(Ordering::Relaxed) + bytes > MOST_BYTES {
+        let fits = self.bytes.load(Ordering::Relaxed) + bytes <= MOST_BYTES;
+        if !fits || !self.birthplace.is_here() {
             return;
         }
         batch.clear();
@@ -41,7 +46,8 @@ impl Pool {
 
     /// An empty batch.
     pub(crate) fn take(&self) -> Batch {
-        let Some(batch) = self.batches.pop() else {
+        let batch = self.birthplace.is_here().then(|| self.batches.pop());
+        let Some(batch) = batch.flatten() else {
             return Batch::default();
         };
         self.bytes.fetch_sub(batch.capacity(), Ordering::Relaxed);

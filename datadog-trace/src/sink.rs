@@ -44,7 +44,7 @@ pub(crate) struct TraceSink {
     span_rules: SpanRules,
     /// Whether the agent takes spans that are still open.
     takes_running: bool,
-    /// The agent's address, until the line about it is logged.
+    /// The agent's address, until the line about it is logged, once: whether it answers or not.
     untold_agent: Option<String>,
     traces_outbox: Outbox,
     stats_outbox: Outbox,

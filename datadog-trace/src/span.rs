@@ -79,11 +79,6 @@ impl Span {
     /// A span that is empty, as those of a tracer that is off.
     #[inline]
     pub fn none() -> Self {
-        Self::off()
-    }
-
-    #[inline]
-    pub(crate) fn off() -> Self {
         Self {
             open: None,
             _on_this_thread: PhantomData,
@@ -166,7 +161,7 @@ impl Span {
                 let span_id = id::span_id();
                 let Some(segment) = local::enter(trace, span_id, service.clone(), name.clone())
                 else {
-                    return Self::off();
+                    return Self::none();
                 };
                 let mut data = local::memory();
                 data.begin(span_id, *parent_id, name, start);
@@ -190,16 +185,20 @@ impl Span {
         let trace = Trace::start(tracer, upstream, data);
         match local::enter(&trace, span_id, None, name) {
             Some(segment) => Self::open(Place::Root(trace), segment, span_id),
-            None => Self::off(),
+            None => Self::none(),
         }
     }
 
     /// Makes a detached span active on this thread.
-    pub(crate) fn enter(place: Place, trace: &Arc<Trace>, span_id: u64) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Gives the span back while the thread is being torn down.
+    pub(crate) fn enter(place: Place, trace: &Arc<Trace>, span_id: u64) -> Result<Self, Place> {
         let (service, name) = place.service_and_name();
         match local::enter(trace, span_id, service, name) {
-            Some(segment) => Self::open(place, segment, span_id),
-            None => Self::off(),
+            Some(segment) => Ok(Self::open(place, segment, span_id)),
+            None => Err(place),
         }
     }
 
@@ -459,6 +458,10 @@ impl Span {
         self.edit(|data| data.extras().end_ns = Some(unix_nanos(end)));
     }
 
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     pub(crate) fn trace(&self) -> Option<Arc<Trace>> {
         let open = self.open.as_ref()?;
         match &open.place {
@@ -527,7 +530,9 @@ impl Span {
             }
             ("error", value) => {
                 self.edit(|data| data.error = !value.is_false());
-                if !value.is_false() && !value.is_true() {
+                let says_more = !value.is_false() && !value.is_true();
+                let said = self.edit(|data| data.tags.text(&key).is_some());
+                if says_more || said == Some(true) {
                     self.put(key, value);
                 }
             }

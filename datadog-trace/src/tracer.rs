@@ -111,7 +111,7 @@ impl Tracer {
                 Cow::Borrowed(name) => Span::start(shared, name),
                 Cow::Owned(name) => Span::start(shared, "").named(name),
             },
-            None => Span::off(),
+            None => Span::none(),
         }
     }
 
@@ -120,7 +120,7 @@ impl Tracer {
     pub fn trace_from(&self, parent: &SpanContext, name: impl Into<Cow<'static, str>>) -> Span {
         match &self.shared {
             Some(shared) => Span::start_from(shared, parent, name.into()),
-            None => Span::off(),
+            None => Span::none(),
         }
     }
 

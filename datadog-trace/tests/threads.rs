@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::any::Any;
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -286,6 +288,74 @@ fn while_a_future_waits_in_another_trace_its_own_is_not_shown() {
     assert_eq!(context::active(), shown);
     outside.finish();
     assert_eq!(context::active(), None);
+}
+
+#[test]
+fn what_a_future_made_active_by_hand_does_not_outlast_its_wait() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let work = || {
+        let inner = tracer.trace_detached(Parent::Root, "inner");
+        let work = async move {
+            inner.activate();
+            pause().await;
+            inner.deactivate();
+        };
+        let future: Pin<Box<dyn Future<Output = ()> + Send>> =
+            Box::pin(work.in_span(tracer.trace("request")));
+        future
+    };
+    let poll = |future: &mut Pin<Box<dyn Future<Output = ()> + Send>>| {
+        let mut task = Context::from_waker(Waker::noop());
+        future.as_mut().poll(&mut task)
+    };
+    let (mut moved, mut given_up) = (work(), work());
+    assert!(poll(&mut moved).is_pending() && poll(&mut given_up).is_pending());
+    assert_eq!(context::active(), None);
+    drop(given_up);
+    assert_eq!(tracer.flush(LIMIT).delivered, 2);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let _other = tracer.trace("other");
+            let shown = context::active();
+            assert!(poll(&mut moved).is_ready());
+            assert_eq!(context::active(), shown);
+            tracer.trace("child of the other").finish();
+        });
+    });
+    drop(moved);
+    assert_eq!(tracer.flush(LIMIT).delivered, 4);
+    assert_eq!(parent(&agent.spans(), "child of the other"), Some("other"));
+    assert_balanced(&tracer.health());
+}
+
+#[test]
+fn spans_that_outlive_what_their_thread_keeps_of_them_arrive() {
+    thread_local! {
+        static KEPT: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
+    }
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let ends = || {
+        // The first that is used of a thread's own is dropped last.
+        KEPT.with_borrow_mut(|kept| {
+            kept.push(Box::new(tracer.trace("detached").detach()));
+            let root = tracer.trace("root");
+            kept.push(Box::new(tracer.trace("child").detach()));
+            root.finish();
+            let mut polled = Box::pin(pause().in_span(tracer.trace("polled")));
+            let mut task = Context::from_waker(Waker::noop());
+            assert!(polled.as_mut().poll(&mut task).is_pending());
+            kept.push(Box::new(polled));
+            kept.push(Box::new(pause().in_span(tracer.trace("never polled"))));
+        });
+    };
+    thread::scope(|scope| {
+        // To be waited for: a scope does not wait for what is dropped at the end of a thread.
+        let _ = scope.spawn(ends).join();
+    });
+    assert_eq!(tracer.flush(LIMIT).delivered, 5);
+    assert_balanced(&tracer.health());
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub(crate) fn start_detached(
             let entry = local.active.behind();
             entry.tracer = tracer;
             entry.segment = segment;
+            entry.is_guard = false;
             entry.key = key;
             entry.span_id = span_id;
             entry.name = Cow::Borrowed(name);
@@ -128,7 +129,11 @@ pub(crate) fn finish_detached<'a>(
 impl Local {
     /// Counts one open span of a segment less.
     #[inline]
-    fn leave_open(&mut self, segment: SegmentId, ready: &mut Option<Ready>) -> Option<()> {
+    pub(super) fn leave_open(
+        &mut self,
+        segment: SegmentId,
+        ready: &mut Option<Ready>,
+    ) -> Option<()> {
         let of_trace = self.segments.get_mut(segment)?.as_mut()?;
         of_trace.open -= 1;
         if of_trace.open == 0 {

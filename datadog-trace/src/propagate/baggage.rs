@@ -36,14 +36,17 @@ pub(super) fn inject(items: &Baggage, lines: &mut HeaderLines) {
     }
     let text = lines.begin(BAGGAGE);
     let start = text.len();
-    for (key, value) in items.iter().take(MOST_ITEMS) {
+    let items = items.iter().map(|(key, value)| (trim(key), trim(value)));
+    // Receivers take none at all where one is empty.
+    let items = items.filter(|(key, value)| !key.is_empty() && !value.is_empty());
+    for (key, value) in items.take(MOST_ITEMS) {
         let before = text.len();
         if before > start {
             text.push(',');
         }
-        encode(text, trim(key), &IN_KEYS);
+        encode(text, key, &IN_KEYS);
         text.push('=');
-        encode(text, trim(value), &IN_VALUES);
+        encode(text, value, &IN_VALUES);
         if text.len() - start > MOST_BYTES {
             text.truncate(before);
             break;
@@ -179,6 +182,9 @@ mod tests {
         assert_eq!(read_from(&request)[0].1, items[0].1.trim());
         write(&[], &mut request);
         assert_eq!(request.len(), 1);
+        let items = headers(&[("a", "1"), ("b", ""), (" ", "2"), ("c", " "), ("d", "4")]);
+        write(&items, &mut request);
+        assert_eq!(value(&request, BAGGAGE.name()), Some("a=1,d=4"));
     }
 
     #[test]

@@ -35,11 +35,12 @@ const FEW: usize = 12;
 
 impl<S: BuildHasher> Inject for HashMap<String, String, S> {
     fn set(&mut self, name: &'static str, value: &str) {
-        match self.get_mut(name) {
-            Some(known) => value.clone_into(known),
-            None => {
-                self.insert(name.to_owned(), value.to_owned());
-            }
+        if let Some(known) = self.get_mut(name) {
+            return value.clone_into(known);
+        }
+        match self.iter_mut().find(|(known, _)| is_name(known, name)) {
+            Some((_, known)) => value.clone_into(known),
+            None => _ = self.insert(name.to_owned(), value.to_owned()),
         }
     }
 
@@ -53,7 +54,7 @@ impl<S: BuildHasher> Inject for HashMap<String, String, S> {
         // A bit for each that is in the map already.
         let mut known = 0u32;
         for (name, old) in self.iter_mut() {
-            let is_it = |(new, _): &(&str, &str)| is_same(name, new);
+            let is_it = |(new, _): &(&str, &str)| is_name(name, new);
             if let Some(at) = lengths.position(headers, name, is_it) {
                 known |= 1 << at;
                 headers[at].1.clone_into(old);
@@ -69,11 +70,12 @@ impl<S: BuildHasher> Inject for HashMap<String, String, S> {
 
 impl Inject for BTreeMap<String, String> {
     fn set(&mut self, name: &'static str, value: &str) {
-        match self.get_mut(name) {
-            Some(known) => value.clone_into(known),
-            None => {
-                self.insert(name.to_owned(), value.to_owned());
-            }
+        if let Some(known) = self.get_mut(name) {
+            return value.clone_into(known);
+        }
+        match self.iter_mut().find(|(known, _)| is_name(known, name)) {
+            Some((_, known)) => value.clone_into(known),
+            None => _ = self.insert(name.to_owned(), value.to_owned()),
         }
     }
 }
@@ -257,6 +259,18 @@ mod tests {
             (&*map["x-datadog-trace-if"], &*map["x-datadog-trace-id"]),
             ("5", "6")
         );
+        let of_others = [("X-Name", "1"), ("Other-Name", "1")];
+        let mut forwarded: HashMap<String, String> =
+            HashMap::from(of_others.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let mut sorted: BTreeMap<_, _> = forwarded.clone().into_iter().collect();
+        forwarded.set_all(&[("x-name", "2")]);
+        forwarded.set("other-name", "3");
+        sorted.set("x-name", "2");
+        assert_eq!(
+            (values(&forwarded, "x-name"), values(&sorted, "x-name")),
+            (vec!["2"], vec!["2"])
+        );
+        assert_eq!(values(&forwarded, "other-name"), ["3"]);
         let mut tree: BTreeMap<String, String> = map.into_iter().collect();
         tree.set("other", "2");
         assert_eq!(values(&tree, "OTHER"), ["2"]);

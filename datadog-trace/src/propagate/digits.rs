@@ -44,8 +44,9 @@ pub(super) fn hex(text: &str, most: usize) -> Option<u128> {
 
 /// Reads decimal digits alone, of a number of 64 bits.
 pub(super) fn decimal(text: &str) -> Option<u64> {
-    // What is left may have a sign, or not even eight digits, or many zeros in front.
-    decimal_blocks(text.as_bytes()).or_else(|| text.parse().ok())
+    // What is left may have not even eight digits, or many zeros in front.
+    let read = || text.parse().ok().filter(|_| !text.starts_with('+'));
+    decimal_blocks(text.as_bytes()).or_else(read)
 }
 
 fn decimal_blocks(text: &[u8]) -> Option<u64> {
@@ -208,7 +209,8 @@ mod tests {
             let mut changed = low.to_string();
             let at = random.usize(..changed.len());
             changed.replace_range(at..=at, char::from(byte).encode_utf8(&mut [0; 4]));
-            assert_eq!(decimal(&changed), changed.parse().ok(), "{changed}");
+            let expected = changed.parse().ok().filter(|_| !changed.starts_with('+'));
+            assert_eq!(decimal(&changed), expected, "{changed}");
         }
         for number in [0, -1, 2, i32::MIN, i32::MAX] {
             assert_eq!(text(|out| push_signed(out, number)), number.to_string());
@@ -216,14 +218,15 @@ mod tests {
     }
 
     #[test]
-    fn decimal_numbers_are_those_of_the_standard_library() {
+    fn decimal_numbers_are_those_of_the_standard_library_without_a_sign() {
+        assert_eq!(decimal("+7"), None);
+        assert_eq!(decimal("+12345678"), None);
         let most = u64::MAX.to_string();
         for text in [
             "",
             "0",
             "7",
             "007",
-            "+7",
             "-7",
             "1x",
             "/",

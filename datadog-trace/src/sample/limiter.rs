@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A bucket of tokens that fills up at the limit's pace, with the part that was allowed of late
-/// (dd-trace-go: `internal/samplingrules/samplingrules.go`).
+/// (ddtrace: `ddtrace/internal/rate_limiter.py`).
 #[derive(Debug)]
 pub(crate) struct Limiter {
     per_second: f64,
