@@ -147,10 +147,10 @@ impl DDClient {
                 }
                 status
             }
-            Way::Hook(feature, install) => feature.missing().unwrap_or_else(|| {
-                install(self);
-                PatchStatus::Active
-            }),
+            Way::Hook(feature, install) => {
+                let missing = feature.missing();
+                missing.unwrap_or_else(|| hooked(install(self)))
+            }
             Way::Line(feature, line) => feature.missing().unwrap_or_else(|| {
                 if modules.is_used(id) {
                     PatchStatus::Active
@@ -159,6 +159,14 @@ impl DDClient {
                 }
             }),
         }
+    }
+}
+
+fn hooked(is_installed: bool) -> PatchStatus {
+    if is_installed {
+        PatchStatus::Active
+    } else {
+        PatchStatus::Refused
     }
 }
 
@@ -185,4 +193,16 @@ fn place(config: &DDConfig, option: &str) -> Option<String> {
     let description = config.describe();
     let row = description.rows().iter().find(|row| row.option == option)?;
     (row.origin != Origin::Default).then(|| row.place.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_that_takes_no_hook_is_not_active() {
+        assert_eq!(hooked(true), PatchStatus::Active);
+        let refused = hooked(false);
+        assert_eq!(refused.to_string(), "refused: the library takes no hook");
+    }
 }

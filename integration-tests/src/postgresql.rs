@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -68,9 +67,9 @@ impl PostgreSql {
         server
             .args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"])
             .arg(root);
-        let socket = root.join(".s.PGSQL.5432");
+        let state = data.join("postmaster.pid");
         let process = Process::start(&mut server);
-        let process = process.wait_until(|| UnixStream::connect(&socket).is_ok());
+        let process = process.wait_until(|| is_ready(&state));
         Some(Self {
             _process: process,
             directory,
@@ -81,6 +80,13 @@ impl PostgreSql {
     pub fn socket_directory(&self) -> &Path {
         self.directory.path()
     }
+}
+
+/// Whether the server takes queries, by what it tells `pg_ctl` (PostgreSQL: `src/include/utils/pidfile.h`). It takes connections
+/// before that, and refuses them.
+fn is_ready(state: &Path) -> bool {
+    let lines = fs::read_to_string(state).unwrap_or_default();
+    lines.lines().nth(7).map(str::trim) == Some("ready")
 }
 
 /// Where it is installed: where `cargo xtask test` put it, on the path, or where Debian has it.

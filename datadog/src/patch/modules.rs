@@ -22,8 +22,8 @@ pub(crate) struct Module {
 pub(super) enum Way {
     /// The layer reads what the library emits with `tracing`.
     Layer(Emitted),
-    /// A hook of the process, which is installed once.
-    Hook(Feature, fn(&DDClient)),
+    /// A hook of the process, which is installed once: whether that went well.
+    Hook(Feature, fn(&DDClient) -> bool),
     /// A line of the program's with a type of this crate.
     Line(Feature, &'static str),
 }
@@ -128,15 +128,18 @@ const fn event(target: &'static str, level: LogLevel) -> Way {
 }
 
 #[cfg(feature = "diesel")]
-fn install_diesel(client: &DDClient) {
-    client.instrument_diesel();
+fn install_diesel(client: &DDClient) -> bool {
+    client.instrument_diesel()
 }
 
 #[cfg(not(feature = "diesel"))]
-fn install_diesel(_: &DDClient) {}
+fn install_diesel(_: &DDClient) -> bool {
+    false
+}
 
-fn install_panics(_: &DDClient) {
+fn install_panics(_: &DDClient) -> bool {
     datadog_trace::fail_spans_on_panic();
+    true
 }
 
 macro_rules! modules {

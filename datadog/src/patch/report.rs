@@ -45,6 +45,8 @@ pub enum PatchStatus {
         /// What keeps it away.
         by: &'static str,
     },
+    /// The library takes no hook.
+    Refused,
     /// It is switched off.
     Off {
         /// The variable, the setter or the file that says so.
@@ -75,7 +77,7 @@ impl PatchReport {
         let is_wrong = |module: &PatchedModule| {
             matches!(
                 module.status,
-                PatchStatus::Filtered { .. } | PatchStatus::Unknown { .. }
+                PatchStatus::Filtered { .. } | PatchStatus::Refused | PatchStatus::Unknown { .. }
             )
         };
         let level = if self.modules.iter().any(is_wrong) {
@@ -126,6 +128,7 @@ impl fmt::Display for PatchStatus {
                 write!(f, "feature not compiled in: {feature}")
             }
             Self::Filtered { emitted, by } => write!(f, "filtered: {emitted}, {by}"),
+            Self::Refused => f.write_str("refused: the library takes no hook"),
             Self::Off { by } => write!(f, "switched off by {by}"),
             Self::Unknown { nearest: None } => f.write_str("unknown"),
             Self::Unknown {

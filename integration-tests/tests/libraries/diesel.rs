@@ -1,5 +1,7 @@
 //! Queries of diesel on SQLite, through the hook of the process.
 
+mod asynchronous;
+
 use diesel::prelude::*;
 
 use crate::fixture::{Fixture, assert_child, tags};
@@ -82,4 +84,5 @@ fn queries_become_spans_without_their_values() {
     assert_eq!(message, "UNIQUE constraint failed: buyers.id");
     assert!(earlier.agent.spans().is_empty());
     crate::patch::diesel_is_patched();
+    asynchronous::queries_become_spans_without_their_values();
 }

@@ -7,6 +7,7 @@ mod axum;
 mod clients;
 mod diesel;
 mod fixture;
+mod hyper;
 mod patch;
 mod postgres;
 mod redis;
