@@ -40,11 +40,14 @@ fn without_secrets(url: &str) -> Cow<'_, str> {
 
 /// The path of a URL, or of what is a path already.
 pub(super) fn path_of(url: &str) -> &str {
-    let path = match url.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("/", |start| &rest[start..]),
-        None => url,
-    };
-    path.split(['?', '#']).next().unwrap_or(path)
+    // Queries and paths may have other URLs in them.
+    let url = url.split(['?', '#']).next().unwrap_or(url);
+    match url.split_once("://") {
+        Some((_, rest)) if !url.starts_with('/') => {
+            rest.find('/').map_or("/", |start| &rest[start..])
+        }
+        _ => url,
+    }
 }
 
 /// A path whose parts with digits are replaced: there are too many different ones.
@@ -78,6 +81,9 @@ mod tests {
         assert_eq!(path_of("http://host:80/a/b?c"), "/a/b");
         assert_eq!(path_of("http://host"), "/");
         assert_eq!(path_of("/a/b#c"), "/a/b");
+        assert_eq!(path_of("/login?next=https://shop.local/reset/x"), "/login");
+        assert_eq!(path_of("http://h?next=https://shop.local/x"), "/");
+        assert_eq!(path_of("/fetch/https://a.b/c"), "/fetch/https://a.b/c");
         assert_eq!(
             without_ids("/users/42/carts/a-1f/items"),
             "/users/?/carts/?/items"
