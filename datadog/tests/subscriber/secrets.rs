@@ -64,3 +64,28 @@ fn values_and_passwords_are_not_sent() {
     let url = &request.unwrap().meta["http.url"];
     assert_eq!(url, "http://shop.local/cart?<redacted>");
 }
+
+#[test]
+fn addresses_of_clients_are_told_if_they_are_wanted() {
+    for (wanted, told) in [("false", false), ("true", true)] {
+        let fixture = Fixture::with(&[("DD_TRACE_CLIENT_IP_ENABLED", wanted)]);
+        let subscriber = fixture.subscriber_with(|layer| layer.span_events(true));
+        tracing::dispatcher::with_default(&subscriber, || {
+            let outer = info_span!("outer").entered();
+            let span = info_span!("x", client.address = "192.0.2.1:4711");
+            let _span = span.entered();
+            info!(http.client_ip = "192.0.2.1", "served");
+            drop(outer);
+        });
+        let spans = fixture.spans();
+        let [entry] = fixture.agent.logs().try_into().unwrap();
+        let address = spans
+            .iter()
+            .find_map(|span| span.meta.get("http.client_ip"));
+        assert_eq!(address.map(String::as_str), told.then_some("192.0.2.1"));
+        let attributes = ["client.address", "http.client_ip"].map(|key| entry.attribute(key));
+        assert_eq!(attributes.map(|value| value.is_some()), [told; 2]);
+        let all = format!("{spans:?} {entry:?}");
+        assert_eq!(all.contains("192.0.2.1"), told, "{all}");
+    }
+}
