@@ -284,6 +284,7 @@ pub(super) fn has_meaning(key: &str) -> bool {
         | "error"
         | "err"
         | "url"
+        | "uri"
         | "span"
         // What `Span::set_tag` obeys.
         | "manual"

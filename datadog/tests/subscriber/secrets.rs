@@ -3,7 +3,7 @@
 use tracing::field::{Empty, display};
 use tracing::{Level, event, info, info_span, trace_span};
 
-use crate::support::Fixture;
+use crate::support::{Fixture, named};
 
 #[test]
 fn values_and_passwords_are_not_sent() {
@@ -63,6 +63,35 @@ fn values_and_passwords_are_not_sent() {
     let request = spans.iter().find(|span| span.name == "http.server.request");
     let url = &request.unwrap().meta["http.url"];
     assert_eq!(url, "http://shop.local/cart?<redacted>");
+}
+
+#[test]
+fn fields_with_urls_are_looked_at_wherever_they_are() {
+    let fixture = Fixture::new();
+    let subscriber = fixture.subscriber_with(|layer| layer.span_events(true));
+    tracing::dispatcher::with_default(&subscriber, || {
+        let url = "https://me:hunter2@shop.local/a?b=hunter2#hunter2";
+        drop(info_span!("a", url));
+        drop(info_span!("b", uri = url));
+        drop(info_span!("c", http.uri = url));
+        drop(info_span!("d", http.request.header.referer = url));
+        let span = info_span!("e", db.connection_string = "password=hunter2");
+        let _span = span.entered();
+        info!(url, uri = url, "with a URL");
+    });
+    let spans = fixture.spans();
+    let shown = "https://shop.local/a?<redacted>";
+    for (name, key) in [
+        ("a", "url"),
+        ("b", "uri"),
+        ("c", "http.uri"),
+        ("d", "http.request.header.referer"),
+    ] {
+        assert_eq!(named(&spans, name).meta[key], shown);
+    }
+    let all = format!("{spans:?} {:?}", fixture.agent.logs());
+    assert!(!all.contains("hunter2"), "{all}");
+    assert!(fixture.agent.logs()[0].attribute("uri").is_some());
 }
 
 #[test]
