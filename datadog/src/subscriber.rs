@@ -12,6 +12,7 @@ mod operation;
 mod recent;
 mod recording;
 mod rules;
+mod shown;
 mod slots;
 mod statement;
 mod stored;

@@ -103,7 +103,8 @@ impl Modules {
 /// The modules with a middleware that tells what a module's spans tell.
 fn instead_of(id: ModuleId) -> u64 {
     match id {
-        ModuleId::TowerHttp => ModuleId::Axum.bit() | ModuleId::Tower.bit() | ModuleId::Tonic.bit(),
+        // Not Tonic: its layer is Tower's, which alone tells requests that are no calls.
+        ModuleId::TowerHttp => ModuleId::Axum.bit() | ModuleId::Tower.bit(),
         ModuleId::TracingActixWeb => ModuleId::ActixWeb.bit(),
         ModuleId::ReqwestTracing => ModuleId::Reqwest.bit(),
         _ => 0,

@@ -11,13 +11,14 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::callsite::Callsite;
 use super::fields::Fields;
+use super::http::HttpOptions;
 use super::layer::DDTracingLayer;
 use super::open_span::OpenSpan;
 use super::operation::tells_failure;
 use super::rules::Rule;
+use super::shown::shown;
 use super::statement::Statement;
 use super::stored::FieldValue;
-use super::url;
 use crate::patch::report_once;
 
 /// The events that tell the span of a request how it was answered: tower-http 0.7, `src/trace/on_response.rs`; poem 3.1,
@@ -95,7 +96,7 @@ impl DDTracingLayer {
                 open.apply(of_span.name(), Callsite::of(of_span), &self.http);
             }
             if self.span_events {
-                open.add_event(|| span_event(event.metadata(), fields));
+                open.add_event(|| span_event(event.metadata(), fields, &self.http));
             }
         });
     }
@@ -132,12 +133,12 @@ impl DDTracingLayer {
             self.slots.with(&span.id(), context, |open| {
                 changed = changed
                     .take()
-                    .map(|record| with_fields(record, &open.fields));
+                    .map(|record| with_fields(record, &open.fields, &self.http));
             });
             let Some(same) = changed else { return };
             record = same;
         }
-        record = with_fields(record, fields);
+        record = with_fields(record, fields, &self.http);
         drop(record);
         if let Some(span) = &named {
             let deactivate = |open: &mut OpenSpan| open.span.deactivate();
@@ -204,7 +205,7 @@ fn with_place(
 }
 
 /// Adds fields as attributes, and an error by Datadog's standard names.
-fn with_fields(mut record: Record, fields: &Fields) -> Record {
+fn with_fields(mut record: Record, fields: &Fields, http: &HttpOptions) -> Record {
     let error_key = fields.error_key();
     for (key, value) in fields.iter() {
         record = match key {
@@ -219,7 +220,7 @@ fn with_fields(mut record: Record, fields: &Fields) -> Record {
                 record
             }
             key => match value {
-                FieldValue::Text(text) => match url::shown(key, text) {
+                FieldValue::Text(text) => match shown(key, text, http) {
                     Some(text) => record.with(key, &*text),
                     None => record,
                 },
@@ -246,7 +247,11 @@ fn attribute(value: FieldValue<'_>) -> Value<'_> {
     }
 }
 
-fn span_event(metadata: &'static Metadata<'static>, fields: &Fields) -> SpanEvent {
+fn span_event(
+    metadata: &'static Metadata<'static>,
+    fields: &Fields,
+    http: &HttpOptions,
+) -> SpanEvent {
     let mut event = match fields.text(&["message"]) {
         Some(message) => SpanEvent::new(message.to_owned()),
         None => SpanEvent::new(metadata.name()),
@@ -261,7 +266,7 @@ fn span_event(metadata: &'static Metadata<'static>, fields: &Fields) -> SpanEven
             continue;
         }
         event = match value {
-            FieldValue::Text(text) => match url::shown(key, text) {
+            FieldValue::Text(text) => match shown(key, text, http) {
                 Some(text) => event.attribute(key, text.into_owned()),
                 None => event,
             },

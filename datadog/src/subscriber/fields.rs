@@ -260,7 +260,7 @@ pub(super) fn has_meaning(key: &str) -> bool {
     // Told by their first letters, most keys are not looked at any further.
     if !matches!(
         key.as_bytes().first(),
-        Some(b'_' | b'd'..=b'h' | b'm' | b'o' | b'r' | b's' | b'u')
+        Some(b'_' | b'c'..=b'h' | b'm' | b'o' | b'r' | b's' | b'u')
     ) {
         return false;
     }
@@ -271,6 +271,7 @@ pub(super) fn has_meaning(key: &str) -> bool {
     match group {
         // Without a dot they are words of the program's, unless they come together.
         "operation" | "resource" | "service" => is_dotted,
+        "client" => key == "client.address",
         "http"
         | "db"
         | "messaging"
@@ -283,6 +284,7 @@ pub(super) fn has_meaning(key: &str) -> bool {
         | "error"
         | "err"
         | "url"
+        | "uri"
         | "span"
         // What `Span::set_tag` obeys.
         | "manual"
@@ -326,10 +328,19 @@ mod tests {
             "dd.service",
             "service.name",
             "span.type",
+            "client.address",
         ] {
             assert!(has_meaning(key), "{key}");
         }
-        for key in ["route", "https", "cart.items", "", "errors", "service"] {
+        for key in [
+            "route",
+            "https",
+            "cart.items",
+            "",
+            "errors",
+            "service",
+            "client.id",
+        ] {
             assert!(!has_meaning(key), "{key}");
         }
     }

@@ -10,6 +10,7 @@ use super::callsite::Callsite;
 use super::fields::{Fields, is_error_key};
 use super::http::{self, HttpOptions};
 use super::rules::Rule;
+use super::shown::shown;
 use super::stored::FieldValue;
 use super::url;
 
@@ -122,15 +123,9 @@ impl<'a> Meaning<'a> {
                         span.set_tag("http.status_code", status.to_string());
                     }
                 }
-                "client.address" | "http.client_ip" => {
-                    let text = self.fields.text(&[key]);
-                    if let Some(client) = text.and_then(|text| self.options.client_ip(text)) {
-                        span.set_tag("http.client_ip", client.to_string());
-                    }
-                }
                 key => match value {
                     FieldValue::Text(text) => {
-                        if let Some(text) = url::shown(key, text) {
+                        if let Some(text) = shown(key, text, self.options) {
                             span.set_tag(tag_name(key), &*text);
                         }
                     }
@@ -360,6 +355,7 @@ fn tag_name(key: &'static str) -> &'static str {
         "server.address" => "http.server_name",
         "url.full" => "http.url",
         "user_agent.original" => "http.useragent",
+        "client.address" => "http.client_ip",
         "cloud.region" => "region",
         "db.namespace" => "db.name",
         "db.operation.name" => "db.operation",

@@ -3,7 +3,7 @@
 use tracing::field::{Empty, display};
 use tracing::{Level, event, info, info_span, trace_span};
 
-use crate::support::Fixture;
+use crate::support::{Fixture, named};
 
 #[test]
 fn values_and_passwords_are_not_sent() {
@@ -63,4 +63,58 @@ fn values_and_passwords_are_not_sent() {
     let request = spans.iter().find(|span| span.name == "http.server.request");
     let url = &request.unwrap().meta["http.url"];
     assert_eq!(url, "http://shop.local/cart?<redacted>");
+}
+
+#[test]
+fn fields_with_urls_are_looked_at_wherever_they_are() {
+    let fixture = Fixture::new();
+    let subscriber = fixture.subscriber_with(|layer| layer.span_events(true));
+    tracing::dispatcher::with_default(&subscriber, || {
+        let url = "https://me:hunter2@shop.local/a?b=hunter2#hunter2";
+        drop(info_span!("a", url));
+        drop(info_span!("b", uri = url));
+        drop(info_span!("c", http.uri = url));
+        drop(info_span!("d", http.request.header.referer = url));
+        let span = info_span!("e", db.connection_string = "password=hunter2");
+        let _span = span.entered();
+        info!(url, uri = url, "with a URL");
+    });
+    let spans = fixture.spans();
+    let shown = "https://shop.local/a?<redacted>";
+    for (name, key) in [
+        ("a", "url"),
+        ("b", "uri"),
+        ("c", "http.uri"),
+        ("d", "http.request.header.referer"),
+    ] {
+        assert_eq!(named(&spans, name).meta[key], shown);
+    }
+    let all = format!("{spans:?} {:?}", fixture.agent.logs());
+    assert!(!all.contains("hunter2"), "{all}");
+    assert!(fixture.agent.logs()[0].attribute("uri").is_some());
+}
+
+#[test]
+fn addresses_of_clients_are_told_if_they_are_wanted() {
+    for (wanted, told) in [("false", false), ("true", true)] {
+        let fixture = Fixture::with(&[("DD_TRACE_CLIENT_IP_ENABLED", wanted)]);
+        let subscriber = fixture.subscriber_with(|layer| layer.span_events(true));
+        tracing::dispatcher::with_default(&subscriber, || {
+            let outer = info_span!("outer").entered();
+            let span = info_span!("x", client.address = "192.0.2.1:4711");
+            let _span = span.entered();
+            info!(http.client_ip = "192.0.2.1", "served");
+            drop(outer);
+        });
+        let spans = fixture.spans();
+        let [entry] = fixture.agent.logs().try_into().unwrap();
+        let address = spans
+            .iter()
+            .find_map(|span| span.meta.get("http.client_ip"));
+        assert_eq!(address.map(String::as_str), told.then_some("192.0.2.1"));
+        let attributes = ["client.address", "http.client_ip"].map(|key| entry.attribute(key));
+        assert_eq!(attributes.map(|value| value.is_some()), [told; 2]);
+        let all = format!("{spans:?} {entry:?}");
+        assert_eq!(all.contains("192.0.2.1"), told, "{all}");
+    }
 }

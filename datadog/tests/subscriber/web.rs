@@ -107,6 +107,20 @@ fn tower_http_s_spans_are_left_out_where_the_client_s_layer_tells_the_same() {
 }
 
 #[test]
+fn tower_http_tells_requests_where_tower_is_off() {
+    let fixture = Fixture::with(&[("DD_TRACE_TOWER_ENABLED", "false")]);
+    let layer = fixture.client.tower_server_layer();
+    let spans = request_to(&fixture, |handler| {
+        layer.layer(TraceLayer::new_for_http().layer(handler))
+    });
+    let [span] = spans.try_into().unwrap();
+    assert_eq!(
+        (&*span.name, &*span.meta["component"]),
+        ("http.server.request", "tower-http")
+    );
+}
+
+#[test]
 fn poem_and_warp_tell_the_status_when_they_have_answered() {
     let fixture = Fixture::new();
     let spans = fixture.spans_of(|| {
