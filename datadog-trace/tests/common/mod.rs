@@ -34,6 +34,13 @@ pub(crate) fn named<'a>(spans: &'a [Span], name: &str) -> &'a Span {
         .unwrap_or_else(|| panic!("no span {name} in {spans:#?}"))
 }
 
+/// The name of the parent.
+pub(crate) fn parent<'a>(spans: &'a [Span], name: &str) -> Option<&'a str> {
+    let id = named(spans, name).parent_id;
+    let parent = spans.iter().find(|span| span.span_id == id)?;
+    Some(&parent.name)
+}
+
 pub(crate) fn assert_balanced(health: &Health) {
     let total = health.total();
     assert_eq!(
