@@ -433,7 +433,7 @@ mod model {
         try_orders(|config| {
             let (transport, queue) = start(config, 2);
             let pushing = Arc::clone(&queue);
-            let other = spawn(move || (0..2).for_each(|_| pushing.push((), 1, 0)));
+            let other = spawn(move || (0..2).for_each(|_| _ = pushing.push((), 1, 0)));
             assert!(transport.shutdown(LONG).complete);
             other.join().unwrap();
             let health = balanced(&transport);
