@@ -13,6 +13,7 @@ use super::callsite::Callsite;
 use super::fields::Fields;
 use super::http::HttpOptions;
 use super::layer::DDTracingLayer;
+use super::mapping::DB_SYSTEM;
 use super::open_span::OpenSpan;
 use super::operation::tells_failure;
 use super::rules::Rule;
@@ -207,6 +208,7 @@ fn with_place(
 /// Adds fields as attributes, and an error by Datadog's standard names.
 fn with_fields(mut record: Record, fields: &Fields, http: &HttpOptions) -> Record {
     let error_key = fields.error_key();
+    let db_system = fields.text(DB_SYSTEM);
     for (key, value) in fields.iter() {
         record = match key {
             "message" => record,
@@ -220,7 +222,7 @@ fn with_fields(mut record: Record, fields: &Fields, http: &HttpOptions) -> Recor
                 record
             }
             key => match value {
-                FieldValue::Text(text) => match shown(key, text, http) {
+                FieldValue::Text(text) => match shown(key, text, db_system, http) {
                     Some(text) => record.with(key, &*text),
                     None => record,
                 },
@@ -261,12 +263,13 @@ fn span_event(
         .attribute("target", metadata.target());
     // The text of an error value has a standard name.
     let error_key = fields.error().and_then(|_| fields.error_key());
+    let db_system = fields.text(DB_SYSTEM);
     for (key, value) in fields.iter() {
         if key == "message" || error_key == Some(key) {
             continue;
         }
         event = match value {
-            FieldValue::Text(text) => match shown(key, text, http) {
+            FieldValue::Text(text) => match shown(key, text, db_system, http) {
                 Some(text) => event.attribute(key, text.into_owned()),
                 None => event,
             },

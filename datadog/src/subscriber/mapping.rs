@@ -10,13 +10,13 @@ use super::callsite::Callsite;
 use super::fields::{Fields, is_error_key};
 use super::http::{self, HttpOptions};
 use super::rules::Rule;
-use super::shown::shown;
+use super::shown::{shown, statement};
 use super::stored::FieldValue;
 use super::url;
 
 const METHOD: &[&str] = &["http.request.method", "http.method"];
 const STATUS: &[&str] = &["http.response.status_code", "http.status_code"];
-const DB_SYSTEM: &[&str] = &["db.system.name", "db.system"];
+pub(super) const DB_SYSTEM: &[&str] = &["db.system.name", "db.system"];
 const DB_TEXT: &[&str] = &["db.query.text", "db.statement"];
 const DESTINATION: &[&str] = &["messaging.destination.name", "messaging.destination"];
 const OPERATION: &[&str] = &[
@@ -125,7 +125,7 @@ impl<'a> Meaning<'a> {
                 }
                 key => match value {
                     FieldValue::Text(text) => {
-                        if let Some(text) = shown(key, text, self.options) {
+                        if let Some(text) = shown(key, text, self.db_system, self.options) {
                             span.set_tag(tag_name(key), &*text);
                         }
                     }
@@ -264,13 +264,16 @@ impl<'a> Meaning<'a> {
                 fields.text(&["graphql.operation.name"]),
             ));
         }
-        let of_database = self.db_system.and_then(|_| {
-            fields
-                .text(DB_TEXT)
-                .or_else(|| fields.text(&["db.query.summary", "db.operation.name"]))
-        });
-        let text = of_database.or_else(|| fields.text(&["otel.name"]));
-        match text {
+        if self.db_system.is_some() {
+            let text = fields.text(DB_TEXT);
+            if let Some(text) = text.or_else(|| fields.text(&["db.query.summary"])) {
+                return Some(statement(text, self.db_system).into_owned().into());
+            }
+        }
+        let operation = self
+            .db_system
+            .and_then(|_| fields.text(&["db.operation.name"]));
+        match operation.or_else(|| fields.text(&["otel.name"])) {
             Some(text) => Some(text.to_owned().into()),
             // The operation has another name than the span; the resource is the span.
             None => self.operation().map(|_| self.name.into()),

@@ -180,6 +180,14 @@ static ASYNC_GRAPHQL: Rule = Rule {
     ..NONE
 };
 
+/// sqlx 0.9: `sqlx-core/src/logger.rs`.
+static SQLX: Rule = Rule {
+    module: ModuleId::Sqlx,
+    component: "sqlx",
+    names: &[("summary", "db.query.summary")],
+    ..NONE
+};
+
 impl Rule {
     /// The rule for spans and events of this target.
     pub(super) fn of(target: &str) -> Option<&'static Self> {
@@ -189,6 +197,7 @@ impl Rule {
             "tower_http" if part.starts_with("::trace") => Some(&TOWER_HTTP),
             "poem" if part.starts_with("::middleware") => Some(&POEM),
             "warp" if part.starts_with("::filters::trace") => Some(&WARP),
+            "sqlx" if part == "::query" => Some(&SQLX),
             "mysql_async" => Some(&MYSQL_ASYNC),
             "fred" => Some(&FRED),
             "sea_orm" => Some(&SEA_ORM),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use datadog_trace::{Span, SpanKind};
+use datadog_trace::{Span, SpanKind, obfuscate_sql};
 use tracing_core::Subscriber;
 use tracing_core::span::Id;
 use tracing_subscriber::layer::Context;
@@ -121,8 +121,8 @@ impl DDTracingLayer {
 fn describe_sqlx(span: &mut Span, fields: &Fields) {
     span.set_type("sql").set_tag("component", "sqlx");
     // Only the summary of a short statement is told.
-    if let Some(statement) = fields.text(&["db.statement", "summary"]) {
-        span.set_resource(statement.trim().to_owned());
+    if let Some(statement) = fields.text(&["db.statement", "db.query.summary"]) {
+        span.set_resource(obfuscate_sql(statement));
     }
     for (field, tag) in [
         ("rows_returned", "db.row_count"),

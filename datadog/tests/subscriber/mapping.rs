@@ -128,7 +128,7 @@ fn databases() {
         db.statement = "SELECT 1",
         db.name = "shop",
     );
-    assert_eq!(identity(&span), ("postgresql.query", "SELECT 1", "sql"));
+    assert_eq!(identity(&span), ("postgresql.query", "SELECT ?", "sql"));
     assert_eq!(span.meta["db.name"], "shop");
     let redis = span!(
         "GET",
