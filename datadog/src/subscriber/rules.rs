@@ -188,6 +188,14 @@ static SQLX: Rule = Rule {
     ..NONE
 };
 
+/// mongodb 3.9: `src/trace/command.rs`. What it asks and is answered has values.
+static MONGODB: Rule = Rule {
+    module: ModuleId::Mongodb,
+    component: "mongodb",
+    hidden: &["command", "reply"],
+    ..NONE
+};
+
 impl Rule {
     /// The rule for spans and events of this target.
     pub(super) fn of(target: &str) -> Option<&'static Self> {
@@ -198,6 +206,7 @@ impl Rule {
             "poem" if part.starts_with("::middleware") => Some(&POEM),
             "warp" if part.starts_with("::filters::trace") => Some(&WARP),
             "sqlx" if part == "::query" => Some(&SQLX),
+            "mongodb" if part == "::command" => Some(&MONGODB),
             "mysql_async" => Some(&MYSQL_ASYNC),
             "fred" => Some(&FRED),
             "sea_orm" => Some(&SEA_ORM),

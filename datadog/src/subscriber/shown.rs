@@ -21,8 +21,14 @@ pub(super) fn shown<'a>(
             Some(Cow::Owned(client.to_string()))
         }
         "db.query.text" | "db.statement" | "db.query.summary" => Some(statement(text, db_system)),
+        "failure" => Some(Cow::Borrowed(failure(text))),
         _ => url::shown(key, text),
     }
+}
+
+/// What mongodb says of a failure, without the values of a key that was there already (MongoDB: error `E11000`).
+pub(super) fn failure(text: &str) -> &str {
+    text.split(" dup key:").next().unwrap_or(text)
 }
 
 /// A statement without its values, unless the database is one that is asked in a language of its own.

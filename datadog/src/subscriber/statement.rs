@@ -11,6 +11,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::fields::Fields;
 use super::layer::DDTracingLayer;
 use super::rules::Rule;
+use super::shown;
 use crate::patch::ModuleId;
 
 /// A library of that kind.
@@ -157,6 +158,6 @@ fn describe_mongodb(span: &mut Span, fields: &Fields) {
         span.set_tag("network.destination.port", port);
     }
     if let Some(failure) = fields.text(&["failure"]) {
-        span.set_failure("", failure);
+        span.set_failure("", shown::failure(failure));
     }
 }

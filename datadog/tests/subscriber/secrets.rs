@@ -144,6 +144,48 @@ fn statements_lose_their_values() {
 }
 
 #[test]
+fn documents_of_mongodb_stay_here() {
+    let fixture = Fixture::new();
+    let subscriber = fixture.subscriber_with(|layer| {
+        layer
+            .span_events(true)
+            .log_level(tracing::level_filters::LevelFilter::DEBUG)
+    });
+    tracing::dispatcher::with_default(&subscriber, || {
+        let _request = info_span!("request").entered();
+        // mongodb 3.9: `src/trace/command.rs`.
+        event!(
+            target: "mongodb::command",
+            Level::DEBUG,
+            command = "{ \"find\": \"hunter2\" }",
+            requestId = 7,
+            "Command started"
+        );
+        event!(
+            target: "mongodb::command",
+            Level::DEBUG,
+            reply = "{ \"name\": \"hunter2\" }",
+            failure = "E11000 duplicate key, index: name dup key: { name: \"hunter2\" }",
+            commandName = "insert",
+            requestId = 7,
+            durationMS = 250,
+            "Command failed"
+        );
+    });
+    let spans = fixture.spans();
+    let logs = fixture.agent.logs();
+    assert_eq!((spans.len(), logs.len()), (2, 2));
+    for text in [format!("{spans:#?}"), format!("{logs:#?}")] {
+        assert!(
+            text.contains("Command failed") && !text.contains("hunter2"),
+            "{text}"
+        );
+    }
+    let message = &named(&spans, "mongodb.query").meta["error.message"];
+    assert_eq!(message, "E11000 duplicate key, index: name");
+}
+
+#[test]
 fn addresses_of_clients_are_told_if_they_are_wanted() {
     for (wanted, told) in [("false", false), ("true", true)] {
         let fixture = Fixture::with(&[("DD_TRACE_CLIENT_IP_ENABLED", wanted)]);
