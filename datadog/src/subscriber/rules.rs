@@ -245,8 +245,8 @@ fn library(target: &str) -> &str {
 /// Whether such spans are about the inner life of a protocol, a runtime or a library, of which there are far too many.
 pub(super) fn is_inner_life(target: &str, name: &str) -> bool {
     match library(target) {
-        "h2" | "h3" | "hyper" | "hyper_util" | "mio" | "quinn" | "runtime" | "rustls" | "tokio"
-        | "want" => true,
+        // Without names that a crate of a program's may have, such as `runtime`.
+        "h2" | "h3" | "hyper" | "hyper_util" | "quinn" | "rustls" | "tokio" => true,
         "tower" => target.starts_with("tower::buffer"),
         // Its functions have spans of level trace besides, with all their arguments: the URL of the database is one.
         "sea_orm" => !name.starts_with("sea_orm."),
@@ -274,6 +274,10 @@ mod tests {
             ("h2::codec", "", true),
             ("tower::buffer::worker", "", true),
             ("tower::limit", "", false),
+            ("tokio::task", "runtime.spawn", true),
+            ("runtime::jobs", "", false),
+            ("want", "", false),
+            ("mio::poll", "", false),
             ("tokio_postgres", "", false),
             ("sea_orm::database", "connect", true),
             ("sea_orm::database", "sea_orm.execute", false),
