@@ -27,6 +27,15 @@ impl Database {
         }
     }
 
+    /// From a URL alone. What is none tells nothing.
+    #[allow(dead_code, reason = "what asks has a feature of its own")]
+    pub(crate) fn of_url(url: &str) -> Self {
+        match url.contains("://") || url.starts_with("sqlite:") {
+            true => Self::of(url),
+            false => Self::default(),
+        }
+    }
+
     /// What spans of queries are called.
     pub(crate) fn operation(&self) -> &'static str {
         match self.system {
@@ -145,5 +154,13 @@ mod tests {
         ] {
             assert_eq!(told(url), (operation, place.to_owned()), "{url}");
         }
+        for text in ["", "shop", "/var/lib/shop.db", "host=db dbname=shop"] {
+            assert_eq!(Database::of_url(text).operation(), "sql.query", "{text}");
+        }
+        assert_eq!(
+            Database::of_url("sqlite::memory:").operation(),
+            "sqlite.query"
+        );
+        assert_eq!(Database::of_url("mysql://db").operation(), "mysql.query");
     }
 }
