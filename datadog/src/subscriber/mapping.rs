@@ -116,7 +116,7 @@ impl<'a> Meaning<'a> {
                 | "span.type" => {}
                 "operation" | "resource" | "service" if self.said(&[], key).is_some() => {}
                 key if error_key == Some(key) => {}
-                key if is_error_key(key) && self.fields.text(&[key]).is_none() => {}
+                key if is_error_key(key) && !tells_more(value) => {}
                 key if key.starts_with("dd.") => {}
                 "http.response.status_code" | "http.status_code" => {
                     if let Some(status) = http::status(self.fields, &[key]) {
@@ -311,7 +311,8 @@ impl<'a> Meaning<'a> {
             }
         }
         let said = fields.error_key().and_then(|key| fields.text(&[key]));
-        let flagged = fields.get("error") == Some(FieldValue::Bool(true));
+        let mut errors = fields.iter().filter(|(key, _)| is_error_key(key));
+        let flagged = errors.any(|(_, value)| is_failure(value));
         let status = fields.text(&["otel.status_code"]);
         let status_failed = status.is_some_and(|status| status.eq_ignore_ascii_case("error"));
         if said.is_some() || flagged || status_failed {
@@ -331,6 +332,26 @@ impl<'a> Meaning<'a> {
         {
             span.set_failure("", "").set_tag("error.status", status);
         }
+    }
+}
+
+/// Whether a field `error` or `err` is a tag beside what it says of the failure.
+fn tells_more(value: FieldValue<'_>) -> bool {
+    match value {
+        FieldValue::Text(text) => !text.is_empty(),
+        FieldValue::Bool(_) => false,
+        _ => true,
+    }
+}
+
+/// Whether a field `error` or `err` with no text says that the span failed: a code of an error, which is 0 if there is none.
+fn is_failure(value: FieldValue<'_>) -> bool {
+    match value {
+        FieldValue::Text(_) => false,
+        FieldValue::Bool(truth) => truth,
+        FieldValue::Int(number) => number != 0,
+        FieldValue::UInt(number) => number != 0,
+        FieldValue::Float(number) => number != 0.0,
     }
 }
 

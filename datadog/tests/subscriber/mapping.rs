@@ -361,4 +361,12 @@ fn failures() {
     let flag = span!("x", error = true);
     let fine = span!("x", error = false, otel.status_code = "OK");
     assert_eq!((flag.error, fine.error), (1, 0));
+    assert_eq!(span!("x", err = true).error, 1);
+    assert_eq!(span!("x", error = 1).error, 1);
+    let code = span!("x", error = 7);
+    assert_eq!((code.error, code.metrics["error"]), (1, 7.0));
+    let negative = span!("x", err = -11);
+    assert_eq!((negative.error, negative.metrics["err"]), (1, -11.0));
+    let none = span!("x", error = 0, err = 0);
+    assert_eq!((none.error, none.metrics["err"]), (0, 0.0));
 }
