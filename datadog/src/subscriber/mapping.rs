@@ -129,6 +129,12 @@ impl<'a> Meaning<'a> {
                             span.set_tag(tag_name(key), &*text);
                         }
                     }
+                    // As a number, this key says no more than that there is an error.
+                    _ if key == "error" => {
+                        if let Some(code) = self.fields.number(&[key]) {
+                            span.set_tag(key, code.to_string());
+                        }
+                    }
                     value => _ = span.set_tag(tag_name(key), value),
                 },
             }
