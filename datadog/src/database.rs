@@ -27,6 +27,15 @@ impl Database {
         }
     }
 
+    /// From a URL alone. What is none tells nothing.
+    #[allow(dead_code, reason = "what asks has a feature of its own")]
+    pub(crate) fn of_url(url: &str) -> Self {
+        match url.contains("://") || url.starts_with("sqlite:") {
+            true => Self::of(url),
+            false => Self::default(),
+        }
+    }
+
     /// What spans of queries are called.
     pub(crate) fn operation(&self) -> &'static str {
         match self.system {
@@ -61,8 +70,14 @@ impl Database {
 
     /// `user:password@host:port/name?options`.
     fn at(system: &'static str, rest: &str) -> Self {
-        let rest = rest.split(['?', '#']).next().unwrap_or_default();
-        let (authority, name) = rest.split_once('/').unwrap_or((rest, ""));
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at(end);
+        // Then what comes before may be a password with one of these.
+        if rest.contains('@') {
+            return Self::of_system(system);
+        }
+        let path = rest.split(['?', '#']).next().unwrap_or_default();
+        let name = path.strip_prefix('/').unwrap_or_default();
         let host = authority
             .rsplit_once('@')
             .map_or(authority, |(_, host)| host);
@@ -136,6 +151,12 @@ mod tests {
                 "postgresql.query",
                 r#"None None Some("shop")"#,
             ),
+            (
+                "postgres://me:12/hunter2@db/shop",
+                "postgresql.query",
+                "None None None",
+            ),
+            ("mysql://me:12?x@db/shop", "mysql.query", "None None None"),
             (":memory:", "sqlite.query", "None None None"),
             ("/var/lib/shop.db", "sqlite.query", "None None None"),
             ("file:shop.db?mode=ro", "sqlite.query", "None None None"),
@@ -145,5 +166,13 @@ mod tests {
         ] {
             assert_eq!(told(url), (operation, place.to_owned()), "{url}");
         }
+        for text in ["", "shop", "/var/lib/shop.db", "host=db dbname=shop"] {
+            assert_eq!(Database::of_url(text).operation(), "sql.query", "{text}");
+        }
+        assert_eq!(
+            Database::of_url("sqlite::memory:").operation(),
+            "sqlite.query"
+        );
+        assert_eq!(Database::of_url("mysql://db").operation(), "mysql.query");
     }
 }

@@ -11,8 +11,9 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::callsite::Callsite;
 use super::fields::Fields;
-use super::http::HttpOptions;
+use super::http::{self, HttpOptions};
 use super::layer::DDTracingLayer;
+use super::mapping::DB_SYSTEM;
 use super::open_span::OpenSpan;
 use super::operation::tells_failure;
 use super::rules::Rule;
@@ -21,10 +22,11 @@ use super::statement::Statement;
 use super::stored::FieldValue;
 use crate::patch::report_once;
 
-/// The events that tell the span of a request how it was answered: tower-http 0.7, `src/trace/on_response.rs`; poem 3.1,
-/// `src/middleware/tracing_mw.rs`; warp 0.4, `src/filters/trace.rs`.
-const RESPONSES: [&str; 3] = [
+/// The events that tell the span of a request how it was answered: tower-http 0.7, `src/trace/on_response.rs` and
+/// `src/trace/on_failure.rs`; poem 3.1, `src/middleware/tracing_mw.rs`; warp 0.4, `src/filters/trace.rs`.
+const RESPONSES: [&str; 4] = [
     "tower_http::trace::on_response",
+    "tower_http::trace::on_failure",
     "poem::middleware::tracing_mw",
     "warp::filters::trace",
 ];
@@ -50,6 +52,9 @@ impl DDTracingLayer {
         }
         let mut fields = Fields::take();
         event.record(&mut fields.record_as(Rule::of(target)));
+        // Options say which status is a failure, whatever level the library tells it on.
+        let answer = responds.then(|| http::answer(&fields)).flatten();
+        let fails = fails && answer.is_none_or(|status| self.http.is_error(false, status));
         // What came from the `log` crate says its target in a field.
         let target = fields.text(&["log.target"]).unwrap_or(target);
         if !is_own(target) {
@@ -91,8 +96,12 @@ impl DDTracingLayer {
                     span.set_failure(kind, message);
                 });
             }
-            if RESPONSES.contains(&event.metadata().target()) {
-                open.fields.copy(fields, "http.response.status_code");
+            if RESPONSES.contains(&event.metadata().target())
+                && let Some(status) = http::answer(fields)
+            {
+                // By Datadog's name, as the span may be one of the program's, whose fields are tags as they are.
+                let write = |buffer: &mut String| buffer.push_str(&status.to_string());
+                open.fields.set_text("http.status_code", write);
                 open.apply(of_span.name(), Callsite::of(of_span), &self.http);
             }
             if self.span_events {
@@ -207,6 +216,7 @@ fn with_place(
 /// Adds fields as attributes, and an error by Datadog's standard names.
 fn with_fields(mut record: Record, fields: &Fields, http: &HttpOptions) -> Record {
     let error_key = fields.error_key();
+    let db_system = fields.text(DB_SYSTEM);
     for (key, value) in fields.iter() {
         record = match key {
             "message" => record,
@@ -220,7 +230,7 @@ fn with_fields(mut record: Record, fields: &Fields, http: &HttpOptions) -> Recor
                 record
             }
             key => match value {
-                FieldValue::Text(text) => match shown(key, text, http) {
+                FieldValue::Text(text) => match shown(key, text, db_system, http) {
                     Some(text) => record.with(key, &*text),
                     None => record,
                 },
@@ -261,12 +271,13 @@ fn span_event(
         .attribute("target", metadata.target());
     // The text of an error value has a standard name.
     let error_key = fields.error().and_then(|_| fields.error_key());
+    let db_system = fields.text(DB_SYSTEM);
     for (key, value) in fields.iter() {
         if key == "message" || error_key == Some(key) {
             continue;
         }
         event = match value {
-            FieldValue::Text(text) => match shown(key, text, http) {
+            FieldValue::Text(text) => match shown(key, text, db_system, http) {
                 Some(text) => event.attribute(key, text.into_owned()),
                 None => event,
             },

@@ -156,13 +156,6 @@ impl Fields {
         }
     }
 
-    /// Takes one field of another.
-    pub(super) fn copy(&mut self, other: &Self, key: &'static str) {
-        if let Some(value) = other.get(key) {
-            self.put(key, value);
-        }
-    }
-
     fn put(&mut self, key: &'static str, value: FieldValue<'_>) {
         match value {
             FieldValue::Text(text) => self.set_text(key, |buffer| buffer.push_str(text)),

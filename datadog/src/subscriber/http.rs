@@ -54,6 +54,16 @@ pub(super) fn status(fields: &Fields, keys: &[&str]) -> Option<u16> {
     })
 }
 
+/// The status that an event says of a response. tower-http has it in a text when it calls it a failure (tower-http 0.7,
+/// `src/classify/mod.rs`).
+pub(super) fn answer(event: &Fields) -> Option<u16> {
+    status(event, &["http.response.status_code"]).or_else(|| {
+        let failure = event.text(&["classification"])?;
+        let status = failure.strip_prefix("Status code: ")?;
+        status.split(' ').next()?.parse().ok()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -138,10 +138,10 @@ impl DDTracingLayer {
     /// Says which database the statements of sqlx are for, which nothing that it tells does: by the URL that its pool is made
     /// with, such as `postgresql://user:password@db.local:5432/shop`. Of that, system, host, port and name become tags
     /// (`db.system`, `out.host`, `network.destination.port`, `db.name`), and the spans are named after the system, such as
-    /// `postgresql.query`. Default: `sql.query`, and no tags.
+    /// `postgresql.query`. Default, also for what is no URL: `sql.query`, and no tags.
     #[must_use]
     pub fn sqlx_database(mut self, url: impl AsRef<str>) -> Self {
-        self.database = Database::of(url.as_ref());
+        self.database = Database::of_url(url.as_ref());
         self
     }
 

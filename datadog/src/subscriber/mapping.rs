@@ -10,13 +10,13 @@ use super::callsite::Callsite;
 use super::fields::{Fields, is_error_key};
 use super::http::{self, HttpOptions};
 use super::rules::Rule;
-use super::shown::shown;
+use super::shown::{shown, statement};
 use super::stored::FieldValue;
 use super::url;
 
 const METHOD: &[&str] = &["http.request.method", "http.method"];
 const STATUS: &[&str] = &["http.response.status_code", "http.status_code"];
-const DB_SYSTEM: &[&str] = &["db.system.name", "db.system"];
+pub(super) const DB_SYSTEM: &[&str] = &["db.system.name", "db.system"];
 const DB_TEXT: &[&str] = &["db.query.text", "db.statement"];
 const DESTINATION: &[&str] = &["messaging.destination.name", "messaging.destination"];
 const OPERATION: &[&str] = &[
@@ -116,7 +116,7 @@ impl<'a> Meaning<'a> {
                 | "span.type" => {}
                 "operation" | "resource" | "service" if self.said(&[], key).is_some() => {}
                 key if error_key == Some(key) => {}
-                key if is_error_key(key) && self.fields.text(&[key]).is_none() => {}
+                key if is_error_key(key) && !tells_more(value) => {}
                 key if key.starts_with("dd.") => {}
                 "http.response.status_code" | "http.status_code" => {
                     if let Some(status) = http::status(self.fields, &[key]) {
@@ -125,8 +125,14 @@ impl<'a> Meaning<'a> {
                 }
                 key => match value {
                     FieldValue::Text(text) => {
-                        if let Some(text) = shown(key, text, self.options) {
+                        if let Some(text) = shown(key, text, self.db_system, self.options) {
                             span.set_tag(tag_name(key), &*text);
+                        }
+                    }
+                    // As a number, this key says no more than that there is an error.
+                    _ if key == "error" => {
+                        if let Some(code) = self.fields.number(&[key]) {
+                            span.set_tag(key, code.to_string());
                         }
                     }
                     value => _ = span.set_tag(tag_name(key), value),
@@ -264,13 +270,16 @@ impl<'a> Meaning<'a> {
                 fields.text(&["graphql.operation.name"]),
             ));
         }
-        let of_database = self.db_system.and_then(|_| {
-            fields
-                .text(DB_TEXT)
-                .or_else(|| fields.text(&["db.query.summary", "db.operation.name"]))
-        });
-        let text = of_database.or_else(|| fields.text(&["otel.name"]));
-        match text {
+        if self.db_system.is_some() {
+            let text = fields.text(DB_TEXT);
+            if let Some(text) = text.or_else(|| fields.text(&["db.query.summary"])) {
+                return Some(statement(text, self.db_system).into_owned().into());
+            }
+        }
+        let operation = self
+            .db_system
+            .and_then(|_| fields.text(&["db.operation.name"]));
+        match operation.or_else(|| fields.text(&["otel.name"])) {
             Some(text) => Some(text.to_owned().into()),
             // The operation has another name than the span; the resource is the span.
             None => self.operation().map(|_| self.name.into()),
@@ -308,7 +317,8 @@ impl<'a> Meaning<'a> {
             }
         }
         let said = fields.error_key().and_then(|key| fields.text(&[key]));
-        let flagged = fields.get("error") == Some(FieldValue::Bool(true));
+        let mut errors = fields.iter().filter(|(key, _)| is_error_key(key));
+        let flagged = errors.any(|(_, value)| is_failure(value));
         let status = fields.text(&["otel.status_code"]);
         let status_failed = status.is_some_and(|status| status.eq_ignore_ascii_case("error"));
         if said.is_some() || flagged || status_failed {
@@ -328,6 +338,26 @@ impl<'a> Meaning<'a> {
         {
             span.set_failure("", "").set_tag("error.status", status);
         }
+    }
+}
+
+/// Whether a field `error` or `err` is a tag beside what it says of the failure.
+fn tells_more(value: FieldValue<'_>) -> bool {
+    match value {
+        FieldValue::Text(text) => !text.is_empty(),
+        FieldValue::Bool(_) => false,
+        _ => true,
+    }
+}
+
+/// Whether a field `error` or `err` with no text says that the span failed: a code of an error, which is 0 if there is none.
+fn is_failure(value: FieldValue<'_>) -> bool {
+    match value {
+        FieldValue::Text(_) => false,
+        FieldValue::Bool(truth) => truth,
+        FieldValue::Int(number) => number != 0,
+        FieldValue::UInt(number) => number != 0,
+        FieldValue::Float(number) => number != 0.0,
     }
 }
 

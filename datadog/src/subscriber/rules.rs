@@ -180,6 +180,22 @@ static ASYNC_GRAPHQL: Rule = Rule {
     ..NONE
 };
 
+/// sqlx 0.9: `sqlx-core/src/logger.rs`.
+static SQLX: Rule = Rule {
+    module: ModuleId::Sqlx,
+    component: "sqlx",
+    names: &[("summary", "db.query.summary")],
+    ..NONE
+};
+
+/// mongodb 3.9: `src/trace/command.rs`. What it asks and is answered has values.
+static MONGODB: Rule = Rule {
+    module: ModuleId::Mongodb,
+    component: "mongodb",
+    hidden: &["command", "reply"],
+    ..NONE
+};
+
 impl Rule {
     /// The rule for spans and events of this target.
     pub(super) fn of(target: &str) -> Option<&'static Self> {
@@ -189,6 +205,8 @@ impl Rule {
             "tower_http" if part.starts_with("::trace") => Some(&TOWER_HTTP),
             "poem" if part.starts_with("::middleware") => Some(&POEM),
             "warp" if part.starts_with("::filters::trace") => Some(&WARP),
+            "sqlx" if part == "::query" => Some(&SQLX),
+            "mongodb" if part == "::command" => Some(&MONGODB),
             "mysql_async" => Some(&MYSQL_ASYNC),
             "fred" => Some(&FRED),
             "sea_orm" => Some(&SEA_ORM),
@@ -227,8 +245,8 @@ fn library(target: &str) -> &str {
 /// Whether such spans are about the inner life of a protocol, a runtime or a library, of which there are far too many.
 pub(super) fn is_inner_life(target: &str, name: &str) -> bool {
     match library(target) {
-        "h2" | "h3" | "hyper" | "hyper_util" | "mio" | "quinn" | "runtime" | "rustls" | "tokio"
-        | "want" => true,
+        // Without names that a crate of a program's may have, such as `runtime`.
+        "h2" | "h3" | "hyper" | "hyper_util" | "quinn" | "rustls" | "tokio" => true,
         "tower" => target.starts_with("tower::buffer"),
         // Its functions have spans of level trace besides, with all their arguments: the URL of the database is one.
         "sea_orm" => !name.starts_with("sea_orm."),
@@ -256,6 +274,10 @@ mod tests {
             ("h2::codec", "", true),
             ("tower::buffer::worker", "", true),
             ("tower::limit", "", false),
+            ("tokio::task", "runtime.spawn", true),
+            ("runtime::jobs", "", false),
+            ("want", "", false),
+            ("mio::poll", "", false),
             ("tokio_postgres", "", false),
             ("sea_orm::database", "connect", true),
             ("sea_orm::database", "sea_orm.execute", false),

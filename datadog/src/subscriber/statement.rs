@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use datadog_trace::{Span, SpanKind};
+use datadog_trace::{Span, SpanKind, obfuscate_sql};
 use tracing_core::Subscriber;
 use tracing_core::span::Id;
 use tracing_subscriber::layer::Context;
@@ -11,6 +11,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::fields::Fields;
 use super::layer::DDTracingLayer;
 use super::rules::Rule;
+use super::shown;
 use crate::patch::ModuleId;
 
 /// A library of that kind.
@@ -121,8 +122,8 @@ impl DDTracingLayer {
 fn describe_sqlx(span: &mut Span, fields: &Fields) {
     span.set_type("sql").set_tag("component", "sqlx");
     // Only the summary of a short statement is told.
-    if let Some(statement) = fields.text(&["db.statement", "summary"]) {
-        span.set_resource(statement.trim().to_owned());
+    if let Some(statement) = fields.text(&["db.statement", "db.query.summary"]) {
+        span.set_resource(obfuscate_sql(statement));
     }
     for (field, tag) in [
         ("rows_returned", "db.row_count"),
@@ -157,6 +158,6 @@ fn describe_mongodb(span: &mut Span, fields: &Fields) {
         span.set_tag("network.destination.port", port);
     }
     if let Some(failure) = fields.text(&["failure"]) {
-        span.set_failure("", failure);
+        span.set_failure("", shown::failure(failure));
     }
 }

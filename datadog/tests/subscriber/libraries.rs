@@ -37,14 +37,14 @@ fn sqlx_s_statements_become_spans_that_lasted() {
     assert_eq!(spans.len(), 3, "the one below the ORM is the ORM's");
     let query = named(&spans, "sql.query");
     assert_eq!(parent(&spans, "sql.query"), Some("request"));
-    assert_eq!(query.resource, "SELECT\n  name\nFROM\n  items");
+    assert_eq!(query.resource, "SELECT name FROM items");
     assert_eq!((&*query.type_, query.duration_ns), ("sql", 1_500_000_000));
     assert_eq!(query.metrics["db.row_count"], 2.0);
     assert_eq!(query.meta["component"], "sqlx");
     let orm = named(&spans, "sqlite.query");
     assert_eq!(
         (&*orm.resource, &*orm.meta["component"]),
-        ("SELECT 1", "sea-orm")
+        ("SELECT ?", "sea-orm")
     );
 }
 
@@ -115,7 +115,7 @@ fn other_databases_say_who_they_are() {
         drop(info_span!(target: "fred::trace::enabled", "fred.command", cmd.name = "GET"));
     });
     let mysql = named(&spans, "mysql.query");
-    assert_eq!((&*mysql.resource, &*mysql.type_), ("SELECT 2", "sql"));
+    assert_eq!((&*mysql.resource, &*mysql.type_), ("SELECT ?", "sql"));
     let redis = named(&spans, "redis.query");
     assert_eq!((&*redis.resource, &*redis.type_), ("GET", "redis"));
     assert_eq!(redis.meta["component"], "fred");

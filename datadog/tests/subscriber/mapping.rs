@@ -128,7 +128,7 @@ fn databases() {
         db.statement = "SELECT 1",
         db.name = "shop",
     );
-    assert_eq!(identity(&span), ("postgresql.query", "SELECT 1", "sql"));
+    assert_eq!(identity(&span), ("postgresql.query", "SELECT ?", "sql"));
     assert_eq!(span.meta["db.name"], "shop");
     let redis = span!(
         "GET",
@@ -361,4 +361,12 @@ fn failures() {
     let flag = span!("x", error = true);
     let fine = span!("x", error = false, otel.status_code = "OK");
     assert_eq!((flag.error, fine.error), (1, 0));
+    assert_eq!(span!("x", err = true).error, 1);
+    assert_eq!(span!("x", error = 1).error, 1);
+    let code = span!("x", error = 7);
+    assert_eq!((code.error, &*code.meta["error"]), (1, "7"));
+    let negative = span!("x", err = -11);
+    assert_eq!((negative.error, negative.metrics["err"]), (1, -11.0));
+    let none = span!("x", error = 0, err = 0);
+    assert_eq!((none.error, none.metrics["err"]), (0, 0.0));
 }

@@ -95,6 +95,97 @@ fn fields_with_urls_are_looked_at_wherever_they_are() {
 }
 
 #[test]
+fn statements_lose_their_values() {
+    let fixture = Fixture::new();
+    let subscriber = fixture.subscriber_with(|layer| {
+        layer
+            .span_events(true)
+            .log_level(tracing::level_filters::LevelFilter::DEBUG)
+    });
+    let sql = "SELECT a FROM users WHERE password = 'hunter2'";
+    tracing::dispatcher::with_default(&subscriber, || {
+        let _request = info_span!("request").entered();
+        event!(target: "sqlx::query", Level::DEBUG, summary = sql, elapsed_secs = 0.5);
+        event!(target: "sqlx::query", Level::DEBUG, db.statement = sql, elapsed_secs = 0.5);
+        drop(info_span!(
+            target: "mysql_async::conn::routines::query",
+            "mysql_async::query",
+            mysql_async.query.sql = sql,
+        ));
+        drop(trace_span!(
+            target: "scylla::observability::driver_tracing",
+            "Request",
+            contents = sql,
+        ));
+        let redis = info_span!(
+            "get",
+            db.system = "redis",
+            otel.kind = "client",
+            db.statement = "GET 'a'"
+        );
+        let _redis = redis.entered();
+        info!(db.query.text = sql, "asked");
+    });
+    let spans = fixture.spans();
+    let logs = fixture.agent.logs();
+    assert_eq!((spans.len(), logs.len()), (6, 3));
+    for text in [format!("{spans:#?}"), format!("{logs:#?}")] {
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+    let shown = "SELECT a FROM users WHERE password = ?";
+    for (name, count) in [("sql.query", 2), ("mysql.query", 1), ("cassandra.query", 1)] {
+        let told = spans
+            .iter()
+            .filter(|span| span.name == name && span.resource == shown);
+        assert_eq!(told.count(), count, "{name}");
+    }
+    assert_eq!(named(&spans, "mysql.query").meta["db.statement"], shown);
+    assert_eq!(named(&spans, "redis.query").meta["db.statement"], "GET 'a'");
+}
+
+#[test]
+fn documents_of_mongodb_stay_here() {
+    let fixture = Fixture::new();
+    let subscriber = fixture.subscriber_with(|layer| {
+        layer
+            .span_events(true)
+            .log_level(tracing::level_filters::LevelFilter::DEBUG)
+    });
+    tracing::dispatcher::with_default(&subscriber, || {
+        let _request = info_span!("request").entered();
+        // mongodb 3.9: `src/trace/command.rs`.
+        event!(
+            target: "mongodb::command",
+            Level::DEBUG,
+            command = "{ \"find\": \"hunter2\" }",
+            requestId = 7,
+            "Command started"
+        );
+        event!(
+            target: "mongodb::command",
+            Level::DEBUG,
+            reply = "{ \"name\": \"hunter2\" }",
+            failure = "E11000 duplicate key, index: name dup key: { name: \"hunter2\" }",
+            commandName = "insert",
+            requestId = 7,
+            durationMS = 250,
+            "Command failed"
+        );
+    });
+    let spans = fixture.spans();
+    let logs = fixture.agent.logs();
+    assert_eq!((spans.len(), logs.len()), (2, 2));
+    for text in [format!("{spans:#?}"), format!("{logs:#?}")] {
+        assert!(
+            text.contains("Command failed") && !text.contains("hunter2"),
+            "{text}"
+        );
+    }
+    let message = &named(&spans, "mongodb.query").meta["error.message"];
+    assert_eq!(message, "E11000 duplicate key, index: name");
+}
+
+#[test]
 fn addresses_of_clients_are_told_if_they_are_wanted() {
     for (wanted, told) in [("false", false), ("true", true)] {
         let fixture = Fixture::with(&[("DD_TRACE_CLIENT_IP_ENABLED", wanted)]);

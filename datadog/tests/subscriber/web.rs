@@ -120,6 +120,58 @@ fn tower_http_tells_requests_where_tower_is_off() {
     );
 }
 
+/// The span of a request to tower-http that is answered with this status.
+fn answered<M>(fixture: &Fixture, status: u16, layer: M) -> Span
+where
+    M: Layer<Answer>,
+    M::Service: Service<Request<String>, Error = Infallible>,
+{
+    let service: Answer = service_fn(Box::new(move |_| {
+        let response = Response::builder().status(status).body(String::new());
+        ready(Ok(response.unwrap()))
+    }));
+    let service = layer.layer(service);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let answer = async {
+        let request = Request::get("/cart").body(String::new()).unwrap();
+        drop(service.oneshot(request).await);
+    };
+    runtime.block_on(answer.with_subscriber(fixture.subscriber()));
+    let [span] = fixture.spans().try_into().unwrap();
+    span
+}
+
+type Answer =
+    ServiceFn<Box<dyn FnMut(Request<String>) -> Ready<Result<Response<String>, Infallible>>>>;
+
+#[test]
+fn options_decide_which_status_is_a_failure_whatever_tower_http_calls_one() {
+    for (status, error) in [(503, 0), (500, 1), (404, 0)] {
+        let fixture = Fixture::with(&[("DD_TRACE_HTTP_SERVER_ERROR_STATUSES", "500")]);
+        let span = answered(&fixture, status, TraceLayer::new_for_http());
+        assert_eq!(
+            (span.error, &*span.meta["http.status_code"]),
+            (error, &*status.to_string())
+        );
+    }
+}
+
+#[test]
+fn spans_of_the_program_s_own_get_the_status_by_datadog_s_name() {
+    let fixture = Fixture::new();
+    let layer = TraceLayer::new_for_http().make_span_with(|_: &Request<String>| info_span!("own"));
+    let span = answered(&fixture, 503, layer);
+    assert_eq!((&*span.name, span.error), ("own", 1));
+    assert_eq!(span.meta["http.status_code"], "503");
+    let other = "http.response.status_code";
+    assert!(
+        !span.meta.contains_key(other) && !span.metrics.contains_key(other),
+        "{span:?}"
+    );
+}
+
 #[test]
 fn poem_and_warp_tell_the_status_when_they_have_answered() {
     let fixture = Fixture::new();
