@@ -2,11 +2,11 @@
 
 use std::thread;
 
-use tracing::{debug_span, info_span};
+use tracing::{debug_span, error, info, info_span, trace_span};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::{Layer, layer::SubscriberExt};
 
-use crate::support::{Fixture, parent};
+use crate::support::{Fixture, named, parent};
 
 /// Runs `work` on another thread, with the subscriber of this one.
 fn elsewhere(work: impl FnOnce() + Send) {
@@ -72,4 +72,28 @@ fn spans_within_one_that_the_layer_s_filter_refuses_keep_their_parent() {
     ] {
         assert_eq!(parent(&spans, child), expected, "{child}");
     }
+}
+
+#[test]
+fn events_within_a_span_that_is_left_out_are_for_the_one_above() {
+    let fixture = Fixture::with(&[("DD_TRACE_TOWER_HTTP_ENABLED", "false")]);
+    let dispatch = fixture.subscriber_with(|layer| layer.span_events(true));
+    tracing::dispatcher::with_default(&dispatch, || {
+        let _load = info_span!("load").entered();
+        let _connect = trace_span!(target: "sea_orm::database", "connect").entered();
+        error!("boom");
+        // What a library says is about its own span, which is not sent.
+        let _job = info_span!("job").entered();
+        let _request = info_span!(target: "tower_http::trace::make_span", "request").entered();
+        error!(target: "tower_http::trace::on_failure", "response failed");
+        info!(target: "tower_http::trace::on_response", status = 500);
+    });
+    let spans = fixture.spans();
+    let load = named(&spans, "load");
+    assert_eq!((load.error, &*load.meta["error.message"]), (1, "boom"));
+    assert!(load.meta["events"].contains("boom"));
+    let job = named(&spans, "job");
+    assert_eq!((job.error, job.meta.get("http.status_code")), (0, None));
+    assert!(!job.meta.contains_key("events"));
+    assert_eq!(spans.len(), 2);
 }
