@@ -35,7 +35,7 @@ impl SpanKey {
     pub(crate) const NONE: Self = Self(0);
 
     /// Makes the span active on this thread if it is the one that was started here last, by
-    /// [`Tracer::trace_keyed`](crate::Tracer::trace_keyed), and was not active yet. Whether it did so; if not,
+    /// [`Tracer::trace_child`](crate::Tracer::trace_child), and was not active yet. Whether it did so; if not,
     /// [`DetachedSpan::activate_as`](crate::DetachedSpan::activate_as) does it at some more cost.
     #[inline]
     pub fn activate(self) -> bool {

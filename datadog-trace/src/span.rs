@@ -108,23 +108,34 @@ impl Span {
         self
     }
 
+    /// A child of the active span, if there is one, that is active on no thread.
+    pub(crate) fn start_child(
+        tracer: &Arc<Shared>,
+        name: &'static str,
+        key: SpanKey,
+    ) -> Option<DetachedSpan> {
+        let start = Ticks::now();
+        let span_id = id::span_id();
+        let data = local::start_detached(tracer.id(), name, span_id, start, key)?;
+        Some(DetachedSpan::of(Place::Own(data)))
+    }
+
     /// A child of the active span, of another one or of none, that is active on no thread.
     pub(crate) fn start_detached(
         tracer: &Arc<Shared>,
         parent: Parent<'_>,
         name: &'static str,
-        key: SpanKey,
     ) -> DetachedSpan {
-        let start = Ticks::now();
-        let span_id = id::span_id();
         let context = match parent {
-            Parent::Active => match local::start_detached(tracer.id(), name, span_id, start, key) {
-                Some(data) => return DetachedSpan::of(Place::Own(data)),
+            Parent::Active => match Self::start_child(tracer, name, SpanKey::NONE) {
+                Some(span) => return span,
                 None => None,
             },
             Parent::Root => None,
             Parent::Of(context) => Some(context),
         };
+        let start = Ticks::now();
+        let span_id = id::span_id();
         let mut data = local::memory();
         let here = context.and_then(|context| context.here(tracer));
         let parent_id = here.as_ref().map_or(0, |(_, parent_id, _)| *parent_id);

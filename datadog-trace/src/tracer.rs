@@ -135,26 +135,21 @@ impl Tracer {
             return DetachedSpan::off();
         };
         match name.into() {
-            Cow::Borrowed(name) => Span::start_detached(shared, parent, name, SpanKey::NONE),
+            Cow::Borrowed(name) => Span::start_detached(shared, parent, name),
             Cow::Owned(name) => {
-                let span = Span::start_detached(shared, parent, "", SpanKey::NONE);
+                let span = Span::start_detached(shared, parent, "");
                 span.named(name)
             }
         }
     }
 
-    /// The same for a bridge that finds its span by `key`, too, and changes neither its name nor its service until it is
-    /// active: see [`SpanKey::activate`].
+    /// The same as a child of the span that is active on this thread. `None` if there is none. With a `key`, a bridge finds
+    /// the span by that, too, and changes neither its name nor its service until it is active: see [`SpanKey::activate`].
     #[inline]
-    pub fn trace_keyed(
-        &self,
-        parent: Parent<'_>,
-        name: &'static str,
-        key: SpanKey,
-    ) -> DetachedSpan {
+    pub fn trace_child(&self, name: &'static str, key: Option<SpanKey>) -> Option<DetachedSpan> {
         match &self.shared {
-            Some(shared) => Span::start_detached(shared, parent, name, key),
-            None => DetachedSpan::off(),
+            Some(shared) => Span::start_child(shared, name, key.unwrap_or(SpanKey::NONE)),
+            None => Some(DetachedSpan::off()),
         }
     }
 

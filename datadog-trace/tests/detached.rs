@@ -75,17 +75,19 @@ fn a_key_finds_what_was_started_last_or_is_active_here() {
     let tracer = start(config(&agent.url()));
     let active = || tracer.active_span().map(|span| span.span_id());
     let (keys, others) = (SpanKeys::new(), SpanKeys::default());
-    let first = tracer.trace_keyed(Parent::Active, "first", keys.of(1));
+    let child = |name, key| tracer.trace_child(name, Some(key)).unwrap();
+    assert!(tracer.trace_child("of none", Some(keys.of(1))).is_none());
+    let first = tracer.trace_detached(Parent::Active, "first");
     assert!(!keys.of(1).activate(), "it started a trace");
     first.activate_as(keys.of(1));
-    let second = tracer.trace_keyed(Parent::Active, "second", keys.of(2));
+    let second = child("second", keys.of(2));
     assert!(!keys.of(1).activate() && !others.of(2).activate());
     assert!(keys.of(2).activate());
     assert_eq!(active(), Some(second.span_id()));
     assert!(!keys.of(2).activate(), "it is active already");
     others.of(2).deactivate();
     // Out of order, with a span of another kind in between.
-    let third = tracer.trace_keyed(Parent::Active, "third", keys.of(3));
+    let third = child("third", keys.of(3));
     let between = tracer.trace("between");
     assert!(!keys.of(3).activate(), "another one started");
     third.activate_as(keys.of(3));
@@ -98,14 +100,14 @@ fn a_key_finds_what_was_started_last_or_is_active_here() {
     // With a service it has to be looked for.
     let mut fourth = tracer.trace("fourth");
     fourth.set_service("cart");
-    let fifth = tracer.trace_keyed(Parent::Active, "fifth", keys.of(5));
+    let fifth = child("fifth", keys.of(5));
     assert!(!keys.of(5).activate());
     fifth.activate_as(keys.of(5));
     tracer.trace("sixth").finish();
     keys.of(5).deactivate();
     fourth.finish();
     // The trace that it belongs to has gone from this thread.
-    let seventh = tracer.trace_keyed(Parent::Active, "seventh", keys.of(7));
+    let seventh = child("seventh", keys.of(7));
     keys.of(1).deactivate();
     assert!(!keys.of(7).activate() && active().is_none());
     drop((first, second, third, fifth, seventh));

@@ -71,7 +71,8 @@ impl DDTracingLayer {
         fields.give_back();
     }
 
-    /// Tells the span of an event what the event says about it.
+    /// Tells the span of an event what the event says about it. That is the nearest one that is sent; what a library says
+    /// is for its own span only.
     fn tell_span<S>(
         &self,
         event: &Event<'_>,
@@ -81,33 +82,43 @@ impl DDTracingLayer {
     ) where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let Some(span) = context.event_span(event) else {
-            return;
-        };
-        let of_span = span.metadata();
-        if fails && Callsite::of(of_span).is_inner() {
-            let (kind, message) = failure(fields);
-            self.fail_operation(&span.id(), context, kind, message);
+        let target = event.metadata().target();
+        let of_library = Rule::of(target).map(|rule| rule.module);
+        for (above, span) in context.event_scope(event).into_iter().flatten().enumerate() {
+            let of_span = span.metadata();
+            let callsite = Callsite::of(of_span);
+            let told = self.slots.with(&span.id(), context, |open| {
+                if fails {
+                    let (kind, message) = failure(fields);
+                    open.span.edit(|span| {
+                        span.set_failure(kind, message);
+                    });
+                }
+                if above == 0
+                    && RESPONSES.contains(&target)
+                    && let Some(status) = http::answer(fields)
+                {
+                    // By Datadog's name, as the span may be one of the program's, whose fields are tags as they are.
+                    let write = |buffer: &mut String| buffer.push_str(&status.to_string());
+                    open.fields.set_text("http.status_code", write);
+                    open.apply(of_span.name(), callsite, &self.http);
+                }
+                if self.span_events {
+                    open.add_event(|| span_event(event.metadata(), fields, &self.http));
+                }
+            });
+            if told.is_some() {
+                if fails && callsite.is_inner() {
+                    let (kind, message) = failure(fields);
+                    self.fail_operation(&span.id(), context, kind, message);
+                }
+                return;
+            }
+            let of_span = callsite.rule.map(|rule| rule.module);
+            if of_library.is_some() && of_library == of_span {
+                return;
+            }
         }
-        self.slots.with(&span.id(), context, |open| {
-            if fails {
-                let (kind, message) = failure(fields);
-                open.span.edit(|span| {
-                    span.set_failure(kind, message);
-                });
-            }
-            if RESPONSES.contains(&event.metadata().target())
-                && let Some(status) = http::answer(fields)
-            {
-                // By Datadog's name, as the span may be one of the program's, whose fields are tags as they are.
-                let write = |buffer: &mut String| buffer.push_str(&status.to_string());
-                open.fields.set_text("http.status_code", write);
-                open.apply(of_span.name(), Callsite::of(of_span), &self.http);
-            }
-            if self.span_events {
-                open.add_event(|| span_event(event.metadata(), fields, &self.http));
-            }
-        });
     }
 
     fn write_log<S>(

@@ -9,7 +9,7 @@ use tracing_core::span::{Attributes, Id, Record};
 use tracing_core::{Dispatch, Event, LevelFilter, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::callsite::Callsite;
 use super::fields::Fields;
@@ -146,9 +146,11 @@ impl DDTracingLayer {
     }
 
     /// A span that changes neither name nor service until it is entered has a key.
+    #[inline]
     fn start<S>(
         &self,
         attributes: &Attributes<'_>,
+        id: &Id,
         key: Option<SpanKey>,
         context: &Context<'_, S>,
     ) -> DetachedSpan
@@ -156,17 +158,32 @@ impl DDTracingLayer {
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
         let name = attributes.metadata().name();
-        if attributes.is_contextual() {
-            return match key {
-                Some(key) => self.tracer.trace_keyed(Parent::Active, name, key),
-                None => self.tracer.trace_detached(Parent::Active, name),
-            };
+        if attributes.is_contextual()
+            && let Some(span) = self.tracer.trace_child(name, key)
+        {
+            return span;
         }
-        let parent = attributes.parent();
-        match parent.and_then(|parent| self.span_context(parent, context)) {
+        match self.parent(attributes, id, context) {
             Some(parent) => self.tracer.trace_detached(Parent::Of(&parent), name),
             None => self.tracer.trace_detached(Parent::Root, name),
         }
+    }
+
+    /// The parent of a new span by what the registry knows, which may be of another thread.
+    #[inline(never)]
+    fn parent<S>(
+        &self,
+        attributes: &Attributes<'_>,
+        id: &Id,
+        context: &Context<'_, S>,
+    ) -> Option<SpanContext>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let named = attributes.parent();
+        let named = named.and_then(|named| self.span_context(named, context));
+        // A span that the layer's filter refuses can't be looked up, but from below those above it can.
+        named.or_else(|| self.nearest(context.span_scope(id)?.skip(1), context))
     }
 
     /// Keeps a span whose fields are written to it at once. Apart, so that other spans go in registers.
@@ -196,7 +213,18 @@ impl DDTracingLayer {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        context.span_scope(id)?.find_map(|span| {
+        self.nearest(context.span_scope(id)?, context)
+    }
+
+    fn nearest<'a, S>(
+        &self,
+        mut scope: impl Iterator<Item = SpanRef<'a, S>>,
+        context: &Context<'_, S>,
+    ) -> Option<SpanContext>
+    where
+        S: Subscriber + for<'b> LookupSpan<'b> + 'a,
+    {
+        scope.find_map(|span| {
             let of_span = |open: &mut OpenSpan| open.span.context();
             self.slots.with(&span.id(), context, of_span).flatten()
         })
@@ -232,7 +260,7 @@ where
         let mut fields = Fields::take();
         attributes.record(&mut fields.record_first(callsite));
         let key = callsite.is_plain().then(|| self.key(id));
-        let span = self.start(attributes, key, &context);
+        let span = self.start(attributes, id, key, &context);
         if callsite.is_plain() && !span.is_local_root() {
             let open = || OpenSpan::new(span, fields, true);
             self.slots.put(id, open, &context);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod events;
+mod left_out;
 mod libraries;
 mod mapping;
 mod secrets;

@@ -1,0 +1,99 @@
+//! What is within spans that are not sent: its parents are those that are.
+
+use std::thread;
+
+use tracing::{debug_span, error, info, info_span, trace_span};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::{Layer, layer::SubscriberExt};
+
+use crate::support::{Fixture, named, parent};
+
+/// Runs `work` on another thread, with the subscriber of this one.
+fn elsewhere(work: impl FnOnce() + Send) {
+    let dispatch = tracing::dispatcher::get_default(Clone::clone);
+    thread::scope(|scope| {
+        scope.spawn(|| tracing::dispatcher::with_default(&dispatch, work));
+    });
+}
+
+#[test]
+fn spans_within_one_that_is_left_out_keep_their_parent_on_other_threads() {
+    let fixture = Fixture::new();
+    let spans = fixture.spans_of(|| {
+        let request = info_span!("request").entered();
+        let frame = info_span!(target: "h2::codec", "frame");
+        elsewhere(|| {
+            let _frame = frame.enter();
+            let _work = info_span!("work").entered();
+            drop(info_span!("step"));
+        });
+        drop(request);
+        drop(info_span!(parent: &frame, "later"));
+        drop(info_span!("alone"));
+    });
+    for (child, expected) in [
+        ("work", Some("request")),
+        ("step", Some("work")),
+        ("later", Some("request")),
+        ("alone", None),
+    ] {
+        assert_eq!(parent(&spans, child), expected, "{child}");
+    }
+}
+
+#[test]
+fn spans_within_one_that_the_layer_s_filter_refuses_keep_their_parent() {
+    let fixture = Fixture::new();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::sink);
+    let layer = fixture.client.tracing_layer();
+    let subscriber = tracing_subscriber::registry()
+        .with(lines)
+        .with(layer.with_filter(LevelFilter::INFO));
+    tracing::subscriber::with_default(subscriber, || {
+        let _request = info_span!("request").entered();
+        let refused = debug_span!("refused");
+        assert!(!refused.is_disabled());
+        elsewhere(|| {
+            drop(info_span!(parent: &refused, "named"));
+            let _refused = refused.enter();
+            drop(info_span!("work"));
+            let _own = info_span!(parent: None, "own").entered();
+            drop(info_span!(parent: &refused, "back"));
+            drop(info_span!("within own"));
+        });
+    });
+    let spans = fixture.spans();
+    for (child, expected) in [
+        ("named", Some("request")),
+        ("work", Some("request")),
+        ("own", None),
+        ("back", Some("request")),
+        ("within own", Some("own")),
+    ] {
+        assert_eq!(parent(&spans, child), expected, "{child}");
+    }
+}
+
+#[test]
+fn events_within_a_span_that_is_left_out_are_for_the_one_above() {
+    let fixture = Fixture::with(&[("DD_TRACE_TOWER_HTTP_ENABLED", "false")]);
+    let dispatch = fixture.subscriber_with(|layer| layer.span_events(true));
+    tracing::dispatcher::with_default(&dispatch, || {
+        let _load = info_span!("load").entered();
+        let _connect = trace_span!(target: "sea_orm::database", "connect").entered();
+        error!("boom");
+        // What a library says is about its own span, which is not sent.
+        let _job = info_span!("job").entered();
+        let _request = info_span!(target: "tower_http::trace::make_span", "request").entered();
+        error!(target: "tower_http::trace::on_failure", "response failed");
+        info!(target: "tower_http::trace::on_response", status = 500);
+    });
+    let spans = fixture.spans();
+    let load = named(&spans, "load");
+    assert_eq!((load.error, &*load.meta["error.message"]), (1, "boom"));
+    assert!(load.meta["events"].contains("boom"));
+    let job = named(&spans, "job");
+    assert_eq!((job.error, job.meta.get("http.status_code")), (0, None));
+    assert!(!job.meta.contains_key("events"));
+    assert_eq!(spans.len(), 2);
+}
