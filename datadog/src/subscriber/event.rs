@@ -11,6 +11,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::callsite::Callsite;
 use super::fields::Fields;
+use super::http;
 use super::layer::DDTracingLayer;
 use super::open_span::OpenSpan;
 use super::operation::tells_failure;
@@ -28,6 +29,9 @@ const RESPONSES: [&str; 3] = [
     "warp::filters::trace",
 ];
 
+/// Where tracing-actix-web 0.7 tells what it has told the span of the request, in other words: `src/middleware.rs`.
+const ERRORS_TOLD: &str = "tracing_actix_web::middleware";
+
 impl DDTracingLayer {
     pub(super) fn take_event<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
     where
@@ -36,10 +40,12 @@ impl DDTracingLayer {
         let metadata = event.metadata();
         let target = metadata.target();
         let logged = *metadata.level() <= self.log_level;
-        let is_error = self.failing_events && *metadata.level() == EventLevel::ERROR;
-        let fails = is_error || tells_failure(target);
-        let statement = Statement::of(target);
         let responds = RESPONSES.contains(&target);
+        let is_error = self.failing_events && *metadata.level() == EventLevel::ERROR;
+        // Whether a response is a failure, its status says.
+        let is_told = responds || target == ERRORS_TOLD;
+        let fails = (is_error && !is_told) || tells_failure(target);
+        let statement = Statement::of(target);
         let tells = fails || responds || self.span_events;
         if !(logged || tells || statement.is_some()) || is_own(target) {
             return;
@@ -91,8 +97,14 @@ impl DDTracingLayer {
                 });
             }
             if RESPONSES.contains(&event.metadata().target()) {
-                open.fields.copy(fields, "http.response.status_code");
+                let key = "http.response.status_code";
+                open.fields.copy(fields, key);
                 open.apply(of_span.name(), Callsite::of(of_span), &self.http);
+                let status = http::status(fields, &[key]);
+                if status.is_some_and(|status| self.http.is_error(false, status)) {
+                    let reason = reason(fields).unwrap_or_default();
+                    open.span.edit(|span| _ = span.set_failure("", reason));
+                }
             }
             if self.span_events {
                 open.add_event(|| span_event(event.metadata(), fields));
@@ -156,6 +168,15 @@ fn failure(fields: &Fields) -> (&str, &str) {
                 .text(&[fields.error_key().unwrap_or("message")])
                 .unwrap_or_default(),
         ),
+    }
+}
+
+/// Why a request was answered so, if that is said. warp writes it as an `Option`.
+fn reason(fields: &Fields) -> Option<&str> {
+    let text = fields.text(&["error"])?;
+    match text.strip_prefix("Some(") {
+        Some(text) => text.strip_suffix(')'),
+        None => Some(text).filter(|text| *text != "None"),
     }
 }
 
