@@ -31,6 +31,9 @@ const RESPONSES: [&str; 4] = [
     "warp::filters::trace",
 ];
 
+/// Where tracing-actix-web 0.7 tells what it has told the span of the request, in other words: `src/middleware.rs`.
+const ERRORS_TOLD: &str = "tracing_actix_web::middleware";
+
 impl DDTracingLayer {
     pub(super) fn take_event<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
     where
@@ -39,10 +42,10 @@ impl DDTracingLayer {
         let metadata = event.metadata();
         let target = metadata.target();
         let logged = *metadata.level() <= self.log_level;
-        let is_error = self.failing_events && *metadata.level() == EventLevel::ERROR;
-        let fails = is_error || tells_failure(target);
-        let statement = Statement::of(target);
         let responds = RESPONSES.contains(&target);
+        let is_error = self.failing_events && *metadata.level() == EventLevel::ERROR;
+        let fails = (is_error && target != ERRORS_TOLD) || tells_failure(target);
+        let statement = Statement::of(target);
         let tells = fails || responds || self.span_events;
         if !(logged || tells || statement.is_some()) || is_own(target) {
             return;
@@ -54,7 +57,7 @@ impl DDTracingLayer {
         event.record(&mut fields.record_as(Rule::of(target)));
         // Options say which status is a failure, whatever level the library tells it on.
         let answer = responds.then(|| http::answer(&fields)).flatten();
-        let fails = fails && answer.is_none_or(|status| self.http.is_error(false, status));
+        let fails = answer.map_or(fails, |status| self.http.is_error(false, status));
         // What came from the `log` crate says its target in a field.
         let target = fields.text(&["log.target"]).unwrap_or(target);
         if !is_own(target) {
@@ -84,19 +87,25 @@ impl DDTracingLayer {
     {
         let target = event.metadata().target();
         let of_library = Rule::of(target).map(|rule| rule.module);
+        let answer = RESPONSES
+            .contains(&target)
+            .then(|| http::answer(fields))
+            .flatten();
+        let (kind, message) = match answer {
+            Some(_) => ("", reason(fields).unwrap_or_default()),
+            None => failure(fields),
+        };
         for (above, span) in context.event_scope(event).into_iter().flatten().enumerate() {
             let of_span = span.metadata();
             let callsite = Callsite::of(of_span);
             let told = self.slots.with(&span.id(), context, |open| {
                 if fails {
-                    let (kind, message) = failure(fields);
                     open.span.edit(|span| {
                         span.set_failure(kind, message);
                     });
                 }
                 if above == 0
-                    && RESPONSES.contains(&target)
-                    && let Some(status) = http::answer(fields)
+                    && let Some(status) = answer
                 {
                     // By Datadog's name, as the span may be one of the program's, whose fields are tags as they are.
                     let write = |buffer: &mut String| buffer.push_str(&status.to_string());
@@ -109,7 +118,6 @@ impl DDTracingLayer {
             });
             if told.is_some() {
                 if fails && callsite.is_inner() {
-                    let (kind, message) = failure(fields);
                     self.fail_operation(&span.id(), context, kind, message);
                 }
                 return;
@@ -177,6 +185,15 @@ fn failure(fields: &Fields) -> (&str, &str) {
                 .text(&[fields.error_key().unwrap_or("message")])
                 .unwrap_or_default(),
         ),
+    }
+}
+
+/// Why a request was answered so, if that is said. warp writes it as an `Option`.
+fn reason(fields: &Fields) -> Option<&str> {
+    let text = fields.text(&["error"])?;
+    match text.strip_prefix("Some(") {
+        Some(text) => text.strip_suffix(')'),
+        None => Some(text).filter(|text| *text != "None"),
     }
 }
 

@@ -137,10 +137,12 @@ static AWS_SMITHY: Rule = Rule {
     ..NONE
 };
 
-/// tracing-actix-web 0.7: `src/root_span_builder.rs`. It says all in OpenTelemetry's terms.
+/// tracing-actix-web 0.7: `src/root_span_builder.rs`. It says nearly all in OpenTelemetry's terms. It has an exception for each
+/// error that became a response, also for one that the status says to be none.
 static TRACING_ACTIX_WEB: Rule = Rule {
     module: ModuleId::TracingActixWeb,
     component: "actix-web",
+    names: &[("exception.message", "otel.status_message")],
     ..NONE
 };
 

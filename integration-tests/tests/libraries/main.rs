@@ -6,6 +6,7 @@ mod actix_web;
 mod axum;
 mod clients;
 mod diesel;
+mod emitted;
 mod fixture;
 mod hyper;
 mod patch;

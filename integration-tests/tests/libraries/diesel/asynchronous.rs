@@ -1,4 +1,4 @@
-//! Queries of diesel-async on a PostgreSQL that the test starts, where there is one, through the same hook.
+//! Queries of diesel-async on PostgreSQL, through the same hook.
 
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
@@ -8,11 +8,7 @@ use super::buyers;
 use crate::fixture::{Fixture, assert_child, runtime, tags};
 
 /// The hook is the process's, so this goes after the test of it, within the same one.
-pub(super) fn queries_become_spans_without_their_values() {
-    let Some(server) = PostgreSql::start() else {
-        println!("left out: there is no PostgreSQL");
-        return;
-    };
+pub(super) fn queries_become_spans_without_their_values(server: &PostgreSql) {
     let fixture = Fixture::new();
     assert!(fixture.client.instrument_diesel());
     let host = server.socket_directory().display().to_string();
