@@ -92,9 +92,7 @@ impl DDTracingLayer {
         self.slots.with(&span.id(), context, |open| {
             if fails {
                 let (kind, message) = failure(fields);
-                open.span.edit(|span| {
-                    span.set_failure(kind, message);
-                });
+                open.fail(kind, message);
             }
             if RESPONSES.contains(&event.metadata().target())
                 && let Some(status) = http::answer(fields)
