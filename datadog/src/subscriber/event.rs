@@ -3,7 +3,7 @@
 use std::thread;
 
 use datadog_logs::{Level, Record, Value};
-use datadog_trace::SpanEvent;
+use datadog_trace::{EventValue, SpanEvent};
 use datadog_transport::diagnostics::is_own;
 use tracing_core::{Event, Level as EventLevel, Metadata, Subscriber};
 use tracing_subscriber::layer::Context;
@@ -100,9 +100,7 @@ impl DDTracingLayer {
             let callsite = Callsite::of(of_span);
             let told = self.slots.with(&span.id(), context, |open| {
                 if fails {
-                    open.span.edit(|span| {
-                        span.set_failure(kind, message);
-                    });
+                    open.fail(kind, message);
                 }
                 if above == 0
                     && let Some(status) = answer
@@ -294,14 +292,18 @@ fn span_event(
         Some(message) => SpanEvent::new(message.to_owned()),
         None => SpanEvent::new(metadata.name()),
     };
+    let target = match fields.text(&["log.target"]) {
+        Some(target) => EventValue::from(target.to_owned()),
+        None => EventValue::from(metadata.target()),
+    };
     event = event
         .attribute("level", metadata.level().as_str())
-        .attribute("target", metadata.target());
+        .attribute("target", target);
     // The text of an error value has a standard name.
     let error_key = fields.error().and_then(|_| fields.error_key());
     let db_system = fields.text(DB_SYSTEM);
     for (key, value) in fields.iter() {
-        if key == "message" || error_key == Some(key) {
+        if key == "message" || error_key == Some(key) || key.starts_with("log.") {
             continue;
         }
         event = match value {

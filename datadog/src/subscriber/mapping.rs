@@ -28,6 +28,14 @@ const RPC_SYSTEM: &[&str] = &["rpc.system", "rpc.system.name"];
 const HOST: &[&str] = &["server.address", "net.peer.name", "net.peer.ip"];
 const PORT: &[&str] = &["server.port", "net.peer.port"];
 
+/// What the fields of a span say of a failure.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Failure {
+    pub(super) is_told: bool,
+    /// The status of the response, if that is a failure.
+    pub(super) status: Option<u16>,
+}
+
 /// Writes the fields of a span.
 pub(super) fn apply(
     span: &mut Span,
@@ -35,11 +43,11 @@ pub(super) fn apply(
     callsite: Callsite,
     fields: &Fields,
     options: &HttpOptions,
-) {
+) -> Failure {
     let meaning = Meaning::new(name, callsite, fields, options);
     meaning.write_tags(span);
     meaning.write_identity(span);
-    meaning.write_failure(span);
+    meaning.write_failure(span)
 }
 
 /// The fields of a span, with what decides how they are read.
@@ -131,7 +139,8 @@ impl<'a> Meaning<'a> {
                     }
                     // As a number, this key says no more than that there is an error.
                     _ if key == "error" => {
-                        if let Some(code) = self.fields.number(&[key]) {
+                        let code = self.fields.number(&[key]);
+                        if let Some(code) = code.filter(|code| *code != 0.0) {
                             span.set_tag(key, code.to_string());
                         }
                     }
@@ -308,8 +317,12 @@ impl<'a> Meaning<'a> {
         }
     }
 
-    fn write_failure(&self, span: &mut Span) {
+    fn write_failure(&self, span: &mut Span) -> Failure {
         let fields = self.fields;
+        let mut failure = Failure {
+            is_told: fields.error().is_some(),
+            status: None,
+        };
         if let Some(report) = fields.error() {
             span.set_failure(&report.kind, &report.message);
             if let Some(stack) = report.stack.as_ref().filter(|stack| !stack.has_backtrace()) {
@@ -322,6 +335,7 @@ impl<'a> Meaning<'a> {
         let status = fields.text(&["otel.status_code"]);
         let status_failed = status.is_some_and(|status| status.eq_ignore_ascii_case("error"));
         if said.is_some() || flagged || status_failed {
+            failure.is_told = true;
             let described = fields.text(&["otel.status_message", "otel.status_description"]);
             let message = said.or(described).unwrap_or_default();
             span.set_failure(
@@ -336,8 +350,11 @@ impl<'a> Meaning<'a> {
             && self.kind.is_some()
             && self.options.is_error(self.is_client(), status)
         {
-            span.set_failure("", "").set_tag("error.status", status);
+            span.set_failure("", "");
+            failure.is_told = true;
+            failure.status = Some(status);
         }
+        failure
     }
 }
 

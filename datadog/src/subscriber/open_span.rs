@@ -5,7 +5,7 @@ use datadog_trace::{DetachedSpan, SpanEvent, SpanLink};
 use super::callsite::Callsite;
 use super::fields::Fields;
 use super::http::HttpOptions;
-use super::mapping;
+use super::mapping::{self, Failure};
 
 /// The most events of one span (OpenTelemetry specification, "Span Limits").
 const MOST_EVENTS: u32 = 128;
@@ -19,6 +19,10 @@ pub(super) struct OpenSpan {
     events: u32,
     /// Whether the fields become tags when the span ends, which costs less: nobody asks for them before.
     is_plain: bool,
+    /// What the fields say of a failure, which later ones may take back.
+    failure: Failure,
+    /// Whether something else than the fields told a failure.
+    is_failed: bool,
 }
 
 impl OpenSpan {
@@ -30,6 +34,8 @@ impl OpenSpan {
             fields,
             events: 0,
             is_plain,
+            failure: Failure::default(),
+            is_failed: false,
         }
     }
 
@@ -46,8 +52,20 @@ impl OpenSpan {
         if callsite.is_plain() {
             return self.span.set_tags(fields.tags());
         }
-        self.span
-            .edit(|span| mapping::apply(span, name, callsite, fields, http));
+        let (was_told, is_failed) = (self.failure.is_told, self.is_failed);
+        self.failure = self.span.edit(|span| {
+            let failure = mapping::apply(span, name, callsite, fields, http);
+            if was_told && !failure.is_told && !is_failed {
+                span.set_tag("error", false);
+            }
+            failure
+        });
+    }
+
+    /// Marks the span as failed, whatever its fields say later.
+    pub(super) fn fail(&mut self, kind: &str, message: &str) {
+        self.is_failed = true;
+        self.span.edit(|span| _ = span.set_failure(kind, message));
     }
 
     pub(super) fn link_to(&mut self, other: &SpanLink) {
@@ -67,10 +85,14 @@ impl OpenSpan {
     }
 
     #[inline]
-    pub(super) fn close(self) {
+    pub(super) fn close(mut self) {
         if self.is_plain {
             self.span.finish_with(self.fields.tags());
         } else {
+            if let Some(status) = self.failure.status {
+                self.span
+                    .edit(|span| _ = span.set_tag("error.status", status));
+            }
             self.span.finish();
         }
         self.fields.give_back();

@@ -8,6 +8,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::callsite::Callsite;
 use super::fields::Fields;
 use super::layer::DDTracingLayer;
+use super::open_span::OpenSpan;
 
 /// Where clickhouse 0.15 tells its errors, whatever its features: `src/error.rs`, `record_in_current_span`.
 const ERRORS: &str = "clickhouse::error";
@@ -39,9 +40,8 @@ impl DDTracingLayer {
                 return;
             }
             if !callsite.is_inner() {
-                self.slots.with(&span.id(), context, |open| {
-                    open.span.edit(|span| _ = span.set_failure(kind, message));
-                });
+                let fail = |open: &mut OpenSpan| open.fail(kind, message);
+                self.slots.with(&span.id(), context, fail);
                 return;
             }
         }

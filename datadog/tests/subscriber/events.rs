@@ -178,6 +178,31 @@ fn options_decide_what_becomes_of_events() {
 }
 
 #[test]
+fn events_of_spans_from_the_crate_log_have_their_own_targets() {
+    let fixture = Fixture::new();
+    let subscriber = fixture.subscriber_with(|layer| layer.span_events(true));
+    tracing::dispatcher::with_default(&subscriber, || {
+        let _work = info_span!("work").entered();
+        tracing_log::format_trace(
+            &log::Record::builder()
+                .level(log::Level::Info)
+                .target("shop::stock")
+                .module_path(Some("shop::orders"))
+                .file(Some("src/orders.rs"))
+                .line(Some(12))
+                .args(format_args!("low"))
+                .build(),
+        )
+        .unwrap();
+    });
+    let spans = fixture.spans();
+    let events: serde_json::Value = serde_json::from_str(&spans[0].meta["events"]).unwrap();
+    assert_eq!(events[0]["name"], "low");
+    let attributes = json!({ "level": "INFO", "target": "shop::stock" });
+    assert_eq!(events[0]["attributes"], attributes);
+}
+
+#[test]
 fn what_the_client_says_about_itself_is_never_sent() {
     let fixture = Fixture::new();
     let dispatch = fixture.subscriber_with(|layer| layer.log_level(LevelFilter::TRACE));

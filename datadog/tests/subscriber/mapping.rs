@@ -3,7 +3,7 @@
 use datadog_local_agent::Span;
 use tracing::info_span;
 
-use crate::support::Fixture;
+use crate::support::{Fixture, named};
 
 fn one(work: impl FnOnce()) -> Span {
     let [span] = Fixture::new().spans_of(work).try_into().unwrap();
@@ -369,4 +369,40 @@ fn failures() {
     assert_eq!((negative.error, negative.metrics["err"]), (1, -11.0));
     let none = span!("x", error = 0, err = 0);
     assert_eq!((none.error, none.metrics["err"]), (0, 0.0));
+}
+
+#[test]
+fn a_failure_that_the_fields_take_back_is_none() {
+    let fixture = Fixture::new();
+    let call = |name: &'static str, is_told: bool| {
+        let span = info_span!(
+            "call",
+            dd.name = name,
+            otel.kind = "client",
+            http.request.method = "GET",
+            otel.status_code = "ERROR",
+            http.response.status_code = 429,
+        );
+        if is_told {
+            span.in_scope(|| tracing::error!("too many"));
+        }
+        span.record("http.response.status_code", 200);
+        span.record("otel.status_code", "OK");
+        span
+    };
+    let spans = fixture.spans_of(|| {
+        drop(call("retried", false));
+        drop(call("told", true));
+        let again = call("again", false);
+        again.record("http.response.status_code", 404);
+    });
+    for (name, error, status) in [
+        ("retried", 0, None),
+        ("told", 1, None),
+        ("again", 1, Some(404.0)),
+    ] {
+        let span = named(&spans, name);
+        let told = span.metrics.get("error.status").copied();
+        assert_eq!((span.error, told), (error, status), "{name}");
+    }
 }
