@@ -59,8 +59,9 @@ use crate::patch::{Probe, report_once};
 /// `span.type`, as spans for the crate `tracing-datadog` have it: then texts in them are the span's name, resource and
 /// service. The spans of
 /// `tower-http`, poem, warp, mysql_async, fred, scylla, sea-orm, clickhouse, async-graphql and the AWS SDK are understood as
-/// they are, and statements of `sqlx` and commands of mongodb, which tell them by events, become spans; `tower-http`, `sqlx`
-/// and sea-orm are tested as they run, the others by what their published source says they tell. [`DDClient::patch`] says which of
+/// they are, and statements of `sqlx` and commands of mongodb, which tell them by events, become spans. Of these, mysql_async,
+/// fred, scylla, clickhouse, async-graphql, the AWS SDK and mongodb are tested against copies of what their published source
+/// tells only; the others, tracing-actix-web and reqwest-tracing are tested as they run. [`DDClient::patch`] says which of
 /// them arrive, and options switch them off. A field `error` or `err` marks the span as failed, and is its `error.message`:
 /// of both an error value, else the first; the other keeps its name, as error values in other fields do. Users,
 /// passwords and the values of queries in fields with a URL are not sent, in logs neither, and of mysql_async, scylla and

@@ -1,4 +1,7 @@
 //! Libraries whose spans have names of their own for what OpenTelemetry has names for.
+//!
+//! Each is read as the version that its rule names tells it. Where that says "by copies", tests have copies of these spans
+//! (`tests/subscriber/libraries.rs`, `tests/subscriber/secrets.rs`); the others are tested as they run.
 
 use datadog_trace::SpanKind;
 
@@ -79,7 +82,7 @@ static WARP: Rule = Rule {
     ..NONE
 };
 
-/// mysql_async 0.37: `src/conn/routines/*.rs`.
+/// mysql_async 0.37, by copies: `src/conn/routines/*.rs`.
 static MYSQL_ASYNC: Rule = Rule {
     module: ModuleId::MysqlAsync,
     component: "mysql_async",
@@ -94,7 +97,7 @@ static MYSQL_ASYNC: Rule = Rule {
     hidden: &["mysql_async.query.params"],
 };
 
-/// fred 10.1: `src/trace/enabled.rs`.
+/// fred 10.1, by copies: `src/trace/enabled.rs`.
 static FRED: Rule = Rule {
     module: ModuleId::Fred,
     component: "fred",
@@ -112,7 +115,7 @@ static SEA_ORM: Rule = Rule {
     ..NONE
 };
 
-/// clickhouse 0.15: `src/query.rs`, `src/insert_formatted.rs`, `src/response.rs`.
+/// clickhouse 0.15, by copies: `src/query.rs`, `src/insert_formatted.rs`, `src/response.rs`.
 static CLICKHOUSE: Rule = Rule {
     module: ModuleId::Clickhouse,
     component: "clickhouse",
@@ -122,7 +125,7 @@ static CLICKHOUSE: Rule = Rule {
     ..NONE
 };
 
-/// aws-sdk-sqs 1.119 and its like: `src/operation/*.rs`. Their spans have `rpc.system = "aws-api"`, but no role.
+/// aws-sdk-sqs 1.119 and its like, by copies: `src/operation/*.rs`. Their spans have `rpc.system = "aws-api"`, but no role.
 static AWS_SDK: Rule = Rule {
     module: ModuleId::AwsSdk,
     component: "aws-sdk",
@@ -130,7 +133,7 @@ static AWS_SDK: Rule = Rule {
     ..NONE
 };
 
-/// aws-smithy-runtime 1.16: `src/client/orchestrator.rs`. All of it is within an operation.
+/// aws-smithy-runtime 1.16, by copies: `src/client/orchestrator.rs`. All of it is within an operation.
 static AWS_SMITHY: Rule = Rule {
     module: ModuleId::AwsSdk,
     component: "aws-sdk",
@@ -153,7 +156,7 @@ static REQWEST_TRACING: Rule = Rule {
     ..NONE
 };
 
-/// scylla 1.9: `src/observability/driver_tracing.rs`.
+/// scylla 1.9, by copies: `src/observability/driver_tracing.rs`.
 static SCYLLA: Rule = Rule {
     module: ModuleId::Scylla,
     component: "scylla",
@@ -169,7 +172,7 @@ static SCYLLA: Rule = Rule {
     hidden: &["partition_key"],
 };
 
-/// async-graphql 7: `src/extensions/tracing.rs`. The `source` is the query with its variables filled in.
+/// async-graphql 7.2, by copies: `src/extensions/tracing.rs`. The `source` is the query with its variables filled in.
 static ASYNC_GRAPHQL: Rule = Rule {
     module: ModuleId::AsyncGraphql,
     component: "async-graphql",

@@ -19,7 +19,7 @@ use crate::patch::ModuleId;
 pub(super) enum Statement {
     /// sqlx 0.9: `sqlx-core/src/logger.rs`.
     Sqlx,
-    /// mongodb 3.9 with its feature `tracing-unstable`: `src/trace/command.rs`.
+    /// mongodb 3.9 with its feature `tracing-unstable`: `src/trace/command.rs`. Tests have copies of these events.
     Mongodb,
 }
 

@@ -107,6 +107,7 @@ fn statements_of_sqlx_are_for_the_database_that_the_program_says() {
 fn other_databases_say_who_they_are() {
     let fixture = Fixture::new();
     let spans = fixture.spans_of(|| {
+        // mysql_async 0.37: `src/conn/routines/query.rs`; fred 10.1: `src/trace/enabled.rs`.
         drop(info_span!(
             target: "mysql_async::conn::routines::query",
             "mysql_async::query",
@@ -266,9 +267,11 @@ fn failures_that_only_a_step_of_clickhouse_tells_are_its_operation_s() {
 fn scylla_and_async_graphql_are_understood() {
     let fixture = Fixture::new();
     let spans = fixture.spans_of(|| {
+        // async-graphql 7.2: `src/extensions/tracing.rs`.
         let request = info_span!(target: "async_graphql::graphql", "request");
         let _request = request.entered();
         drop(info_span!(target: "async_graphql::graphql", "parse"));
+        // scylla 1.9: `src/observability/driver_tracing.rs`.
         let cql = trace_span!(
             target: "scylla::observability::driver_tracing",
             "Request",

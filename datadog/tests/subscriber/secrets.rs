@@ -27,7 +27,7 @@ fn values_and_passwords_are_not_sent() {
             partition_key = Empty,
         );
         prepared.record("partition_key", display("hunter2"));
-        // async-graphql 7: `src/extensions/tracing.rs`.
+        // async-graphql 7.2: `src/extensions/tracing.rs`.
         let parse = info_span!(target: "async_graphql::graphql", "parse", source = Empty);
         parse.record("source", "mutation { login(password: \"hunter2\") }");
         // axum-tracing-opentelemetry 0.42 by tracing-opentelemetry-instrumentation-sdk: `src/http/http_server.rs`.
