@@ -163,6 +163,8 @@ modules! {
     Tonic = "tonic" | "grpc": Way::Line(TOWER, TOWER_LINE);
     HyperClient = "hyper-client" | "tower-client": Way::Line(TOWER, TOWER_CLIENT_LINE);
     TowerHttp = "tower-http": span("tower_http::trace::make_span", LogLevel::Debug), "with its TraceLayer, unless a layer of this crate tells the same";
+    AxumTracingOpentelemetry = "axum-tracing-opentelemetry": span("otel::tracing", LogLevel::Trace),
+        "unless a layer of this crate tells the same";
     ActixWeb = "actix-web" | "actix": Way::Line(ACTIX_WEB, ACTIX_WEB_LINE);
     TracingActixWeb = "tracing-actix-web": span("tracing_actix_web::root_span_builder", LogLevel::Info),
         "unless the middleware of this crate tells the same";

@@ -104,7 +104,9 @@ impl Modules {
 fn instead_of(id: ModuleId) -> u64 {
     match id {
         // Not Tonic: its layer is Tower's, which alone tells requests that are no calls.
-        ModuleId::TowerHttp => ModuleId::Axum.bit() | ModuleId::Tower.bit(),
+        ModuleId::TowerHttp | ModuleId::AxumTracingOpentelemetry => {
+            ModuleId::Axum.bit() | ModuleId::Tower.bit()
+        }
         ModuleId::TracingActixWeb => ModuleId::ActixWeb.bit(),
         ModuleId::ReqwestTracing => ModuleId::Reqwest.bit(),
         _ => 0,
@@ -134,6 +136,7 @@ mod tests {
         assert!(modules.is_wanted(ModuleId::TowerHttp), "axum is off");
         modules.set_used(ModuleId::Tower);
         assert!(!modules.is_wanted(ModuleId::TowerHttp));
+        assert!(!modules.is_wanted(ModuleId::AxumTracingOpentelemetry));
         assert!(modules.is_wanted(ModuleId::Poem));
     }
 }

@@ -68,8 +68,9 @@ use crate::patch::{Probe, report_once};
 /// say the options that the middleware of this crate follows.
 ///
 /// Spans of protocols and runtimes such as `h2` and `tokio` are left out, and of sea-orm those of its own functions. Those
-/// of `tower-http`, tracing-actix-web and reqwest-tracing are too as soon as the program has made a middleware of this
-/// crate that tells the same requests.
+/// of `tower-http`, axum-tracing-opentelemetry, tracing-actix-web and reqwest-tracing are too as soon as the program has made a
+/// middleware of this crate that tells the same requests; of the last two those of their own builders, as a span that the
+/// program makes with a macro of theirs is the program's.
 ///
 /// # Filters
 ///
