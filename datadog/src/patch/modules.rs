@@ -187,8 +187,8 @@ modules! {
     AwsSdk = "aws-sdk" | "aws-sdk-rust":
         span("aws_sdk_sqs::operation", LogLevel::Debug), "here of SQS: each service has a target of its own";
     AsyncGraphql = "async-graphql": span("async_graphql::graphql", LogLevel::Info), "with its Tracing extension";
-    Rdkafka = "rdkafka": Way::Line(TRACING, MESSAGES);
-    Lapin = "lapin": Way::Line(TRACING, MESSAGES);
+    Rdkafka = "rdkafka": Way::Line(TRACING, MESSAGES), "active by either of these calls, if those are its messages";
+    Lapin = "lapin": Way::Line(TRACING, MESSAGES), "active by either of these calls, if those are its messages";
     Panic = "panic" | "panics": Way::Hook(TRACING, install_panics);
     Log = "log": Way::Line(LOGS, LOG_LINE), "or the layer for tracing, with tracing-log";
 }
