@@ -174,7 +174,7 @@ modules! {
     ReqwestTracing = "reqwest-tracing": span("reqwest_tracing::reqwest_otel_span_builder", LogLevel::Info),
         "unless the middleware of this crate tells the same";
     Ureq = "ureq": Way::Line(UREQ, UREQ_LINE);
-    Sqlx = "sqlx": event("sqlx::query", LogLevel::Debug), "for which database, says DDTracingLayer::sqlx_database";
+    Sqlx = "sqlx": event("sqlx::query", LogLevel::Debug), "for which database, says DDTracingLayer::sqlx_database; to be off beside sqlx-datadog or sqlx-tracing, which tell the same";
     SeaOrm = "sea-orm": span("sea_orm::database::db_connection", LogLevel::Info), "with its feature tracing-spans";
     Diesel = "diesel" | "diesel-async": Way::Hook(DIESEL, install_diesel), "for connections that are opened later";
     TokioPostgres = "tokio-postgres" | "postgres": Way::Line(TOKIO_POSTGRES, POSTGRES_LINE);

@@ -61,10 +61,11 @@ use crate::patch::{Probe, report_once};
 /// `tower-http`, poem, warp, mysql_async, fred, scylla, sea-orm, clickhouse, async-graphql and the AWS SDK are understood as
 /// they are, and statements of `sqlx` and commands of mongodb, which tell them by events, become spans; `tower-http`, `sqlx`
 /// and sea-orm are tested as they run, the others by what their published source says they tell. [`DDClient::patch`] says which of
-/// them arrive, and options switch them off. A field `error` or `err` marks the span as failed, and is its `error.message`:
+/// them arrive, and options switch them off. Beside the crates sqlx-datadog and sqlx-tracing, whose spans tell the same
+/// statements, `DD_TRACE_SQLX_ENABLED=false` keeps them from being told twice. A field `error` or `err` marks the span as failed, and is its `error.message`:
 /// of both an error value, else the first; the other keeps its name, as error values in other fields do. Users,
-/// passwords and the values of queries in fields with a URL are not sent, in logs neither, and of mysql_async, scylla and
-/// async-graphql no values that statements are given. Which status is a failure, and whether the client's address is told,
+/// passwords and the values of queries in fields with a URL are not sent, in logs neither, of statements in SQL or CQL no
+/// values, of mongodb no documents, and of mysql_async, scylla and async-graphql no values that statements are given. Which status is a failure, and whether the client's address is told,
 /// say the options that the middleware of this crate follows.
 ///
 /// Spans of protocols and runtimes such as `h2` and `tokio` are left out, and of sea-orm those of its own functions. Those
