@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use datadog::tracing::obfuscate_sql;
 use datadog::{DDClient, DDConfig};
 use datadog_local_agent::LocalAgent;
 use integration_tests::postgresql::PostgreSql;
@@ -19,8 +20,6 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 const CREATE: &str = "CREATE TABLE buyers (id int, name text)";
 const INSERT: &str = "INSERT INTO buyers VALUES (1, $1), (2, $1)";
-/// As it is shown.
-const INSERTED: &str = "INSERT INTO buyers VALUES ( ? )";
 const SELECT: &str = "SELECT name FROM buyers WHERE name = $1";
 
 #[tokio::test]
@@ -53,7 +52,8 @@ async fn statements_become_spans() {
         println!("left out: there is no PostgreSQL");
     }
 
-    let is_ours = |resource: &str| [CREATE, INSERTED, SELECT].contains(&resource);
+    let shown = [CREATE, INSERT, SELECT].map(obfuscate_sql);
+    let is_ours = |resource: &str| shown.iter().any(|shown| shown == resource);
     client.flush(LIMIT);
     agent
         .wait_for(LIMIT, |got| {
@@ -70,7 +70,7 @@ async fn statements_become_spans() {
             .collect();
         statements.sort_by_key(|span| span.start_ns);
         let resources: Vec<_> = statements.iter().map(|span| &*span.resource).collect();
-        assert_eq!(resources, [CREATE, INSERTED, SELECT], "{}", order.name);
+        assert_eq!(resources, shown, "{}", order.name);
         for statement in &statements {
             assert_eq!((&*statement.name, &*statement.type_), ("sql.query", "sql"));
             assert_eq!(statement.meta["component"], "sqlx");
