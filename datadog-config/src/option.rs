@@ -92,7 +92,7 @@ macro_rules! option_table {
             cardinality: CardinalityName = "DD_CARDINALITY" | "DATADOG_CARDINALITY", Metrics;
             /// Whether traces are made and sent.
             tracing_enabled: Flag = "DD_TRACE_ENABLED", Traces, default "true", otel "OTEL_TRACES_EXPORTER";
-            /// Whether the client patches supported libraries when it starts, as `patch` does. Set to false, the layer for `tracing` reads nothing of libraries that are not patched.
+            /// Whether the client patches supported libraries when it starts, as `patch` does. Default: unset, which is false. Set to false explicitly, the layer for `tracing` reads nothing of libraries that are not patched.
             tracing_patch: Flag = "DD_TRACE_PATCH", Traces, default "false";
             /// The libraries that `tracing_patch` means; the others are then left out. Default: all that are supported.
             tracing_modules: List = "DD_TRACE_PATCH_MODULES", Traces;

@@ -45,6 +45,7 @@ impl DDLogHandler {
 
     /// Calls `tell` when this becomes the program's logger, and with the first record that it gets, as a part of another
     /// logger maybe.
+    #[doc(hidden)]
     #[must_use]
     pub fn on_use(mut self, tell: impl Fn() + Send + Sync + 'static) -> Self {
         self.on_use = Some(Arc::new(tell));

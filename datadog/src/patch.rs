@@ -141,6 +141,9 @@ impl DDClient {
         modules.set_on(id);
         match id.info().way {
             Way::Layer(emitted) => {
+                if let Some(middleware) = modules.told_by(id) {
+                    return PatchStatus::ToldBy { middleware };
+                }
                 let status = reach::status(self, &emitted);
                 if matches!(status, PatchStatus::NeedsLine { .. }) {
                     modules.set_missed(id);

@@ -7,6 +7,7 @@ mod http;
 mod install;
 mod layer;
 mod mapping;
+mod names;
 mod open_span;
 mod operation;
 mod recent;

@@ -120,10 +120,29 @@ fn who_takes_traces_along_has_the_line_for_messages() {
                 PatchStatus::NeedsLine { line } if line.contains("client.inject")
             ));
             assert_eq!(status(&after, module), &PatchStatus::Active);
+            assert!(after.to_string().contains("if those are its messages"));
         }
     };
     of(|client| client.inject(&mut HashMap::<String, String>::new()));
     of(|client| assert!(client.extract(&HashMap::<String, String>::new()).is_none()));
+}
+
+#[test]
+fn what_a_middleware_tells_is_not_active() {
+    let agent = LocalAgent::start().unwrap();
+    let client = plain(&agent, &[]);
+    let _layer = client.axum_layer();
+    let subscriber = Dispatch::new(registry().with(client.tracing_layer()));
+    let report = dispatcher::with_default(&subscriber, || client.patch(["tower-http", "poem"]));
+    let middleware = "axum";
+    assert_eq!(
+        status(&report, "tower-http"),
+        &PatchStatus::ToldBy { middleware }
+    );
+    assert_eq!(status(&report, "poem"), &PatchStatus::Active);
+    let table = report.to_string();
+    let told = "left out: the middleware for axum tells the same";
+    assert!(table.contains(told), "{table}");
 }
 
 #[test]

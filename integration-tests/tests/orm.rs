@@ -16,12 +16,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-const INSERT: &str = r#"INSERT INTO "buyers" ("name") VALUES (?)"#;
+const INSERT: &str = "INSERT INTO buyers ( name ) VALUES ( ? )";
 /// What it reads of a row that it has inserted.
-const FIND: &str =
-    r#"SELECT "buyers"."id", "buyers"."name" FROM "buyers" WHERE "buyers"."id" = ? LIMIT ?"#;
-const SELECT: &str =
-    r#"SELECT "buyers"."id", "buyers"."name" FROM "buyers" WHERE "buyers"."name" = ?"#;
+const FIND: &str = "SELECT buyers . id, buyers . name FROM buyers WHERE buyers . id = ? LIMIT ?";
+const SELECT: &str = "SELECT buyers . id, buyers . name FROM buyers WHERE buyers . name = ?";
 
 mod buyer {
     use sea_orm::entity::prelude::*;
@@ -64,7 +62,7 @@ async fn statements_become_spans() {
     // What sqlx asks for itself while it connects is no statement of the ORM's.
     let of_sqlx = spans.iter().filter(|span| span.name == "sql.query");
     let of_sqlx: Vec<_> = of_sqlx.map(|span| &*span.resource).collect();
-    assert_eq!(of_sqlx, ["PRAGMA foreign_keys = ON;"]);
+    assert_eq!(of_sqlx, ["PRAGMA foreign_keys = ON"]);
     let of_orm = |span: &&Span| !["order", "sql.query"].contains(&&*span.name);
     let mut statements: Vec<_> = spans.iter().filter(of_orm).collect();
     statements.sort_by_key(|span| span.start_ns);

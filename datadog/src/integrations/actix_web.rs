@@ -48,8 +48,8 @@ use crate::patch::ModuleId;
 /// body of the response is at work, and ends with the body; of a WebSocket, with
 /// the answer that begins it. A handler's error is the span's, where its status counts as one.
 ///
-/// Programs that have the crate `tracing-actix-web` and a layer for `tracing` would have two spans a request: they take one of
-/// both, or switch that crate's off with `DD_TRACE_TRACING_ACTIX_WEB_ENABLED=false`.
+/// Beside it, the layer for `tracing` leaves the spans out that the crate `tracing-actix-web` makes by its default builder.
+/// Those that a builder of the program's makes stay: then there are two spans a request.
 #[derive(Clone, Debug)]
 pub struct ActixWebMiddleware {
     incoming: Arc<Incoming>,

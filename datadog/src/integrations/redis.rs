@@ -57,7 +57,7 @@ impl<C> RedisConnection<C> {
     /// Says what the connection is to, by the client's [`get_connection_info`](redis::Client::get_connection_info):
     /// `out.host` and `network.destination.port`. A path is not told.
     #[must_use]
-    pub fn at(mut self, info: &ConnectionInfo) -> Self {
+    pub fn connected_to(mut self, info: &ConnectionInfo) -> Self {
         self.place = match info.addr() {
             ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
                 Some(Place(host.as_str().into(), *port))

@@ -46,7 +46,7 @@ impl<'a, C> PostgresClient<'a, C> {
     /// Says what the client is connected to, by the settings that it was connected with: `out.host`,
     /// `network.destination.port` and `db.name`. Of several hosts the first is told, and none that is a path.
     #[must_use]
-    pub fn at(mut self, config: &'a Config) -> Self {
+    pub fn connected_to(mut self, config: &'a Config) -> Self {
         self.config = Some(config);
         self
     }

@@ -166,6 +166,8 @@ modules! {
     Tonic = "tonic" | "grpc": Way::Line(TOWER, TOWER_LINE);
     HyperClient = "hyper-client" | "tower-client": Way::Line(TOWER, TOWER_CLIENT_LINE);
     TowerHttp = "tower-http": span("tower_http::trace::make_span", LogLevel::Debug), "with its TraceLayer, unless a layer of this crate tells the same";
+    AxumTracingOpentelemetry = "axum-tracing-opentelemetry": span("otel::tracing", LogLevel::Trace),
+        "unless a layer of this crate tells the same";
     ActixWeb = "actix-web" | "actix": Way::Line(ACTIX_WEB, ACTIX_WEB_LINE);
     TracingActixWeb = "tracing-actix-web": span("tracing_actix_web::root_span_builder", LogLevel::Info),
         "unless the middleware of this crate tells the same";
@@ -175,7 +177,7 @@ modules! {
     ReqwestTracing = "reqwest-tracing": span("reqwest_tracing::reqwest_otel_span_builder", LogLevel::Info),
         "unless the middleware of this crate tells the same";
     Ureq = "ureq": Way::Line(UREQ, UREQ_LINE);
-    Sqlx = "sqlx": event("sqlx::query", LogLevel::Debug), "for which database, says DDTracingLayer::sqlx_database";
+    Sqlx = "sqlx": event("sqlx::query", LogLevel::Debug), "for which database, says DDTracingLayer::sqlx_database; to be off beside sqlx-datadog or sqlx-tracing, which tell the same";
     SeaOrm = "sea-orm": span("sea_orm::database::db_connection", LogLevel::Info), "with its feature tracing-spans";
     Diesel = "diesel" | "diesel-async": Way::Hook(DIESEL, install_diesel), "for connections that are opened later";
     TokioPostgres = "tokio-postgres" | "postgres": Way::Line(TOKIO_POSTGRES, POSTGRES_LINE);
@@ -188,8 +190,8 @@ modules! {
     AwsSdk = "aws-sdk" | "aws-sdk-rust":
         span("aws_sdk_sqs::operation", LogLevel::Debug), "here of SQS: each service has a target of its own";
     AsyncGraphql = "async-graphql": span("async_graphql::graphql", LogLevel::Info), "with its Tracing extension";
-    Rdkafka = "rdkafka": Way::Line(TRACING, MESSAGES);
-    Lapin = "lapin": Way::Line(TRACING, MESSAGES);
+    Rdkafka = "rdkafka": Way::Line(TRACING, MESSAGES), "active by either of these calls, if those are its messages";
+    Lapin = "lapin": Way::Line(TRACING, MESSAGES), "active by either of these calls, if those are its messages";
     Panic = "panic" | "panics": Way::Hook(TRACING, install_panics);
     Log = "log": Way::Line(LOGS, LOG_LINE), "or the layer for tracing, with tracing-log";
 }

@@ -52,6 +52,11 @@ pub enum PatchStatus {
         /// The variable, the setter or the file that says so.
         by: String,
     },
+    /// A middleware of this crate, which the program has made, tells the same: what the library emits is left out.
+    ToldBy {
+        /// The module of the middleware, such as `axum`.
+        middleware: &'static str,
+    },
     /// There is no module of this name.
     Unknown {
         /// The name that is nearest, if one is near.
@@ -130,6 +135,12 @@ impl fmt::Display for PatchStatus {
             Self::Filtered { emitted, by } => write!(f, "filtered: {emitted}, {by}"),
             Self::Refused => f.write_str("refused: the library takes no hook"),
             Self::Off { by } => write!(f, "switched off by {by}"),
+            Self::ToldBy { middleware } => {
+                write!(
+                    f,
+                    "left out: the middleware for {middleware} tells the same"
+                )
+            }
             Self::Unknown { nearest: None } => f.write_str("unknown"),
             Self::Unknown {
                 nearest: Some(name),

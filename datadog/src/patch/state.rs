@@ -57,8 +57,20 @@ impl Modules {
     #[allow(dead_code, reason = "the layer has a feature of its own")]
     #[inline]
     pub(crate) fn is_wanted(&self, id: ModuleId) -> bool {
+        self.is_on(id) && self.told_instead(id) == 0
+    }
+
+    /// The middleware of this crate, on and made by the program, that tells what the module's spans tell.
+    pub(super) fn told_by(&self, id: ModuleId) -> Option<&'static str> {
+        let told = self.told_instead(id);
+        let middleware = MODULES.iter().find(|module| told & module.id.bit() != 0)?;
+        Some(middleware.name)
+    }
+
+    #[inline]
+    fn told_instead(&self, id: ModuleId) -> u64 {
         let told = self.used.load(Ordering::Relaxed) & !self.off.load(Ordering::Relaxed);
-        self.is_on(id) && told & instead_of(id) == 0
+        told & instead_of(id)
     }
 
     pub(super) fn set_on(&self, id: ModuleId) {
@@ -104,7 +116,9 @@ impl Modules {
 fn instead_of(id: ModuleId) -> u64 {
     match id {
         // Not Tonic: its layer is Tower's, which alone tells requests that are no calls.
-        ModuleId::TowerHttp => ModuleId::Axum.bit() | ModuleId::Tower.bit(),
+        ModuleId::TowerHttp | ModuleId::AxumTracingOpentelemetry => {
+            ModuleId::Axum.bit() | ModuleId::Tower.bit()
+        }
         ModuleId::TracingActixWeb => ModuleId::ActixWeb.bit(),
         ModuleId::ReqwestTracing => ModuleId::Reqwest.bit(),
         _ => 0,
@@ -134,6 +148,9 @@ mod tests {
         assert!(modules.is_wanted(ModuleId::TowerHttp), "axum is off");
         modules.set_used(ModuleId::Tower);
         assert!(!modules.is_wanted(ModuleId::TowerHttp));
+        assert_eq!(modules.told_by(ModuleId::TowerHttp), Some("tower"));
+        assert_eq!(modules.told_by(ModuleId::Poem), None);
+        assert!(!modules.is_wanted(ModuleId::AxumTracingOpentelemetry));
         assert!(modules.is_wanted(ModuleId::Poem));
     }
 }

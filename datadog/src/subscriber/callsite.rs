@@ -97,7 +97,7 @@ impl Callsite {
     #[cold]
     #[inline(never)]
     fn read(metadata: &'static Metadata<'static>) -> Self {
-        let rule = Rule::of(metadata.target());
+        let rule = Rule::of_span(metadata.target(), metadata.name());
         let keys = metadata.fields().iter().filter_map(|field| match rule {
             Some(rule) => rule.key(field.name()),
             None => Some(field.name()),

@@ -13,7 +13,7 @@ use super::callsite::Callsite;
 use super::fields::Fields;
 use super::http::{self, HttpOptions};
 use super::layer::DDTracingLayer;
-use super::mapping::DB_SYSTEM;
+use super::names::DB_SYSTEM;
 use super::open_span::OpenSpan;
 use super::operation::tells_failure;
 use super::rules::Rule;

@@ -9,6 +9,7 @@ use datadog_trace::{Span, SpanKind};
 use super::callsite::Callsite;
 use super::fields::{Fields, is_error_key};
 use super::http::{self, HttpOptions};
+use super::names::{DB_SYSTEM, db_type, tag_name};
 use super::rules::Rule;
 use super::shown::{shown, statement};
 use super::stored::FieldValue;
@@ -16,7 +17,6 @@ use super::url;
 
 const METHOD: &[&str] = &["http.request.method", "http.method"];
 const STATUS: &[&str] = &["http.response.status_code", "http.status_code"];
-pub(super) const DB_SYSTEM: &[&str] = &["db.system.name", "db.system"];
 const DB_TEXT: &[&str] = &["db.query.text", "db.statement"];
 const DESTINATION: &[&str] = &["messaging.destination.name", "messaging.destination"];
 const OPERATION: &[&str] = &[
@@ -389,57 +389,6 @@ fn kind_of(text: &str) -> Option<SpanKind> {
     kinds
         .into_iter()
         .find(|kind| kind.as_str().eq_ignore_ascii_case(text))
-}
-
-/// Datadog's names for OpenTelemetry's (`HTTPMappings`).
-fn tag_name(key: &'static str) -> &'static str {
-    match key {
-        "http.request.method" => "http.method",
-        "http.request.body.size" => "http.request.content_length",
-        "http.response.body.size" => "http.response.content_length",
-        "http.request.header.referrer" => "http.referrer",
-        "network.protocol.version" => "http.version",
-        "server.address" => "http.server_name",
-        "url.full" => "http.url",
-        "user_agent.original" => "http.useragent",
-        "client.address" => "http.client_ip",
-        "cloud.region" => "region",
-        "db.namespace" => "db.name",
-        "db.operation.name" => "db.operation",
-        "db.query.text" => "db.statement",
-        "db.response.returned_rows" => "db.row_count",
-        key => key,
-    }
-}
-
-/// The type of spans that ask a database.
-pub(super) fn db_type(system: &str) -> &'static str {
-    match system.to_ascii_lowercase().as_str() {
-        "redis" => "redis",
-        "memcached" => "memcached",
-        "mongodb" => "mongodb",
-        "elasticsearch" => "elasticsearch",
-        "opensearch" => "opensearch",
-        "cassandra" => "cassandra",
-        "mysql"
-        | "mariadb"
-        | "postgresql"
-        | "postgres"
-        | "sqlite"
-        | "mssql"
-        | "microsoft.sql_server"
-        | "oracle"
-        | "oracle.db"
-        | "db2"
-        | "cockroachdb"
-        | "clickhouse"
-        | "redshift"
-        | "snowflake"
-        | "teradata"
-        | "hive"
-        | "other_sql" => "sql",
-        _ => "db",
-    }
 }
 
 fn lowered(text: &str, rest: &str) -> String {

@@ -149,6 +149,14 @@ static TRACING_ACTIX_WEB: Rule = Rule {
     ..NONE
 };
 
+/// axum-tracing-opentelemetry 0.42 by tracing-opentelemetry-instrumentation-sdk: `src/http/http_server.rs`. It says all in
+/// OpenTelemetry's terms.
+static AXUM_TRACING: Rule = Rule {
+    module: ModuleId::AxumTracingOpentelemetry,
+    component: "axum",
+    ..NONE
+};
+
 /// reqwest-tracing 0.7: `src/reqwest_otel_span_builder.rs`. It says all in OpenTelemetry's terms.
 static REQWEST_TRACING: Rule = Rule {
     module: ModuleId::ReqwestTracing,
@@ -223,6 +231,14 @@ impl Rule {
             _ if library.starts_with("aws_sdk_") => Some(&AWS_SDK),
             _ if library.starts_with("aws_smithy_") => Some(&AWS_SMITHY),
             _ => None,
+        }
+    }
+
+    /// The rule for spans of this target and name: calls of gRPC that are made have the same target as requests.
+    pub(super) fn of_span(target: &str, name: &str) -> Option<&'static Self> {
+        match (target, name) {
+            ("otel::tracing", "HTTP request") => Some(&AXUM_TRACING),
+            _ => Self::of(target),
         }
     }
 

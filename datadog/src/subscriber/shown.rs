@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use datadog_trace::obfuscate_sql;
 
 use super::http::HttpOptions;
-use super::mapping::db_type;
+use super::names::db_type;
 use super::url;
 
 /// The text of a field as it is sent, beside what says which database was asked. `None` if it is not to be sent.

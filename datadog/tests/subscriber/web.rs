@@ -120,6 +120,24 @@ fn tower_http_tells_requests_where_tower_is_off() {
     );
 }
 
+#[test]
+fn requests_that_opentelemetry_s_layer_for_axum_tells_are_told_once() {
+    let fixture = Fixture::new();
+    let spans = || {
+        // axum-tracing-opentelemetry 0.42 by tracing-opentelemetry-instrumentation-sdk: `src/http/http_server.rs`, `grpc.rs`.
+        drop(
+            info_span!(target: "otel::tracing", "HTTP request", http.request.method = "GET", otel.kind = "Server"),
+        );
+        drop(
+            info_span!(target: "otel::tracing", "GRPC request", rpc.system = "grpc", otel.kind = "Client"),
+        );
+    };
+    let told = fixture.spans_of(spans).len();
+    let _layer = fixture.client.tower_server_layer();
+    let with_ours = fixture.spans_of(spans).len() - told;
+    assert_eq!((told, with_ours), (2, 1));
+}
+
 /// The span of a request to tower-http that is answered with this status.
 fn answered<M>(fixture: &Fixture, status: u16, layer: M) -> Span
 where

@@ -77,7 +77,7 @@ fn queries_become_spans_without_their_values() {
 }
 
 async fn queries(fixture: &Fixture, mut postgres: Client, config: &Config) {
-    let queries = fixture.client.postgres(&postgres).at(config);
+    let queries = fixture.client.postgres(&postgres).connected_to(config);
     queries
         .batch_execute("CREATE TABLE buyers (id int PRIMARY KEY, name text)")
         .await

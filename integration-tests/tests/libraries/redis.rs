@@ -40,7 +40,7 @@ fn blocking(fixture: &Fixture, url: &str) {
     let client = Client::open(url).unwrap();
     let connection = client.get_connection().unwrap();
     let redis = fixture.client.redis_connection(connection);
-    let mut redis = redis.at(client.get_connection_info());
+    let mut redis = redis.connected_to(client.get_connection_info());
     let _order = fixture.client.trace("order");
     redis.set("secret:key", "secret value").unwrap();
     assert_eq!(
@@ -60,7 +60,7 @@ async fn asynchronous(fixture: &Fixture, url: &str) {
     let client = Client::open(url).unwrap();
     let connection = client.get_multiplexed_async_connection().await.unwrap();
     let redis = fixture.client.redis_connection(connection);
-    let mut redis = redis.at(client.get_connection_info());
+    let mut redis = redis.connected_to(client.get_connection_info());
     let order = fixture.client.trace("order").detach();
     let commands = async move {
         redis.set("secret:key", "secret value").await.unwrap();
