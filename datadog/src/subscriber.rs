@@ -6,6 +6,7 @@ mod fields;
 mod http;
 mod install;
 mod layer;
+mod left_out;
 mod mapping;
 mod open_span;
 mod operation;

@@ -171,7 +171,7 @@ impl DDTracingLayer {
 
     /// The parent of a new span by what the registry knows, which may be of another thread.
     #[inline(never)]
-    fn parent<S>(
+    pub(super) fn parent<S>(
         &self,
         attributes: &Attributes<'_>,
         id: &Id,
@@ -204,7 +204,7 @@ impl DDTracingLayer {
     }
 
     #[inline]
-    fn key(&self, id: &Id) -> SpanKey {
+    pub(super) fn key(&self, id: &Id) -> SpanKey {
         self.keys.of(id.into_u64())
     }
 
@@ -226,7 +226,8 @@ impl DDTracingLayer {
     {
         scope.find_map(|span| {
             let of_span = |open: &mut OpenSpan| open.span.context();
-            self.slots.with(&span.id(), context, of_span).flatten()
+            let known = self.slots.with(&span.id(), context, of_span);
+            known.unwrap_or_else(|| self.within(&span))
         })
     }
 }
@@ -247,15 +248,18 @@ where
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let metadata = attributes.metadata();
         let callsite = Callsite::of(metadata);
-        if callsite.is_inner_life() || on_worker() {
+        if on_worker() {
             return;
+        }
+        if callsite.is_inner_life() {
+            return self.leave_out(attributes, id, &context);
         }
         if self.probe.is_due() {
             report_once(&self.probe);
         }
         let rule = callsite.rule;
         if rule.is_some_and(|rule| !self.probe.modules().is_wanted(rule.module)) {
-            return;
+            return self.leave_out(attributes, id, &context);
         }
         let mut fields = Fields::take();
         attributes.record(&mut fields.record_first(callsite));
@@ -301,9 +305,12 @@ where
 
     fn on_enter(&self, id: &Id, context: Context<'_, S>) {
         let key = self.key(id);
-        if !key.activate() {
-            self.slots
-                .with(id, &context, |open| open.span.activate_as(key));
+        if key.activate() {
+            return;
+        }
+        let activate = |open: &mut OpenSpan| open.span.activate_as(key);
+        if self.slots.with(id, &context, activate).is_none() {
+            self.enter_left_out(id, &context);
         }
     }
 

@@ -97,3 +97,118 @@ fn events_within_a_span_that_is_left_out_are_for_the_one_above() {
     assert!(!job.meta.contains_key("events"));
     assert_eq!(spans.len(), 2);
 }
+
+#[test]
+fn what_is_within_a_span_that_is_left_out_is_within_the_client_s_that_it_started_in() {
+    let fixture = Fixture::new();
+    let client = &fixture.client;
+    let mut request_id = 0;
+    let mut other_id = 0;
+    let spans = fixture.spans_of(|| {
+        let request = client.trace("request");
+        request_id = request.span_id();
+        let left_out = trace_span!(target: "sea_orm::database", "connect");
+        drop(info_span!(parent: &left_out, "named"));
+        let root = trace_span!(target: "tokio::task", parent: None, "runtime.spawn");
+        let below = trace_span!(target: "h2::codec", parent: &left_out, "frame");
+        elsewhere(|| {
+            drop(info_span!(parent: &below, "of below"));
+            {
+                let _root = root.enter();
+                drop(info_span!("of none"));
+            }
+            let (first, second) = (left_out.enter(), left_out.enter());
+            drop(client.trace("by client"));
+            drop(second);
+            drop(info_span!("work"));
+            // Spans of its own trace know better what is within them.
+            let by_client = client.trace("outer");
+            below.in_scope(|| drop(info_span!("inner")));
+            drop(by_client);
+            info!("within");
+            drop(first);
+            assert!(client.active_span().is_none());
+            info!(parent: &below, "named");
+            assert!(client.active_span().is_none());
+            let other = client.trace("other");
+            other_id = other.span_id();
+            below.in_scope(|| drop(info_span!("beside other")));
+            info!("within other");
+            drop(info_span!("of other"));
+        });
+    });
+    for (child, expected) in [
+        ("named", Some("request")),
+        ("of below", Some("request")),
+        ("of none", None),
+        ("by client", Some("request")),
+        ("work", Some("request")),
+        ("outer", Some("request")),
+        ("inner", Some("outer")),
+        ("beside other", Some("request")),
+        ("of other", Some("other")),
+    ] {
+        assert_eq!(parent(&spans, child), expected, "{child}");
+    }
+    let logs = fixture.agent.logs();
+    let mut ids: Vec<_> = logs
+        .iter()
+        .map(|log| (&*log.message, log.span_id()))
+        .collect();
+    ids.sort_unstable();
+    let expected = [
+        ("named", request_id),
+        ("within", request_id),
+        ("within other", other_id),
+    ];
+    assert_eq!(ids, expected.map(|(message, id)| (message, Some(id))));
+}
+
+#[test]
+fn the_span_that_an_event_names_may_be_left_out() {
+    let fixture = Fixture::new();
+    let spans = fixture.spans_of(|| {
+        let request = info_span!("request").entered();
+        let frame = info_span!(target: "h2::codec", "frame");
+        let _step = info_span!("step").entered();
+        info!(parent: &frame, "named");
+        drop(request);
+    });
+    let log = &fixture.agent.logs()[0];
+    assert_eq!(log.span_id(), Some(named(&spans, "request").span_id));
+    assert_eq!(parent(&spans, "step"), Some("request"));
+}
+
+#[test]
+fn spans_that_are_left_out_are_left_in_any_order() {
+    let fixture = Fixture::new();
+    let client = &fixture.client;
+    let spans = fixture.spans_of(|| {
+        let request = info_span!("request").entered();
+        let (one, other) = (
+            info_span!(target: "h2::codec", "one"),
+            info_span!(target: "h2::codec", "other"),
+        );
+        let request = request.exit();
+        elsewhere(|| {
+            // Below the span that it stands for, and left before it.
+            let first = one.enter();
+            let of_request = request.enter();
+            let second = other.enter();
+            drop(first);
+            drop(info_span!("step"));
+            drop(of_request);
+            drop(second);
+            assert!(client.active_span().is_none());
+            // Above a span that ends before it.
+            let by_client = client.trace("by client");
+            let third = info_span!(target: "h2::codec", "third").entered();
+            by_client.finish();
+            assert!(client.active_span().is_none());
+            drop(third);
+        });
+    });
+    assert_eq!(parent(&spans, "step"), Some("request"));
+    assert_eq!(parent(&spans, "by client"), None);
+    assert_eq!(spans.len(), 3);
+}
