@@ -155,13 +155,12 @@ impl DDTracingLayer {
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
         let mut scope = context.event_scope(event)?;
-        let nearest = scope.find_map(|span| {
+        scope.find_map(|span| {
             let key = self.key(&span.id());
             let activate = |open: &mut OpenSpan| open.span.activate_as(key);
             let is_sent = self.slots.with(&span.id(), context, activate).is_some();
             (is_sent || self.enter_left_out(&span.id(), context)).then_some(key)
-        });
-        nearest
+        })
     }
 }
 

@@ -69,7 +69,7 @@ use crate::patch::{Probe, report_once};
 ///
 /// Spans of protocols and runtimes such as `h2` and `tokio` are left out, and of sea-orm those of its own functions. Those
 /// of `tower-http`, tracing-actix-web and reqwest-tracing are too as soon as the program has made a middleware of this
-/// crate that tells the same requests.
+/// crate that tells the same requests. What is within such a span belongs to the one around it, on other threads too.
 ///
 /// # Filters
 ///

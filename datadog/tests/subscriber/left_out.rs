@@ -1,10 +1,15 @@
 //! What is within spans that are not sent: its parents are those that are.
 
+use std::convert::Infallible;
 use std::thread;
 
+use http::{Request, Response};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_http::trace::TraceLayer;
+use tracing::instrument::{Instrument, WithSubscriber};
 use tracing::{debug_span, error, info, info_span, trace_span};
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::{Layer, layer::SubscriberExt};
+use tracing_subscriber::{Layer as _, layer::SubscriberExt};
 
 use crate::support::{Fixture, named, parent};
 
@@ -211,4 +216,36 @@ fn spans_that_are_left_out_are_left_in_any_order() {
     assert_eq!(parent(&spans, "step"), Some("request"));
     assert_eq!(parent(&spans, "by client"), None);
     assert_eq!(spans.len(), 3);
+}
+
+#[test]
+fn tasks_that_a_handler_starts_belong_to_the_request_of_the_client_s_layer() {
+    let fixture = Fixture::new();
+    let client = fixture.client.clone();
+    let handler = service_fn(move |_: Request<String>| {
+        let client = client.clone();
+        async move {
+            let job = async move {
+                drop(client.trace("by client"));
+                drop(info_span!("work"));
+            };
+            let job = tokio::spawn(job.in_current_span().with_current_subscriber());
+            job.await.unwrap();
+            Ok::<_, Infallible>(Response::new(String::new()))
+        }
+    });
+    let layer = fixture.client.tower_server_layer();
+    let service = layer.layer(TraceLayer::new_for_http().layer(handler));
+    let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+    let answer = async {
+        let request = Request::get("/cart/7").body(String::new()).unwrap();
+        drop(service.oneshot(request).await);
+    };
+    runtime.block_on(answer.with_subscriber(fixture.subscriber()));
+    drop(runtime);
+    let spans = fixture.spans();
+    assert_eq!(spans.len(), 3);
+    for child in ["by client", "work"] {
+        assert_eq!(parent(&spans, child), Some("http.server.request"));
+    }
 }
