@@ -1,7 +1,7 @@
 //! Keys by which a bridge from another library finds its spans on their thread.
 
-use crate::id;
-use crate::local;
+use crate::context::Inner;
+use crate::{SpanContext, id, local};
 
 /// The keys of one bridge, told apart from those of others.
 #[derive(Debug)]
@@ -40,6 +40,19 @@ impl SpanKey {
     #[inline]
     pub fn activate(self) -> bool {
         local::enter_last(self)
+    }
+
+    /// Makes a span active on this thread that another one, which has this key and is none of the tracer's, is within;
+    /// unless a span of the same trace is active here. Whether it did so.
+    pub fn activate_within(self, span: &SpanContext) -> bool {
+        match &span.0 {
+            Inner::Here {
+                trace,
+                span_id,
+                service,
+            } => local::enter_for(self, trace, *span_id, service.clone()),
+            Inner::Elsewhere(_) => false,
+        }
     }
 
     /// Undoes the last activation of this thread by this key, if there is one.

@@ -17,7 +17,7 @@ use crate::span_data::SpanData;
 use crate::ticks::Ticks;
 use crate::trace::Trace;
 
-pub(crate) use detached::{enter_last, exit, exit_key, finish_detached, start_detached};
+pub(crate) use detached::{enter_for, enter_last, exit, exit_key, finish_detached, start_detached};
 
 /// The most memory that a thread keeps for spans to come: so many spans, none of them larger than so many bytes.
 const FREE_SPANS: usize = 64;
@@ -294,9 +294,10 @@ pub(crate) fn with_active<T>(tracer: usize, show: impl FnOnce(&Trace, u64) -> T)
     .flatten()
 }
 
-/// The name of the span that is active on this thread.
+/// The name of the span that is active on this thread, if it is known here.
 pub(crate) fn active_name() -> Option<String> {
-    with(|local| Some(local.active.last()?.name.to_string())).flatten()
+    let name = with(|local| Some(local.active.last()?.name.to_string()));
+    name.flatten().filter(|name| !name.is_empty())
 }
 
 /// Keeps the memory of a span for another.
@@ -433,11 +434,19 @@ impl Local {
             .active
             .iter()
             .rposition(|open| open.span_id == span_id)?;
+        Some(self.leave_at(at))
+    }
+
+    /// The same for one that stands below others.
+    #[cold]
+    fn leave_at(&mut self, at: usize) -> SegmentId {
         let segment = self.active[at].segment;
         self.active[at..].rotate_left(1);
-        self.active.last_mut()?.forget();
+        if let Some(left) = self.active.last_mut() {
+            left.forget();
+        }
         self.active.forget_last();
-        Some(segment)
+        segment
     }
 
     #[inline(never)]

@@ -8,7 +8,7 @@ use std::thread;
 
 use common::{LIMIT, assert_balanced, config, named, parent, start};
 use datadog_local_agent::LocalAgent;
-use datadog_trace::{Parent, SpanKeys, TagValue};
+use datadog_trace::{Parent, SpanContext, SpanKeys, TagValue};
 
 #[test]
 fn a_detached_span_is_active_wherever_it_is_made_so() {
@@ -127,6 +127,49 @@ fn a_key_finds_what_was_started_last_or_is_active_here() {
     }
     let of_cart = spans.iter().filter(|span| span.service == "cart").count();
     assert_eq!((spans.len(), of_cart, agent.traces().len()), (8, 3, 1));
+    assert_balanced(&tracer.health());
+}
+
+#[test]
+fn a_key_makes_a_span_active_that_another_library_s_is_within() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let active = || tracer.active_span().map(|span| span.span_id());
+    let keys = SpanKeys::new();
+    let request = tracer.trace_detached(Parent::Root, "request");
+    let context = request.context().unwrap();
+    assert!(
+        !keys
+            .of(1)
+            .activate_within(&SpanContext::from_ids(1, 2, None))
+    );
+    let other = tracer.trace("other");
+    assert!(
+        keys.of(1).activate_within(&context),
+        "another trace is active"
+    );
+    assert!(keys.of(1).activate_within(&context), "twice");
+    assert_eq!(active(), Some(request.span_id()));
+    assert!(!keys.of(2).activate_within(&context), "its trace is active");
+    keys.of(2).deactivate();
+    // Its own key, and out of order.
+    request.activate_as(keys.of(3));
+    keys.of(1).deactivate();
+    keys.of(1).deactivate();
+    assert_eq!(active(), Some(request.span_id()));
+    keys.of(3).deactivate();
+    assert_eq!(active(), Some(other.span_id()));
+    other.finish();
+    drop(request);
+    // A trace that is over goes on.
+    assert!(keys.of(1).activate_within(&context));
+    tracer.trace("late").finish();
+    keys.of(1).deactivate();
+    assert_eq!(active(), None);
+    tracer.flush(LIMIT);
+    let spans = agent.spans();
+    assert_eq!(parent(&spans, "late"), Some("request"));
+    assert_eq!((spans.len(), agent.traces().len()), (3, 3));
     assert_balanced(&tracer.health());
 }
 

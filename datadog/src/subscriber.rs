@@ -6,6 +6,7 @@ mod fields;
 mod http;
 mod install;
 mod layer;
+mod left_out;
 mod mapping;
 mod names;
 mod open_span;

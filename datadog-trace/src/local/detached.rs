@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{Local, Ready, Segment, SegmentId, keep, with};
+use super::{Active, Local, Ready, Segment, SegmentId, enter_as, keep, with};
 use crate::TagValue;
 use crate::key::SpanKey;
 use crate::span_data::SpanData;
@@ -66,6 +66,25 @@ pub(crate) fn enter_last(key: SpanKey) -> bool {
     entered.flatten().is_some()
 }
 
+/// Makes a span of `trace` active on this thread for another one, called by `key`, unless the thread has others of the
+/// trace: those know better what is within them, and are taken off the stack by their ids. Whether it did.
+pub(crate) fn enter_for(
+    key: SpanKey,
+    trace: &Arc<Trace>,
+    span_id: u64,
+    service: Option<Arc<str>>,
+) -> bool {
+    let has_others = with(|local| {
+        let of_trace = |open: &Active| {
+            let segment = local.segments.get(open.segment).and_then(Option::as_ref);
+            segment.is_some_and(|segment| Arc::ptr_eq(&segment.trace, trace))
+        };
+        let mut open = local.active.iter();
+        open.any(|open| open.key != key && of_trace(open))
+    });
+    has_others == Some(false) && enter_as(key, trace, span_id, service, Cow::Borrowed("")).is_some()
+}
+
 /// Takes a span off the stack of this thread that goes on.
 pub(crate) fn exit(span_id: u64) {
     let mut ready = None;
@@ -82,8 +101,12 @@ pub(crate) fn exit(span_id: u64) {
 pub(crate) fn exit_key(key: SpanKey) {
     let mut ready = None;
     with(|local| {
-        let open = local.active.iter().rfind(|open| open.key == key)?;
-        let segment = local.leave(open.span_id)?;
+        let at = local.active.iter().rposition(|open| open.key == key)?;
+        let segment = if at + 1 == local.active.len() {
+            local.leave(local.active[at].span_id)?
+        } else {
+            local.leave_at(at)
+        };
         local.leave_open(segment, &mut ready)
     });
     if let Some(ready) = ready {

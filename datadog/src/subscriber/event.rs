@@ -3,7 +3,7 @@
 use std::thread;
 
 use datadog_logs::{Level, Record, Value};
-use datadog_trace::{EventValue, SpanEvent};
+use datadog_trace::{EventValue, SpanEvent, SpanKey};
 use datadog_transport::diagnostics::is_own;
 use tracing_core::{Event, Level as EventLevel, Metadata, Subscriber};
 use tracing_subscriber::layer::Context;
@@ -138,12 +138,7 @@ impl DDTracingLayer {
     {
         let metadata = event.metadata();
         // Correlated with the span that the event names, wherever it happens.
-        let named = (!event.is_contextual()).then(|| context.event_span(event));
-        let named = named.flatten();
-        if let Some(span) = &named {
-            let activate = |open: &mut OpenSpan| open.span.activate();
-            self.slots.with(&span.id(), context, activate);
-        }
+        let named = (!event.is_contextual()).then(|| self.activate_named(event, context));
         let message = fields.text(&["message"]).unwrap_or_else(|| metadata.name());
         let mut record = self
             .logs
@@ -166,10 +161,23 @@ impl DDTracingLayer {
         }
         record = with_fields(record, fields, &self.http);
         drop(record);
-        if let Some(span) = &named {
-            let deactivate = |open: &mut OpenSpan| open.span.deactivate();
-            self.slots.with(&span.id(), context, deactivate);
+        if let Some(key) = named.flatten() {
+            key.deactivate();
         }
+    }
+
+    /// Makes the span active that an event names, or the nearest one above it that is sent. The key that undoes it.
+    fn activate_named<S>(&self, event: &Event<'_>, context: &Context<'_, S>) -> Option<SpanKey>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let mut scope = context.event_scope(event)?;
+        scope.find_map(|span| {
+            let key = self.key(&span.id());
+            let activate = |open: &mut OpenSpan| open.span.activate_as(key);
+            let is_sent = self.slots.with(&span.id(), context, activate).is_some();
+            (is_sent || self.enter_left_out(&span.id(), context)).then_some(key)
+        })
     }
 }
 

@@ -73,7 +73,8 @@ use crate::patch::{Probe, report_once};
 /// Spans of protocols and runtimes such as `h2` and `tokio` are left out, and of sea-orm those of its own functions. Those
 /// of `tower-http`, axum-tracing-opentelemetry, tracing-actix-web and reqwest-tracing are too as soon as the program has made a
 /// middleware of this crate that tells the same requests; of the last two those of their own builders, as a span that the
-/// program makes with a macro of theirs is the program's.
+/// program makes with a macro of theirs is the program's. What is within
+/// a span that is left out belongs to the one around it, on other threads too.
 ///
 /// # Filters
 ///
@@ -175,7 +176,7 @@ impl DDTracingLayer {
 
     /// The parent of a new span by what the registry knows, which may be of another thread.
     #[inline(never)]
-    fn parent<S>(
+    pub(super) fn parent<S>(
         &self,
         attributes: &Attributes<'_>,
         id: &Id,
@@ -208,7 +209,7 @@ impl DDTracingLayer {
     }
 
     #[inline]
-    fn key(&self, id: &Id) -> SpanKey {
+    pub(super) fn key(&self, id: &Id) -> SpanKey {
         self.keys.of(id.into_u64())
     }
 
@@ -230,7 +231,8 @@ impl DDTracingLayer {
     {
         scope.find_map(|span| {
             let of_span = |open: &mut OpenSpan| open.span.context();
-            self.slots.with(&span.id(), context, of_span).flatten()
+            let known = self.slots.with(&span.id(), context, of_span);
+            known.unwrap_or_else(|| self.within(&span))
         })
     }
 }
@@ -251,15 +253,18 @@ where
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let metadata = attributes.metadata();
         let callsite = Callsite::of(metadata);
-        if callsite.is_inner_life() || on_worker() {
+        if on_worker() {
             return;
+        }
+        if callsite.is_inner_life() {
+            return self.leave_out(attributes, id, &context);
         }
         if self.probe.is_due() {
             report_once(&self.probe);
         }
         let rule = callsite.rule;
         if rule.is_some_and(|rule| !self.probe.modules().is_wanted(rule.module)) {
-            return;
+            return self.leave_out(attributes, id, &context);
         }
         let mut fields = Fields::take();
         attributes.record(&mut fields.record_first(callsite));
@@ -305,9 +310,12 @@ where
 
     fn on_enter(&self, id: &Id, context: Context<'_, S>) {
         let key = self.key(id);
-        if !key.activate() {
-            self.slots
-                .with(id, &context, |open| open.span.activate_as(key));
+        if key.activate() {
+            return;
+        }
+        let activate = |open: &mut OpenSpan| open.span.activate_as(key);
+        if self.slots.with(id, &context, activate).is_none() {
+            self.enter_left_out(id, &context);
         }
     }
 

@@ -1,10 +1,15 @@
 //! What is within spans that are not sent: its parents are those that are.
 
+use std::convert::Infallible;
 use std::thread;
 
+use http::{Request, Response};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_http::trace::TraceLayer;
+use tracing::instrument::{Instrument, WithSubscriber};
 use tracing::{debug_span, error, info, info_span, trace_span};
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::{Layer, layer::SubscriberExt};
+use tracing_subscriber::{Layer as _, layer::SubscriberExt};
 
 use crate::support::{Fixture, named, parent};
 
@@ -96,4 +101,151 @@ fn events_within_a_span_that_is_left_out_are_for_the_one_above() {
     assert_eq!((job.error, job.meta.get("http.status_code")), (0, None));
     assert!(!job.meta.contains_key("events"));
     assert_eq!(spans.len(), 2);
+}
+
+#[test]
+fn what_is_within_a_span_that_is_left_out_is_within_the_client_s_that_it_started_in() {
+    let fixture = Fixture::new();
+    let client = &fixture.client;
+    let mut request_id = 0;
+    let mut other_id = 0;
+    let spans = fixture.spans_of(|| {
+        let request = client.trace("request");
+        request_id = request.span_id();
+        let left_out = trace_span!(target: "sea_orm::database", "connect");
+        drop(info_span!(parent: &left_out, "named"));
+        let root = trace_span!(target: "tokio::task", parent: None, "runtime.spawn");
+        let below = trace_span!(target: "h2::codec", parent: &left_out, "frame");
+        elsewhere(|| {
+            drop(info_span!(parent: &below, "of below"));
+            {
+                let _root = root.enter();
+                drop(info_span!("of none"));
+            }
+            let (first, second) = (left_out.enter(), left_out.enter());
+            drop(client.trace("by client"));
+            drop(second);
+            drop(info_span!("work"));
+            // Spans of its own trace know better what is within them.
+            let by_client = client.trace("outer");
+            below.in_scope(|| drop(info_span!("inner")));
+            drop(by_client);
+            info!("within");
+            drop(first);
+            assert!(client.active_span().is_none());
+            info!(parent: &below, "named");
+            assert!(client.active_span().is_none());
+            let other = client.trace("other");
+            other_id = other.span_id();
+            below.in_scope(|| drop(info_span!("beside other")));
+            info!("within other");
+            drop(info_span!("of other"));
+        });
+    });
+    for (child, expected) in [
+        ("named", Some("request")),
+        ("of below", Some("request")),
+        ("of none", None),
+        ("by client", Some("request")),
+        ("work", Some("request")),
+        ("outer", Some("request")),
+        ("inner", Some("outer")),
+        ("beside other", Some("request")),
+        ("of other", Some("other")),
+    ] {
+        assert_eq!(parent(&spans, child), expected, "{child}");
+    }
+    let logs = fixture.agent.logs();
+    let mut ids: Vec<_> = logs
+        .iter()
+        .map(|log| (&*log.message, log.span_id()))
+        .collect();
+    ids.sort_unstable();
+    let expected = [
+        ("named", request_id),
+        ("within", request_id),
+        ("within other", other_id),
+    ];
+    assert_eq!(ids, expected.map(|(message, id)| (message, Some(id))));
+}
+
+#[test]
+fn the_span_that_an_event_names_may_be_left_out() {
+    let fixture = Fixture::new();
+    let spans = fixture.spans_of(|| {
+        let request = info_span!("request").entered();
+        let frame = info_span!(target: "h2::codec", "frame");
+        let _step = info_span!("step").entered();
+        info!(parent: &frame, "named");
+        drop(request);
+    });
+    let log = &fixture.agent.logs()[0];
+    assert_eq!(log.span_id(), Some(named(&spans, "request").span_id));
+    assert_eq!(parent(&spans, "step"), Some("request"));
+}
+
+#[test]
+fn spans_that_are_left_out_are_left_in_any_order() {
+    let fixture = Fixture::new();
+    let client = &fixture.client;
+    let spans = fixture.spans_of(|| {
+        let request = info_span!("request").entered();
+        let (one, other) = (
+            info_span!(target: "h2::codec", "one"),
+            info_span!(target: "h2::codec", "other"),
+        );
+        let request = request.exit();
+        elsewhere(|| {
+            // Below the span that it stands for, and left before it.
+            let first = one.enter();
+            let of_request = request.enter();
+            let second = other.enter();
+            drop(first);
+            drop(info_span!("step"));
+            drop(of_request);
+            drop(second);
+            assert!(client.active_span().is_none());
+            // Above a span that ends before it.
+            let by_client = client.trace("by client");
+            let third = info_span!(target: "h2::codec", "third").entered();
+            by_client.finish();
+            assert!(client.active_span().is_none());
+            drop(third);
+        });
+    });
+    assert_eq!(parent(&spans, "step"), Some("request"));
+    assert_eq!(parent(&spans, "by client"), None);
+    assert_eq!(spans.len(), 3);
+}
+
+#[test]
+fn tasks_that_a_handler_starts_belong_to_the_request_of_the_client_s_layer() {
+    let fixture = Fixture::new();
+    let client = fixture.client.clone();
+    let handler = service_fn(move |_: Request<String>| {
+        let client = client.clone();
+        async move {
+            let job = async move {
+                drop(client.trace("by client"));
+                drop(info_span!("work"));
+            };
+            let job = tokio::spawn(job.in_current_span().with_current_subscriber());
+            job.await.unwrap();
+            Ok::<_, Infallible>(Response::new(String::new()))
+        }
+    });
+    let layer = fixture.client.tower_server_layer();
+    let service = layer.layer(TraceLayer::new_for_http().layer(handler));
+    let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+    let answer = async {
+        let request = Request::get("/cart/7").body(String::new()).unwrap();
+        drop(service.oneshot(request).await);
+    };
+    runtime.block_on(answer.with_subscriber(fixture.subscriber()));
+    drop(runtime);
+    let spans = fixture.spans();
+    assert_eq!(spans.len(), 3);
+    for child in ["by client", "work"] {
+        assert_eq!(parent(&spans, child), Some("http.server.request"));
+    }
 }
