@@ -188,7 +188,7 @@ impl DDTracingLayer {
         let named = attributes.parent();
         let named = named.and_then(|named| self.span_context(named, context));
         // A span that the layer's filter refuses can't be looked up, but from below those above it can.
-        named.or_else(|| self.nearest(context.span_scope(id)?.skip(1), context))
+        named.or_else(|| self.nearest(context.span(id)?.parent()?.scope(), context))
     }
 
     /// Keeps a span whose fields are written to it at once. Apart, so that other spans go in registers.
