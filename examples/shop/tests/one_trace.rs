@@ -56,7 +56,7 @@ fn check_trace(spans: &[Span]) {
         .map(|span| (&*span.service, &*span.name, &*span.resource, parent(span)))
         .collect();
     found.sort();
-    let insert = "INSERT INTO orders (item) VALUES (?)";
+    let insert = "INSERT INTO orders ( item ) VALUES ( ? )";
     let expected = [
         ("shop", "buy", "buy", "http.server.request".to_owned()),
         ("shop", "http.client.request", "GET", "buy".to_owned()),
