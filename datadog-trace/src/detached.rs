@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use crate::batch::Batch;
 use crate::context::Inner;
 use crate::key::SpanKey;
-use crate::local::{self, Active};
+use crate::local::{self, Active, By};
 use crate::span::Place;
 use crate::span_data::SpanData;
 use crate::ticks::Ticks;
@@ -96,7 +96,7 @@ impl DetachedSpan {
     pub fn activate_as(&self, key: SpanKey) {
         if let (Some(place), Some(trace)) = (&self.open, self.trace()) {
             let (service, name) = place.service_and_name();
-            local::enter_as(key, trace, self.span_id(), service, name);
+            local::enter(By::Hand(key), trace, self.span_id(), service, name);
         }
     }
 

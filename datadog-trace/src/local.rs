@@ -3,6 +3,7 @@
 //! span there, and is brought to the [trace](Trace) when none of its spans is open any more.
 
 mod detached;
+mod segment;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -18,13 +19,12 @@ use crate::ticks::Ticks;
 use crate::trace::Trace;
 
 pub(crate) use detached::{enter_for, enter_last, exit, exit_key, finish_detached, start_detached};
+pub(crate) use segment::SegmentId;
+use segment::{Ready, Segment};
 
 /// The most memory that a thread keeps for spans to come: so many spans, none of them larger than so many bytes.
 const FREE_SPANS: usize = 64;
 const FREE_BYTES: usize = 4_096;
-
-/// Finished spans of an open trace go on when they occupy so many bytes, few as they may be.
-const FLUSH_BYTES: usize = 1 << 20;
 
 thread_local! {
     static LOCAL: RefCell<Local> = const { RefCell::new(Local::new()) };
@@ -43,32 +43,26 @@ struct Local {
     free: Vec<Box<SpanData>>,
 }
 
-/// The spans of one trace on one thread.
-struct Segment {
-    trace: Arc<Trace>,
-    open: usize,
-    finished: Batch,
-    /// Holds the trace for the next detached span.
-    hold: Option<Arc<Trace>>,
-}
-
-/// Which segment of its thread a span belongs to.
-pub(crate) type SegmentId = usize;
-
 /// An entry of the stack of active spans: what a child needs to know of its parent.
 #[derive(Clone, Debug)]
 pub(crate) struct Active {
     /// Which tracer made the span: spans of different clients don't mix.
     tracer: usize,
     segment: SegmentId,
-    /// Whether a [`Span`](crate::Span) keeps it here, which stays on its thread.
-    is_guard: bool,
-    /// If a bridge made it active.
-    key: SpanKey,
+    by: By,
     pub(crate) span_id: u64,
     pub(crate) service: Option<Arc<str>>,
     /// For metrics that take the span's name.
     name: Cow<'static, str>,
+}
+
+/// Who made a span active.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum By {
+    /// A [`Span`](crate::Span), which stays on its thread.
+    Guard,
+    /// The program, or a bridge, which calls the span by the key.
+    Hand(SpanKey),
 }
 
 /// Starts a child of the innermost open span of `tracer`. `None` if there is no such span, or the thread is being torn
@@ -98,8 +92,7 @@ pub(crate) fn start_child(
         let entry = local.active.next();
         entry.tracer = tracer;
         entry.segment = segment;
-        entry.is_guard = true;
-        entry.key = SpanKey::NONE;
+        entry.by = By::Guard;
         entry.span_id = span_id;
         entry.name = Cow::Borrowed(name);
         if service.is_some() {
@@ -123,30 +116,8 @@ pub(crate) fn memory() -> Box<SpanData> {
 
 /// Makes a span of `trace` the active one of this thread. It adds a holder to the trace if this thread has no segment
 /// of it. `None` while the thread is being torn down.
-#[inline]
 pub(crate) fn enter(
-    trace: &Arc<Trace>,
-    span_id: u64,
-    service: Option<Arc<str>>,
-    name: Cow<'static, str>,
-) -> Option<SegmentId> {
-    enter_by(true, SpanKey::NONE, trace, span_id, service, name)
-}
-
-/// The same by hand, such as for a bridge, which calls the span by `key`.
-pub(crate) fn enter_as(
-    key: SpanKey,
-    trace: &Arc<Trace>,
-    span_id: u64,
-    service: Option<Arc<str>>,
-    name: Cow<'static, str>,
-) -> Option<SegmentId> {
-    enter_by(false, key, trace, span_id, service, name)
-}
-
-fn enter_by(
-    is_guard: bool,
-    key: SpanKey,
+    by: By,
     trace: &Arc<Trace>,
     span_id: u64,
     service: Option<Arc<str>>,
@@ -158,8 +129,7 @@ fn enter_by(
         let entry = local.active.next();
         entry.tracer = trace.tracer.id();
         entry.segment = segment;
-        entry.is_guard = is_guard;
-        entry.key = key;
+        entry.by = by;
         entry.span_id = span_id;
         if service.is_some() {
             entry.service = service;
@@ -217,12 +187,12 @@ pub(crate) fn park_above(span_id: u64) -> Vec<Active> {
             .rposition(|open| open.span_id == span_id)?;
         let mut above = local.active.split_off(own + 1);
         above.retain(|open| {
-            if !open.is_guard {
+            if open.by != By::Guard {
                 let mut closed = None;
                 local.leave_open(open.segment, &mut closed);
                 ready.extend(closed);
             }
-            open.is_guard
+            open.by == By::Guard
         });
         local.show_top();
         Some(above)
@@ -306,51 +276,6 @@ pub(crate) fn active_name() -> Option<String> {
 fn keep(free: &mut Vec<Box<SpanData>>, data: Box<SpanData>) {
     if free.len() < FREE_SPANS && data.tags.capacity() <= FREE_BYTES {
         free.push(data);
-    }
-}
-
-/// Finished spans that leave the thread.
-enum Ready {
-    /// All of a segment that has no open span.
-    All(Arc<Trace>, Batch),
-    /// Those of a segment that grew large.
-    Part(Arc<Trace>, Batch),
-}
-
-impl Ready {
-    fn go(self) {
-        match self {
-            Self::All(trace, spans) if spans.is_empty() => trace.leave(),
-            Self::All(trace, spans) => trace.release(spans),
-            Self::Part(trace, spans) => trace.flush(spans),
-        }
-    }
-}
-
-impl Segment {
-    /// Takes a finished span. Only now memory is needed: many segments never see one.
-    #[inline(always)]
-    fn push(&mut self, data: &mut SpanData, end: Ticks) {
-        self.finished().push(data, end);
-    }
-
-    #[inline]
-    fn finished(&mut self) -> &mut Batch {
-        if self.finished.has_no_memory() {
-            self.finished = self.trace.tracer.pool.take();
-        }
-        &mut self.finished
-    }
-
-    /// What is finished, if that is much.
-    #[inline]
-    fn part(&mut self) -> Option<Ready> {
-        let many =
-            self.finished.len() >= self.trace.flush_spans() || self.finished.bytes() >= FLUSH_BYTES;
-        many.then(|| {
-            let trace = Arc::clone(&self.trace);
-            Ready::Part(trace, std::mem::take(&mut self.finished))
-        })
     }
 }
 
@@ -487,8 +412,7 @@ impl Blank for Active {
     const BLANK: Self = Self {
         tracer: 0,
         segment: 0,
-        is_guard: false,
-        key: SpanKey::NONE,
+        by: By::Guard,
         span_id: 0,
         service: None,
         name: Cow::Borrowed(""),
@@ -499,7 +423,7 @@ impl Active {
     /// Gives up what it owns.
     #[inline]
     fn forget(&mut self) {
-        self.key = SpanKey::NONE;
+        self.by = By::Guard;
         if self.service.is_some() {
             self.service = None;
         }

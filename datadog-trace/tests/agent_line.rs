@@ -4,32 +4,10 @@
 
 mod common;
 
-use common::{LIMIT, config, start};
+use common::{LIMIT, config, lines, start};
 use datadog_config::DDConfigBuilder;
 use datadog_local_agent::LocalAgent;
-use log::{Level, LevelFilter, Log, Metadata, Record};
-use parking_lot::Mutex;
 use serde_json::{Value, json};
-
-static LINES: Lines = Lines(Mutex::new(Vec::new()));
-
-/// Keeps what is logged.
-struct Lines(Mutex<Vec<(Level, String)>>);
-
-impl Log for Lines {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        if record.target() == "datadog" {
-            let line = (record.level(), record.args().to_string());
-            self.0.lock().push(line);
-        }
-    }
-
-    fn flush(&self) {}
-}
 
 /// What a tracer says of its agent until it ends.
 fn told(config: DDConfigBuilder) -> Vec<Value> {
@@ -37,19 +15,12 @@ fn told(config: DDConfigBuilder) -> Vec<Value> {
     // The first of them asks the agent.
     (0..2).for_each(|_| drop(tracer.flush(LIMIT)));
     drop(tracer);
-    let lines = std::mem::take(&mut *LINES.0.lock());
-    let told = lines.into_iter().filter_map(|(level, line)| {
-        let facts = line.strip_prefix("DATADOG TRACER AGENT ")?;
-        assert_eq!(level, Level::Info);
-        Some(serde_json::from_str(facts).unwrap())
-    });
-    told.collect()
+    lines::facts("DATADOG TRACER AGENT ")
 }
 
 #[test]
 fn a_tracer_says_once_what_its_agent_takes() {
-    log::set_logger(&LINES).unwrap();
-    log::set_max_level(LevelFilter::Info);
+    lines::keep();
     let agent = LocalAgent::start().unwrap();
     agent.set_info([
         ("version", json!("7.77.0")),

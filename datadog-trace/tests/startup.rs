@@ -8,40 +8,12 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 
-use common::{config, start};
+use common::{config, lines, start};
 use datadog_local_agent::LocalAgent;
-use log::{Level, LevelFilter, Log, Metadata, Record};
-use parking_lot::Mutex;
 
-static LINES: Lines = Lines(Mutex::new(Vec::new()));
-
-/// Keeps what is logged.
-struct Lines(Mutex<Vec<(Level, String)>>);
-
-impl Log for Lines {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        if record.target() == "datadog" {
-            let line = (record.level(), record.args().to_string());
-            self.0.lock().push(line);
-        }
-    }
-
-    fn flush(&self) {}
-}
-
-/// The lines that say how a tracer is set up, as JSON, since the last call.
+/// The lines that say how a tracer is set up, since the last call.
 fn told() -> Vec<serde_json::Value> {
-    let lines = std::mem::take(&mut *LINES.0.lock());
-    let told = lines.into_iter().filter_map(|(level, line)| {
-        let facts = line.strip_prefix("DATADOG TRACER CONFIGURATION ")?;
-        assert_eq!(level, Level::Info);
-        Some(serde_json::from_str(facts).unwrap())
-    });
-    told.collect()
+    lines::facts("DATADOG TRACER CONFIGURATION ")
 }
 
 /// The files in memory by which others find tracers in this process.
@@ -59,8 +31,7 @@ fn discovered() -> Vec<PathBuf> {
 
 #[test]
 fn a_tracer_says_how_it_is_set_up_and_can_be_found_while_it_lives() {
-    log::set_logger(&LINES).unwrap();
-    log::set_max_level(LevelFilter::Trace);
+    lines::keep();
     let agent = LocalAgent::start().unwrap();
 
     let tracer = start(config(&agent.url()).startup_logs(true));

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{Active, Local, Ready, Segment, SegmentId, enter_as, keep, with};
+use super::{Active, By, Local, Ready, Segment, SegmentId, enter, keep, with};
 use crate::TagValue;
 use crate::key::SpanKey;
 use crate::span_data::SpanData;
@@ -32,8 +32,7 @@ pub(crate) fn start_detached(
             let entry = local.active.behind();
             entry.tracer = tracer;
             entry.segment = segment;
-            entry.is_guard = false;
-            entry.key = key;
+            entry.by = By::Hand(key);
             entry.span_id = span_id;
             entry.name = Cow::Borrowed(name);
             local.active.len() + 1
@@ -52,7 +51,7 @@ pub(crate) fn enter_last(key: SpanKey) -> bool {
             return None;
         }
         let entry = local.active.behind();
-        if entry.key != key {
+        if entry.by != By::Hand(key) {
             return None;
         }
         let (segment, span_id) = (entry.segment, entry.span_id);
@@ -80,9 +79,10 @@ pub(crate) fn enter_for(
             segment.is_some_and(|segment| Arc::ptr_eq(&segment.trace, trace))
         };
         let mut open = local.active.iter();
-        open.any(|open| open.key != key && of_trace(open))
+        open.any(|open| open.by != By::Hand(key) && of_trace(open))
     });
-    has_others == Some(false) && enter_as(key, trace, span_id, service, Cow::Borrowed("")).is_some()
+    has_others == Some(false)
+        && enter(By::Hand(key), trace, span_id, service, Cow::Borrowed("")).is_some()
 }
 
 /// Takes a span off the stack of this thread that goes on.
@@ -101,7 +101,10 @@ pub(crate) fn exit(span_id: u64) {
 pub(crate) fn exit_key(key: SpanKey) {
     let mut ready = None;
     with(|local| {
-        let at = local.active.iter().rposition(|open| open.key == key)?;
+        let at = local
+            .active
+            .iter()
+            .rposition(|open| open.by == By::Hand(key))?;
         let segment = if at + 1 == local.active.len() {
             local.leave(local.active[at].span_id)?
         } else {

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+pub(crate) mod lines;
+
 use std::time::Duration;
 
 use datadog_config::{DDConfig, DDConfigBuilder};

@@ -254,9 +254,9 @@ fn with_fields(mut record: Record, fields: &Fields, http: &HttpOptions) -> Recor
     for (key, value) in fields.iter() {
         record = match key {
             "message" => record,
-            key if error_key == Some(key) => record.with("error.message", attribute(value)),
-            "exception.type" => record.with("error.kind", attribute(value)),
-            "exception.stacktrace" => record.with("error.stack", attribute(value)),
+            key if error_key == Some(key) => record.with("error.message", value.to::<Value<'_>>()),
+            "exception.type" => record.with("error.kind", value.to::<Value<'_>>()),
+            "exception.stacktrace" => record.with("error.stack", value.to::<Value<'_>>()),
             key if ["log.", "dd.", "otel."]
                 .iter()
                 .any(|own| key.starts_with(own)) =>
@@ -268,7 +268,7 @@ fn with_fields(mut record: Record, fields: &Fields, http: &HttpOptions) -> Recor
                     Some(text) => record.with(key, &*text),
                     None => record,
                 },
-                value => record.with(key, attribute(value)),
+                value => record.with(key, value.to::<Value<'_>>()),
             },
         };
     }
@@ -279,16 +279,6 @@ fn with_fields(mut record: Record, fields: &Fields, http: &HttpOptions) -> Recor
         }
     }
     record
-}
-
-fn attribute(value: FieldValue<'_>) -> Value<'_> {
-    match value {
-        FieldValue::Text(text) => text.into(),
-        FieldValue::Int(number) => number.into(),
-        FieldValue::UInt(number) => number.into(),
-        FieldValue::Float(number) => number.into(),
-        FieldValue::Bool(truth) => truth.into(),
-    }
 }
 
 fn span_event(

@@ -60,21 +60,23 @@ use crate::patch::{Probe, report_once};
 /// service. The spans of
 /// `tower-http`, poem, warp, mysql_async, fred, scylla, sea-orm, clickhouse, async-graphql and the AWS SDK are understood as
 /// they are, and statements of `sqlx` and commands of mongodb, which tell them by events, become spans. Of these, mysql_async,
-/// fred, scylla, clickhouse, async-graphql, the AWS SDK and mongodb are tested against copies of what their published source
-/// tells only; the others, tracing-actix-web and reqwest-tracing are tested as they run. [`DDClient::patch`] says which of
-/// them arrive, and options switch them off. Beside the crates sqlx-datadog and sqlx-tracing, whose spans tell the same
-/// statements, `DD_TRACE_SQLX_ENABLED=false` keeps them from being told twice. A field `error` or `err` marks the span as
-/// failed, and is its `error.message`:
-/// of both an error value, else the first; the other keeps its name, as error values in other fields do. Users,
-/// passwords and the values of queries in fields with a URL are not sent, in logs neither, of statements in SQL or CQL no
-/// values, of mongodb no documents, and of mysql_async, scylla and async-graphql no values that statements are given. Which status is a failure, and whether the client's address is told,
-/// say the options that the middleware of this crate follows.
+/// fred, scylla, clickhouse, async-graphql, the AWS SDK and mongodb, and also axum-tracing-opentelemetry, are tested against
+/// copies of what their published source tells only; the others, tracing-actix-web and reqwest-tracing are tested as they run.
+/// [`DDClient::patch`] says which of them arrive, and options switch them off. Beside the crates sqlx-datadog and sqlx-tracing,
+/// whose spans tell the same statements, `DD_TRACE_SQLX_ENABLED=false` keeps them from being told twice.
+///
+/// A field `error` or `err` marks the span as failed, and is its `error.message`: of both an error value, else the first; the
+/// other keeps its name, as error values in other fields do.
+///
+/// Users, passwords and the values of queries in fields with a URL are not sent, in logs neither; of statements in SQL or CQL no
+/// values, of mongodb no documents, and of mysql_async, scylla and async-graphql no values that statements are given. Which status
+/// is a failure, and whether the client's address is told, say the options that the middleware of this crate follows.
 ///
 /// Spans of protocols and runtimes such as `h2` and `tokio` are left out, and of sea-orm those of its own functions. Those
 /// of `tower-http`, axum-tracing-opentelemetry, tracing-actix-web and reqwest-tracing are too as soon as the program has made a
 /// middleware of this crate that tells the same requests; of the last two those of their own builders, as a span that the
-/// program makes with a macro of theirs is the program's. What is within
-/// a span that is left out belongs to the one around it, on other threads too.
+/// program makes with a macro of theirs is the program's. That counts for the whole process. What is within a span that is left
+/// out belongs to the one around it, on other threads too.
 ///
 /// # Filters
 ///

@@ -96,15 +96,26 @@ pub(super) enum FieldValue<'a> {
     Bool(bool),
 }
 
-impl<'a> From<FieldValue<'a>> for TagValue<'a> {
+impl<'a> FieldValue<'a> {
+    /// The same as a value of a tag, or of an attribute.
     #[inline]
-    fn from(value: FieldValue<'a>) -> Self {
-        match value {
+    pub(super) fn to<V>(self) -> V
+    where
+        V: From<&'a str> + From<i64> + From<u64> + From<f64> + From<bool>,
+    {
+        match self {
             FieldValue::Text(text) => text.into(),
             FieldValue::Int(number) => number.into(),
             FieldValue::UInt(number) => number.into(),
             FieldValue::Float(number) => number.into(),
             FieldValue::Bool(truth) => truth.into(),
         }
+    }
+}
+
+impl<'a> From<FieldValue<'a>> for TagValue<'a> {
+    #[inline]
+    fn from(value: FieldValue<'a>) -> Self {
+        value.to()
     }
 }

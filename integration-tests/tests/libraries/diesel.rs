@@ -5,7 +5,7 @@ mod asynchronous;
 use diesel::prelude::*;
 use integration_tests::postgresql::PostgreSql;
 
-use crate::fixture::{Fixture, assert_child, tags};
+use crate::fixture::{Fixture, assert_child, in_order, tags};
 
 diesel::table! {
     buyers (id) {
@@ -50,11 +50,7 @@ fn queries_become_spans_without_their_values() {
 
     let spans = fixture.spans(6);
     let order = spans.iter().find(|span| span.name == "order").unwrap();
-    let mut queries: Vec<_> = spans
-        .iter()
-        .filter(|span| span.name == "sqlite.query")
-        .collect();
-    queries.sort_by_key(|span| span.start_ns);
+    let queries = in_order(&spans, "sqlite.query");
     let insert = "INSERT INTO buyers ( id, name ) VALUES ( ? )";
     let resources: Vec<_> = queries
         .iter()

@@ -54,6 +54,13 @@ pub(crate) fn named<'a>(spans: &'a [Span], name: &str) -> &'a Span {
     span
 }
 
+/// The spans of a name, as they began.
+pub(crate) fn in_order<'a>(spans: &'a [Span], name: &str) -> Vec<&'a Span> {
+    let mut found: Vec<_> = spans.iter().filter(|span| span.name == name).collect();
+    found.sort_by_key(|span| span.start_ns);
+    found
+}
+
 /// Whether a span is a child of another.
 #[track_caller]
 pub(crate) fn assert_child(child: &Span, parent: &Span) {

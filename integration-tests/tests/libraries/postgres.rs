@@ -3,7 +3,7 @@
 use integration_tests::postgresql::PostgreSql;
 use tokio_postgres::{Client, Config, NoTls};
 
-use crate::fixture::{Fixture, assert_child, runtime, tags};
+use crate::fixture::{Fixture, assert_child, in_order, runtime, tags};
 
 #[test]
 fn queries_become_spans_without_their_values() {
@@ -20,11 +20,7 @@ fn queries_become_spans_without_their_values() {
 
     let spans = fixture.spans(9);
     let order = spans.iter().find(|span| span.name == "order").unwrap();
-    let mut queries: Vec<_> = spans
-        .iter()
-        .filter(|span| span.name == "postgresql.query")
-        .collect();
-    queries.sort_by_key(|span| span.start_ns);
+    let queries = in_order(&spans, "postgresql.query");
     let expected = [
         (
             "CREATE TABLE buyers ( id int PRIMARY KEY, name text )",

@@ -5,7 +5,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use integration_tests::postgresql::PostgreSql;
 
 use super::buyers;
-use crate::fixture::{Fixture, assert_child, runtime, tags};
+use crate::fixture::{Fixture, assert_child, in_order, runtime, tags};
 
 /// The hook is the process's, so this goes after the test of it, within the same one.
 pub(super) fn queries_become_spans_without_their_values(server: &PostgreSql) {
@@ -20,11 +20,7 @@ pub(super) fn queries_become_spans_without_their_values(server: &PostgreSql) {
 
     let spans = fixture.spans(7);
     let order = spans.iter().find(|span| span.name == "order").unwrap();
-    let mut queries: Vec<_> = spans
-        .iter()
-        .filter(|span| span.name == "postgresql.query")
-        .collect();
-    queries.sort_by_key(|span| span.start_ns);
+    let queries = in_order(&spans, "postgresql.query");
     let insert = "INSERT INTO buyers ( id, name ) VALUES ( ? )";
     let resources: Vec<_> = queries
         .iter()
