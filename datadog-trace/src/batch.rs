@@ -81,31 +81,25 @@ impl Batch {
     ) {
         let tags = self.tags.append(&mut span.tags);
         let tags = self.tags.add_at(tags, further);
-        let name = self.tags.keep(&mut span.name, tags);
-        let resource = self.tags.keep_some(&mut span.resource, tags);
-        let span_type = self.tags.keep_some(&mut span.span_type, tags);
         let finished = self.spans.next();
         finished.span_id = span.span_id;
         finished.parent_id = span.parent_id;
         finished.start = span.start;
         finished.end = end;
-        finished.name = name;
-        finished.resource = resource.unwrap_or(name);
-        finished.span_type = span_type.unwrap_or(Text::Static(""));
+        match (&span.name, &span.resource, &span.span_type) {
+            (Cow::Borrowed(name), None, None) => {
+                finished.name = Text::Static(name);
+                finished.resource = finished.name;
+                finished.span_type = Text::Static("");
+            }
+            _ => finished.take_texts(span, &mut self.tags, tags),
+        }
         finished.tags = tags;
         finished.is_local_root = span.is_local_root;
         finished.top_level = span.top_level;
         finished.error = span.error;
-        // Few have them.
-        if span.service.is_some() {
-            finished.service = span.service.take();
-        }
-        if span.inherited.is_some() {
-            span.inherited = None;
-        }
-        if let Some(extras) = span.extras.take() {
-            self.heap += extras.bytes();
-            finished.extras = Some(extras);
+        if span.service.is_some() | span.inherited.is_some() | span.extras.is_some() {
+            self.heap += finished.take_rest(span);
         }
         // The memory comes back from the worker's processor: it is fetched while the program goes on, for the next span.
         prefetch::behind(&self.spans, size_of::<Finished>());
@@ -253,6 +247,27 @@ impl<'a> FinishedSpan<'a> {
 }
 
 impl Finished {
+    /// Its own name, resource and type: most spans have one of them at most.
+    #[inline(never)]
+    fn take_texts(&mut self, span: &mut SpanData, tags: &mut Tags, range: Range) {
+        self.name = tags.keep(&mut span.name, range);
+        self.resource = tags
+            .keep_some(&mut span.resource, range)
+            .unwrap_or(self.name);
+        self.span_type = tags
+            .keep_some(&mut span.span_type, range)
+            .unwrap_or(Text::Static(""));
+    }
+
+    /// What few spans have. Its bytes beside the span itself.
+    #[inline(never)]
+    fn take_rest(&mut self, span: &mut SpanData) -> usize {
+        self.service = span.service.take();
+        self.extras = span.extras.take();
+        span.inherited = None;
+        self.extras.as_ref().map_or(0, |extras| extras.bytes())
+    }
+
     /// Gives up what it owns.
     fn forget(&mut self) {
         if self.service.is_some() {

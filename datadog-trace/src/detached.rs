@@ -102,9 +102,8 @@ impl DetachedSpan {
 
     /// Changes the span without making it active.
     pub fn edit<T>(&mut self, work: impl FnOnce(&mut Span) -> T) -> T {
-        let span_id = self.span_id();
         let span = match self.take() {
-            Some((place, trace)) => Span::lend(place, trace, span_id),
+            Some((place, trace)) => Span::lend(place, trace),
             None => Span::none(),
         };
         let mut lent = Lent { span, owner: self };
@@ -136,11 +135,7 @@ impl DetachedSpan {
 
     /// The 64-bit span id; 0 with tracing off.
     pub fn span_id(&self) -> u64 {
-        match &self.open {
-            Some(Place::Own(data)) => data.span_id,
-            Some(Place::Root(trace)) => trace.local_root_id,
-            None => 0,
-        }
+        self.open.as_ref().map_or(0, Place::span_id)
     }
 
     /// Whether it is the first span of its trace in this process, whose tags decisions are made by.
@@ -216,9 +211,8 @@ fn end<'a>(mut data: Box<SpanData>, tags: impl Iterator<Item = (&'static str, Ta
         return;
     };
     let end = Ticks::now();
-    let panicking = std::thread::panicking();
-    if panicking || panics::are_noted() {
-        panics::tell(&mut data, panicking);
+    if panics::are_seen() {
+        panics::tell(&mut data);
     }
     local::finish_detached(trace, data, end, tags);
 }
@@ -226,9 +220,8 @@ fn end<'a>(mut data: Box<SpanData>, tags: impl Iterator<Item = (&'static str, Ta
 /// Ends the first span of a trace.
 fn end_root(trace: Arc<Trace>) {
     let end = Ticks::now();
-    let panicking = std::thread::panicking();
-    if panicking || panics::are_noted() {
-        trace.with_root(|data| panics::tell(data, panicking));
+    if panics::are_seen() {
+        trace.with_root(panics::tell);
     }
     if let Some(data) = trace.end_root() {
         local::finish_detached(trace, data, end, std::iter::empty());

@@ -1,6 +1,5 @@
 //! Ids of traces and spans.
 
-use std::cell::RefCell;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::process;
@@ -10,12 +9,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use datadog_transport::Birthplace;
 use fastrand::Rng;
 
-thread_local! {
-    /// Our own: a program that seeds `fastrand`'s generator must not make ids repeat.
-    static IDS: RefCell<Option<Ids>> = const { RefCell::new(None) };
-}
+use crate::local;
 
-struct Ids {
+/// Where a thread has its ids from. Our own generator: a program that seeds `fastrand`'s must not make ids repeat.
+pub(crate) struct Ids(Option<Seeded>);
+
+struct Seeded {
     /// The process that seeded it: a forked one would repeat its parent's ids.
     birthplace: Birthplace,
     random: Rng,
@@ -23,9 +22,7 @@ struct Ids {
 
 /// A random 64-bit span id, never 0.
 pub(crate) fn span_id() -> u64 {
-    IDS.try_with(|ids| ids.borrow_mut().get_or_insert_with(Ids::new).next())
-        // The thread is being torn down.
-        .unwrap_or_else(|_| Ids::new().next())
+    local::span_id().unwrap_or_else(|| Ids::none().next())
 }
 
 /// A 128-bit trace id: 32 bits of Unix seconds, 32 zero bits, 64 random bits. Datadog's own layout, by which the
@@ -40,29 +37,40 @@ pub(crate) fn narrow_trace_id() -> u64 {
 }
 
 impl Ids {
-    fn new() -> Self {
+    /// Those of a thread that had none yet.
+    pub(crate) const fn none() -> Self {
+        Self(None)
+    }
+
+    /// A random 64-bit id, never 0.
+    #[inline]
+    pub(crate) fn next(&mut self) -> u64 {
+        loop {
+            let id = match &mut self.0 {
+                Some(seeded) if seeded.birthplace.is_here() => seeded.random.u64(..),
+                _ => self.seed(),
+            };
+            if id != 0 {
+                return id;
+            }
+        }
+    }
+
+    #[cold]
+    fn seed(&mut self) -> u64 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let seed = (
             process::id(),
             now.unwrap_or_default(),
             thread::current().id(),
         );
-        Self {
+        let mut random = Rng::with_seed(RandomState::new().hash_one(seed));
+        let id = random.u64(..);
+        self.0 = Some(Seeded {
             birthplace: Birthplace::here(),
-            random: Rng::with_seed(RandomState::new().hash_one(seed)),
-        }
-    }
-
-    fn next(&mut self) -> u64 {
-        if !self.birthplace.is_here() {
-            *self = Self::new();
-        }
-        loop {
-            let id = self.random.u64(..);
-            if id != 0 {
-                return id;
-            }
-        }
+            random,
+        });
+        id
     }
 }
 

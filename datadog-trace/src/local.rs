@@ -12,6 +12,7 @@ use std::sync::Arc;
 use datadog_transport::context::{self, ActiveSpan};
 
 use crate::batch::Batch;
+use crate::id::Ids;
 use crate::key::SpanKey;
 use crate::reused::{Blank, Reused};
 use crate::span_data::SpanData;
@@ -38,6 +39,7 @@ struct Local {
     /// One more than there are active spans, while the entry behind them is the span that was started last and may be made
     /// active by its key.
     prepared: usize,
+    ids: Ids,
     /// Memory of spans, to be used again while it is still in the cache.
     #[expect(clippy::vec_box, reason = "they go in and out one by one")]
     free: Vec<Box<SpanData>>,
@@ -70,7 +72,6 @@ pub(crate) enum By {
 pub(crate) fn start_child(
     tracer: usize,
     name: &'static str,
-    span_id: u64,
     start: Ticks,
 ) -> Option<(SegmentId, Box<SpanData>)> {
     with(|local| {
@@ -82,10 +83,10 @@ pub(crate) fn start_child(
         } else {
             local.active.iter().rposition(is_of)?
         };
+        let span_id = local.ids.next();
         let parent = &local.active[at];
         let segment = parent.segment;
-        // Few have one.
-        let service = parent.service.as_ref().map(Arc::clone);
+        let inherits = parent.service.is_some();
         let mut data = local.free.pop().unwrap_or_default();
         data.begin(span_id, parent.span_id, Cow::Borrowed(name), start);
         local.segments.get_mut(segment)?.as_mut()?.open += 1;
@@ -95,9 +96,8 @@ pub(crate) fn start_child(
         entry.by = By::Guard;
         entry.span_id = span_id;
         entry.name = Cow::Borrowed(name);
-        if service.is_some() {
-            data.service.clone_from(&service);
-            entry.service = service;
+        if inherits {
+            local.inherit_service(at, &mut data);
         }
         if at == top {
             context::set_span(span_id);
@@ -107,6 +107,11 @@ pub(crate) fn start_child(
         Some((segment, data))
     })
     .flatten()
+}
+
+/// A random 64-bit span id, never 0. `None` while the thread is being torn down.
+pub(crate) fn span_id() -> Option<u64> {
+    with(|local| local.ids.next())
 }
 
 /// Memory for a span that is no child of this thread.
@@ -142,19 +147,24 @@ pub(crate) fn enter(
 }
 
 /// Takes a finished span, which is active no more.
+#[inline]
 pub(crate) fn finish(segment: SegmentId, mut data: Box<SpanData>, end: Ticks) {
-    let ready = with(|local| {
+    // Not what the work returns: moving it would take time, though there is mostly none.
+    let mut ready = None;
+    with(|local| {
         local.leave(data.span_id);
         let of_trace = local.segments.get_mut(segment)?.as_mut()?;
         of_trace.push(&mut data, end);
         keep(&mut local.free, data);
         of_trace.open -= 1;
         if of_trace.open == 0 {
-            return local.close(segment);
+            ready = local.close(segment);
+        } else if let Some(part) = of_trace.part() {
+            ready = Some(part);
         }
-        of_trace.part()
+        Some(())
     });
-    if let Some(Some(ready)) = ready {
+    if let Some(ready) = ready {
         ready.go();
     }
 }
@@ -282,10 +292,20 @@ fn keep(free: &mut Vec<Box<SpanData>>, data: Box<SpanData>) {
 impl Local {
     const fn new() -> Self {
         Self {
+            ids: Ids::none(),
             segments: Vec::new(),
             active: Reused::new(),
             prepared: 0,
             free: Vec::new(),
+        }
+    }
+
+    /// Gives the innermost span, and its data, the service of the one at `parent`.
+    #[inline(never)]
+    fn inherit_service(&mut self, parent: usize, data: &mut SpanData) {
+        data.service.clone_from(&self.active[parent].service);
+        if let Some(entry) = self.active.last_mut() {
+            entry.service.clone_from(&data.service);
         }
     }
 

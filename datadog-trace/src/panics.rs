@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::panic::{self, PanicHookInfo};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Once};
+use std::thread;
 use std::time::Duration;
 
 use datadog_transport::{context, on_worker};
@@ -88,15 +89,21 @@ fn message<'a>(info: &'a PanicHookInfo<'_>) -> &'a str {
         .unwrap_or("the thread panicked")
 }
 
-/// Whether a span that ends may have seen a panic.
+/// Whether a span that ends on this thread may have seen a panic.
 #[inline]
-pub(crate) fn are_noted() -> bool {
+pub(crate) fn are_seen() -> bool {
+    thread::panicking() || are_noted()
+}
+
+#[inline]
+fn are_noted() -> bool {
     COUNT.load(Ordering::Relaxed) != 0
 }
 
 /// What a span that ends has seen of panics.
 #[cold]
-pub(crate) fn tell(data: &mut SpanData, panicking: bool) {
+pub(crate) fn tell(data: &mut SpanData) {
+    let panicking = thread::panicking();
     let own = take(data.span_id);
     let passing = || LAST.try_with(|last| last.borrow().clone()).ok().flatten();
     let panic = own.or_else(|| panicking.then(passing).flatten());

@@ -5,6 +5,7 @@ mod facts;
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -26,18 +27,25 @@ use crate::{DetachedSpan, SpanContext, id, panics};
 /// [`detach`](Span::detach) it.
 #[must_use = "a span is finished as soon as it is dropped: bind it to a name, such as `_span`"]
 pub struct Span {
-    open: Option<Open>,
+    /// Taken out whenever the span is dropped: there is nothing left to look at then.
+    open: ManuallyDrop<Option<Open>>,
     /// Not `Send`: the stack of active spans is the thread's own.
     _on_this_thread: PhantomData<*const ()>,
 }
 
-struct Open {
-    place: Place,
-    /// Without a meaning if the span is lent.
-    segment: SegmentId,
-    span_id: u64,
-    /// Of a detached span that is [lent](Span::lend): it holds its trace, and has no segment.
-    lent: Option<Arc<Trace>>,
+enum Open {
+    /// Most spans. They travel in registers.
+    Own {
+        data: Box<SpanData>,
+        segment: SegmentId,
+    },
+    /// The first span of its trace.
+    Root {
+        trace: Arc<Trace>,
+        segment: SegmentId,
+    },
+    /// A detached span that is [lent](Span::lend): it holds its trace, and has no segment.
+    Lent { place: Place, trace: Arc<Trace> },
 }
 
 /// What a span that starts is a child of.
@@ -61,6 +69,13 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    pub(crate) fn span_id(&self) -> u64 {
+        match self {
+            Self::Own(data) => data.span_id,
+            Self::Root(trace) => trace.local_root_id,
+        }
+    }
+
     /// What the stack of active spans has to know.
     #[inline]
     pub(crate) fn service_and_name(&self) -> (Option<Arc<str>>, Cow<'static, str>) {
@@ -77,7 +92,7 @@ impl Span {
     #[inline]
     pub fn none() -> Self {
         Self {
-            open: None,
+            open: ManuallyDrop::new(None),
             _on_this_thread: PhantomData,
         }
     }
@@ -86,9 +101,8 @@ impl Span {
     /// travel in registers.
     pub(crate) fn start(tracer: &Arc<Shared>, name: &'static str) -> Self {
         let start = Ticks::now();
-        let span_id = id::span_id();
-        match local::start_child(tracer.id(), name, span_id, start) {
-            Some((segment, data)) => Self::open(Place::Own(data), segment, span_id),
+        match local::start_child(tracer.id(), name, start) {
+            Some((segment, data)) => Self::open(Open::Own { data, segment }),
             None => Self::start_root(tracer, Cow::Borrowed(name), start, None),
         }
     }
@@ -175,7 +189,7 @@ impl Span {
                 let mut data = local::memory();
                 data.begin(span_id, *parent_id, name, start);
                 data.service.clone_from(service);
-                Self::open(Place::Own(data), segment, span_id)
+                Self::open(Open::Own { data, segment })
             }
             _ => Self::start_root(tracer, name, start, Some(context)),
         }
@@ -193,7 +207,7 @@ impl Span {
         data.begin(span_id, 0, name.clone(), start);
         let trace = Trace::start(tracer, upstream, data);
         match local::enter(By::Guard, &trace, span_id, None, name) {
-            Some(segment) => Self::open(Place::Root(trace), segment, span_id),
+            Some(segment) => Self::open(Open::Root { trace, segment }),
             None => Self::none(),
         }
     }
@@ -206,40 +220,37 @@ impl Span {
     pub(crate) fn enter(place: Place, trace: &Arc<Trace>, span_id: u64) -> Result<Self, Place> {
         let (service, name) = place.service_and_name();
         match local::enter(By::Guard, trace, span_id, service, name) {
-            Some(segment) => Ok(Self::open(place, segment, span_id)),
+            Some(segment) => Ok(Self::open(match place {
+                Place::Own(data) => Open::Own { data, segment },
+                Place::Root(trace) => Open::Root { trace, segment },
+            })),
             None => Err(place),
         }
     }
 
-    fn open(place: Place, segment: SegmentId, span_id: u64) -> Self {
+    #[inline]
+    fn open(open: Open) -> Self {
         Self {
-            open: Some(Open {
-                place,
-                segment,
-                span_id,
-                lent: None,
-            }),
+            open: ManuallyDrop::new(Some(open)),
             _on_this_thread: PhantomData,
         }
     }
 
     /// A detached span, to be changed, without making it active.
-    pub(crate) fn lend(place: Place, trace: Arc<Trace>, span_id: u64) -> Self {
-        Self {
-            open: Some(Open {
-                place,
-                segment: SegmentId::MAX,
-                span_id,
-                lent: Some(trace),
-            }),
-            _on_this_thread: PhantomData,
-        }
+    pub(crate) fn lend(place: Place, trace: Arc<Trace>) -> Self {
+        Self::open(Open::Lent { place, trace })
     }
 
     /// Gives a [lent](Span::lend) span back.
     pub(crate) fn give_back(&mut self) -> Option<(Place, Arc<Trace>)> {
-        let open = self.open.take()?;
-        Some((open.place, open.lent?))
+        match self.open.take()? {
+            Open::Lent { place, trace } => Some((place, trace)),
+            // The program put another one in its place.
+            open => {
+                *self.open = Some(open);
+                None
+            }
+        }
     }
 
     /// The 128-bit trace id; 0 with tracing off.
@@ -249,19 +260,28 @@ impl Span {
 
     /// The 64-bit span id; 0 with tracing off.
     pub fn span_id(&self) -> u64 {
-        self.open.as_ref().map_or(0, |open| open.span_id)
+        match &*self.open {
+            Some(Open::Own { data, .. }) => data.span_id,
+            Some(Open::Root { trace, .. }) => trace.local_root_id,
+            Some(Open::Lent { place, .. }) => place.span_id(),
+            None => 0,
+        }
     }
 
     /// The span as others see it, such as threads that start children of it; `None` with tracing off.
     pub fn context(&self) -> Option<SpanContext> {
-        let open = self.open.as_ref()?;
-        let service = match &open.place {
-            Place::Own(data) => data.service.clone(),
-            Place::Root(trace) => trace.with_root(|data| data.service.clone()).flatten(),
+        let of_root = |trace: &Trace| trace.with_root(|data| data.service.clone()).flatten();
+        let service = match self.open.as_ref()? {
+            Open::Own { data, .. }
+            | Open::Lent {
+                place: Place::Own(data),
+                ..
+            } => data.service.clone(),
+            Open::Root { trace, .. } | Open::Lent { trace, .. } => of_root(trace),
         };
         Some(SpanContext(Inner::Here {
             trace: self.trace()?,
-            span_id: open.span_id,
+            span_id: self.span_id(),
             service,
         }))
     }
@@ -276,12 +296,16 @@ impl Span {
     /// Takes the span off this thread, so that it can go on, or be finished, on another one. Spans that start
     /// meanwhile are not its children.
     pub fn detach(mut self) -> DetachedSpan {
-        let detached = self.open.take().and_then(|open| {
-            let trace = match open.lent {
-                Some(trace) => trace,
-                None => local::detach(open.segment, open.span_id)?,
-            };
-            Some(DetachedSpan::new(open.place, trace))
+        let detached = self.open.take().and_then(|open| match open {
+            Open::Own { data, segment } => {
+                let trace = local::detach(segment, data.span_id)?;
+                Some(DetachedSpan::new(Place::Own(data), trace))
+            }
+            Open::Root { trace, segment } => {
+                let held = local::detach(segment, trace.local_root_id)?;
+                Some(DetachedSpan::new(Place::Root(trace), held))
+            }
+            Open::Lent { place, trace } => Some(DetachedSpan::new(place, trace)),
         });
         detached.unwrap_or_else(DetachedSpan::off)
     }
@@ -300,19 +324,21 @@ impl Span {
     }
 
     pub(crate) fn trace(&self) -> Option<Arc<Trace>> {
-        let open = self.open.as_ref()?;
-        match &open.place {
-            Place::Own(_) if open.lent.is_some() => open.lent.clone(),
-            Place::Own(_) => local::trace(open.segment),
-            Place::Root(trace) => Some(Arc::clone(trace)),
+        match self.open.as_ref()? {
+            Open::Own { segment, .. } => local::trace(*segment),
+            Open::Root { trace, .. } | Open::Lent { trace, .. } => Some(Arc::clone(trace)),
         }
     }
 
     /// `work` holds the trace's lock: it must call nothing of the program's.
     fn edit<T>(&mut self, work: impl FnOnce(&mut SpanData) -> T) -> Option<T> {
-        match &mut self.open.as_mut()?.place {
-            Place::Own(data) => Some(work(data)),
-            Place::Root(trace) => trace.with_root(work),
+        match self.open.as_mut()? {
+            Open::Own { data, .. }
+            | Open::Lent {
+                place: Place::Own(data),
+                ..
+            } => Some(work(data)),
+            Open::Root { trace, .. } | Open::Lent { trace, .. } => trace.with_root(work),
         }
     }
 }
@@ -320,31 +346,33 @@ impl Span {
 impl Drop for Span {
     #[inline]
     fn drop(&mut self) {
-        if self.open.is_some() {
-            self.end();
+        match self.open.take() {
+            Some(Open::Own { data, segment }) => end(data, segment),
+            Some(Open::Root { trace, segment }) => end_root(&trace, segment),
+            // The program took it away: it ends as a detached one.
+            Some(Open::Lent { place, trace }) => drop(DetachedSpan::new(place, trace)),
+            None => {}
         }
     }
 }
 
-impl Span {
-    fn end(&mut self) {
-        let end = Ticks::now();
-        let panicking = std::thread::panicking();
-        if panicking || panics::are_noted() {
-            self.edit(|data| panics::tell(data, panicking));
-        }
-        let Some(open) = self.open.take() else { return };
-        let data = match open.place {
-            Place::Own(data) => Some(data),
-            Place::Root(trace) => trace.end_root(),
-        };
-        match (data, open.lent) {
-            (Some(data), None) => local::finish(open.segment, data, end),
-            (Some(data), Some(trace)) => {
-                local::finish_detached(trace, data, end, std::iter::empty());
-            }
-            (None, _) => {}
-        }
+#[inline(never)]
+fn end(mut data: Box<SpanData>, segment: SegmentId) {
+    let end = Ticks::now();
+    if panics::are_seen() {
+        panics::tell(&mut data);
+    }
+    local::finish(segment, data, end);
+}
+
+#[inline(never)]
+fn end_root(trace: &Trace, segment: SegmentId) {
+    let end = Ticks::now();
+    if panics::are_seen() {
+        trace.with_root(panics::tell);
+    }
+    if let Some(data) = trace.end_root() {
+        local::finish(segment, data, end);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use datadog_transport::ErrorReport;
 
-use super::{Place, Span};
+use super::{Open, Place, Span};
 use crate::event::unix_nanos;
 use crate::local;
 use crate::sample::{USER_KEEP, USER_REJECT};
@@ -212,9 +212,13 @@ impl Span {
     /// The tags, unless others look at them from their threads.
     #[inline]
     fn own_tags(&mut self) -> Option<&mut Tags> {
-        match &mut self.open.as_mut()?.place {
-            Place::Own(data) => Some(&mut data.tags),
-            Place::Root(_) => None,
+        match self.open.as_mut()? {
+            Open::Own { data, .. }
+            | Open::Lent {
+                place: Place::Own(data),
+                ..
+            } => Some(&mut data.tags),
+            Open::Root { .. } | Open::Lent { .. } => None,
         }
     }
 
