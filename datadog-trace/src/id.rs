@@ -45,18 +45,19 @@ impl Ids {
     /// A random 64-bit id, never 0.
     #[inline]
     pub(crate) fn next(&mut self) -> u64 {
-        loop {
-            let id = match &mut self.0 {
-                Some(seeded) if seeded.birthplace.is_here() => seeded.random.u64(..),
-                _ => self.seed(),
-            };
+        if let Some(seeded) = &mut self.0
+            && seeded.birthplace.is_here()
+        {
+            let id = seeded.random.u64(..);
             if id != 0 {
                 return id;
             }
         }
+        self.seed()
     }
 
     #[cold]
+    #[inline(never)]
     fn seed(&mut self) -> u64 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let seed = (
@@ -65,7 +66,7 @@ impl Ids {
             thread::current().id(),
         );
         let mut random = Rng::with_seed(RandomState::new().hash_one(seed));
-        let id = random.u64(..);
+        let id = random.u64(1..);
         self.0 = Some(Seeded {
             birthplace: Birthplace::here(),
             random,

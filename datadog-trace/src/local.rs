@@ -75,20 +75,21 @@ pub(crate) fn start_child(
     start: Ticks,
 ) -> Option<(SegmentId, Box<SpanData>)> {
     with(|local| {
-        let top = local.active.len().checked_sub(1)?;
-        // Spans of other clients may stand above it.
-        let is_of = |open: &Active| open.tracer == tracer;
-        let at = if is_of(&local.active[top]) {
+        let top = local.active.last()?;
+        let parent = if top.tracer == tracer {
             top
         } else {
-            local.active.iter().rposition(is_of)?
+            innermost(&local.active, tracer)?
         };
-        let span_id = local.ids.next();
-        let parent = &local.active[at];
         let segment = parent.segment;
-        let inherits = parent.service.is_some();
+        let is_shown = top.segment == segment;
+        let span_id = local.ids.next();
         let mut data = local.free.pop().unwrap_or_default();
         data.begin(span_id, parent.span_id, Cow::Borrowed(name), start);
+        // Few have one.
+        if parent.service.is_some() {
+            data.service.clone_from(&parent.service);
+        }
         local.segments.get_mut(segment)?.as_mut()?.open += 1;
         let entry = local.active.next();
         entry.tracer = tracer;
@@ -96,10 +97,10 @@ pub(crate) fn start_child(
         entry.by = By::Guard;
         entry.span_id = span_id;
         entry.name = Cow::Borrowed(name);
-        if inherits {
-            local.inherit_service(at, &mut data);
+        if data.service.is_some() {
+            entry.service.clone_from(&data.service);
         }
-        if at == top {
+        if is_shown {
             context::set_span(span_id);
         } else {
             local.show_top();
@@ -280,6 +281,13 @@ pub(crate) fn active_name() -> Option<String> {
     name.flatten().filter(|name| !name.is_empty())
 }
 
+/// The innermost open span of `tracer`, where spans of other clients stand above it.
+#[cold]
+#[inline(never)]
+fn innermost(active: &[Active], tracer: usize) -> Option<&Active> {
+    active.iter().rfind(|open| open.tracer == tracer)
+}
+
 /// Keeps the memory of a span for another.
 #[inline]
 #[expect(clippy::vec_box, reason = "they go in and out one by one")]
@@ -297,15 +305,6 @@ impl Local {
             active: Reused::new(),
             prepared: 0,
             free: Vec::new(),
-        }
-    }
-
-    /// Gives the innermost span, and its data, the service of the one at `parent`.
-    #[inline(never)]
-    fn inherit_service(&mut self, parent: usize, data: &mut SpanData) {
-        data.service.clone_from(&self.active[parent].service);
-        if let Some(entry) = self.active.last_mut() {
-            entry.service.clone_from(&data.service);
         }
     }
 
