@@ -148,7 +148,7 @@ pub(crate) fn enter(
 }
 
 /// Takes a finished span, which is active no more.
-#[inline]
+#[inline(never)]
 pub(crate) fn finish(segment: SegmentId, mut data: Box<SpanData>, end: Ticks) {
     // Not what the work returns: moving it would take time, though there is mostly none.
     let mut ready = None;

@@ -346,23 +346,29 @@ impl Span {
 impl Drop for Span {
     #[inline]
     fn drop(&mut self) {
-        match self.open.take() {
-            Some(Open::Own { data, segment }) => end(data, segment),
-            Some(Open::Root { trace, segment }) => end_root(&trace, segment),
-            // The program took it away: it ends as a detached one.
-            Some(Open::Lent { place, trace }) => drop(DetachedSpan::new(place, trace)),
-            None => {}
+        if self.open.is_some() {
+            self.end();
         }
     }
 }
 
-#[inline(never)]
-fn end(mut data: Box<SpanData>, segment: SegmentId) {
-    let end = Ticks::now();
-    if panics::are_seen() {
-        panics::tell(&mut data);
+impl Span {
+    #[inline(never)]
+    fn end(&mut self) {
+        match self.open.take() {
+            Some(Open::Own { mut data, segment }) => {
+                let end = Ticks::now();
+                if panics::are_seen() {
+                    panics::tell(&mut data);
+                }
+                local::finish(segment, data, end);
+            }
+            Some(Open::Root { trace, segment }) => end_root(&trace, segment),
+            // The program took it away from its owner: it ends as a detached one.
+            Some(Open::Lent { place, trace }) => drop(DetachedSpan::new(place, trace)),
+            None => {}
+        }
     }
-    local::finish(segment, data, end);
 }
 
 #[inline(never)]
