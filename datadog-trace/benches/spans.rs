@@ -1,8 +1,11 @@
-//! What spans cost on the caller's thread, in its CPU time: `cargo bench -p datadog-trace`.
+//! What spans cost on the caller's thread, in its CPU time while the processor is not disturbed: `cargo bench -p
+//! datadog-trace`.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,6 +39,8 @@ fn config(url: &str, enabled: bool) -> DDConfig {
 struct Bench {
     agent: LocalAgent,
     tracer: Standalone<Tracer>,
+    /// How many traces wait.
+    waiting: Cell<u64>,
 }
 
 impl Bench {
@@ -47,68 +52,81 @@ impl Bench {
         let tracer = Tracer::start(&config(&agent.url(), true)).expect("a worker starts");
         // It knows then what the agent can do.
         tracer.flush(Duration::from_secs(5));
-        Self { agent, tracer }
+        Self {
+            agent,
+            tracer,
+            waiting: Cell::new(0),
+        }
     }
 
     /// CPU time of `rounds` spans in traces of [`SPANS`], with what `each` measures of each trace.
     fn paced(&self, rounds: u64, each: impl Fn() -> Duration) -> Duration {
         let traces = rounds.div_ceil(SPANS);
-        let mut taken = Duration::ZERO;
-        for trace in 0..traces {
-            taken += each();
-            if trace % TRACES == TRACES - 1 {
-                self.clear();
+        let make_room = || {
+            if self.waiting.replace(self.waiting.get() + 1) == TRACES {
+                clear(&self.tracer, &self.agent);
+                self.waiting.set(1);
             }
-        }
-        taken.mul_f64(rounds as f64 / (traces * SPANS) as f64)
-    }
-
-    fn clear(&self) {
-        self.tracer.flush(Duration::from_secs(5));
-        self.agent.clear();
-    }
-
-    fn child(&self) {
-        let mut span = self.tracer.trace("child");
-        span.set_tag("http.route", "/cart").set_tag("items", 3);
-        black_box(&mut span);
-    }
-
-    /// A trace in which only the children are measured.
-    fn children(&self) -> Duration {
-        let root = self.tracer.trace("root");
-        let start = ThreadTime::now();
-        (0..SPANS).for_each(|_| self.child());
-        let taken = start.elapsed();
-        root.finish();
+        };
+        let taken = (0..traces).map(|_| undisturbed::measured(make_room, |()| each()));
         taken
+            .sum::<Duration>()
+            .mul_f64(rounds as f64 / (traces * SPANS) as f64)
     }
 
-    /// [`Bench::children`] on several threads at once: the CPU time of all.
+    /// [`children`] on several threads at once: the CPU time of all.
     fn children_on_threads(&self, rounds: u64) -> Duration {
-        let bouts = rounds.div_ceil(TRACES * SPANS);
+        let (tracer, agent) = (&self.tracer, &self.agent);
+        let wanted = rounds.div_ceil(SPANS);
         let together = Barrier::new(THREADS as usize);
+        // The traces that were not disturbed, and what they took.
+        let (counted, nanos) = (AtomicU64::new(0), AtomicU64::new(0));
         let each = || {
             // The memory of its first spans is the thread's start.
-            self.children();
-            let mut taken = Duration::ZERO;
-            for _ in 0..bouts {
+            children(tracer);
+            loop {
                 together.wait();
-                let traces = (0..TRACES / THREADS).map(|_| self.children());
-                taken += traces.sum::<Duration>();
+                if counted.load(Ordering::Relaxed) >= wanted {
+                    break;
+                }
+                together.wait();
+                for _ in 0..TRACES / THREADS {
+                    let (taken, is_calm) = undisturbed::watched(|| children(tracer));
+                    if is_calm {
+                        counted.fetch_add(1, Ordering::Relaxed);
+                        nanos.fetch_add(taken.as_nanos() as u64, Ordering::Relaxed);
+                    }
+                }
                 if together.wait().is_leader() {
-                    self.clear();
+                    clear(tracer, agent);
                 }
             }
-            taken
         };
-        let taken: Duration = thread::scope(|scope| {
-            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(each)).collect();
-            let taken = threads.into_iter().map(thread::ScopedJoinHandle::join);
-            taken.map(|taken| taken.expect("no thread fails")).sum()
-        });
-        taken.mul_f64(rounds as f64 / (bouts * TRACES * SPANS) as f64)
+        thread::scope(|scope| (0..THREADS).for_each(|_| _ = scope.spawn(each)));
+        let counted = counted.into_inner() * SPANS;
+        Duration::from_nanos(nanos.into_inner()).mul_f64(rounds as f64 / counted as f64)
     }
+}
+
+/// A trace in which only the children are measured.
+fn children(tracer: &Tracer) -> Duration {
+    let root = tracer.trace("root");
+    let start = ThreadTime::now();
+    (0..SPANS).for_each(|_| child(tracer));
+    let taken = start.elapsed();
+    root.finish();
+    taken
+}
+
+fn child(tracer: &Tracer) {
+    let mut span = tracer.trace("child");
+    span.set_tag("http.route", "/cart").set_tag("items", 3);
+    black_box(&mut span);
+}
+
+fn clear(tracer: &Standalone<Tracer>, agent: &LocalAgent) {
+    tracer.flush(Duration::from_secs(5));
+    agent.clear();
 }
 
 /// A row of the table.
@@ -117,22 +135,29 @@ fn row(criterion: &mut Criterion, work: &str, measure: impl FnMut(&mut Bencher<'
     group
         .sample_size(20)
         .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_millis(300))
         .bench_function("datadog", measure);
     group.finish();
 }
 
-/// CPU time of `work`, over and over.
-fn repeated(rounds: u64, mut work: impl FnMut()) -> Duration {
-    let start = ThreadTime::now();
-    (0..rounds).for_each(|_| work());
-    start.elapsed()
+/// CPU time of `work`, so many times at a time, which is to take some ten microseconds at least.
+fn repeated(rounds: u64, at_a_time: u64, mut work: impl FnMut()) -> Duration {
+    let times = rounds.div_ceil(at_a_time);
+    let mut measure = |()| {
+        let start = ThreadTime::now();
+        (0..at_a_time).for_each(|_| work());
+        start.elapsed()
+    };
+    let taken = (0..times).map(|_| undisturbed::measured(|| (), &mut measure));
+    taken
+        .sum::<Duration>()
+        .mul_f64(rounds as f64 / (times * at_a_time) as f64)
 }
 
 fn spans(criterion: &mut Criterion) {
     let bench = Bench::start();
     row(criterion, "child span with two tags, kept", |bencher| {
-        bencher.iter_custom(|rounds| bench.paced(rounds, || bench.children()));
+        bencher.iter_custom(|rounds| bench.paced(rounds, || children(&bench.tracer)));
     });
     row(
         criterion,
@@ -160,7 +185,7 @@ fn spans(criterion: &mut Criterion) {
                 bench.paced(rounds, || {
                     let start = ThreadTime::now();
                     let root = bench.tracer.trace("root");
-                    (1..SPANS).for_each(|_| bench.child());
+                    (1..SPANS).for_each(|_| child(&bench.tracer));
                     root.finish();
                     start.elapsed()
                 })
@@ -170,7 +195,7 @@ fn spans(criterion: &mut Criterion) {
     let off = Tracer::start(&config(&bench.agent.url(), false)).expect("a worker starts");
     row(criterion, "span with two tags, tracing off", |bencher| {
         bencher.iter_custom(|rounds| {
-            repeated(rounds, || {
+            repeated(rounds, 20_000, || {
                 let mut span = black_box(&off).trace("child");
                 span.set_tag("http.route", "/cart").set_tag("items", 3);
                 black_box(&mut span);
@@ -190,7 +215,7 @@ fn not_kept(criterion: &mut Criterion) {
             bench.paced(rounds, || {
                 let root = bench.tracer.trace_from(&elsewhere, "root");
                 let start = ThreadTime::now();
-                (0..SPANS).for_each(|_| bench.child());
+                (0..SPANS).for_each(|_| child(&bench.tracer));
                 let taken = start.elapsed();
                 root.finish();
                 taken
@@ -209,7 +234,7 @@ fn headers(criterion: &mut Criterion) {
             root.set_baggage("user.id", "7");
             let mut headers: HashMap<String, String> = HashMap::new();
             bencher.iter_custom(|rounds| {
-                repeated(rounds, || {
+                repeated(rounds, 100, || {
                     bench.tracer.inject(&mut headers);
                     black_box(bench.tracer.extract(&headers));
                 })
@@ -233,7 +258,7 @@ fn headers(criterion: &mut Criterion) {
             let set = written.map(|name| (name, "0123456789abcdef0123456789abcdef"));
             let mut headers: HashMap<String, String> = HashMap::new();
             bencher.iter_custom(|rounds| {
-                repeated(rounds, || {
+                repeated(rounds, 500, || {
                     headers.set_all(&set);
                     headers.find(&written, |at, value| {
                         black_box((at, value));
@@ -245,8 +270,8 @@ fn headers(criterion: &mut Criterion) {
 }
 
 fn encode(criterion: &mut Criterion) {
-    /// Spans of a payload: about as many as the worker encodes at a time.
-    const PAYLOAD: u64 = 10_000;
+    /// Spans of a payload.
+    const PAYLOAD: u64 = 2_500;
     let tags = [
         ("http.method", "GET"),
         ("http.route", "/cart/{id}"),
@@ -266,12 +291,12 @@ fn encode(criterion: &mut Criterion) {
     group
         .sample_size(20)
         .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_millis(300))
         .throughput(Throughput::Bytes(bytes / PAYLOAD))
         .bench_function("datadog", |bencher| {
             bencher.iter_custom(|rounds| {
                 let payloads = rounds.div_ceil(PAYLOAD);
-                let taken = repeated(payloads, || {
+                let taken = repeated(payloads, 1, || {
                     black_box(payload());
                 });
                 taken.mul_f64(rounds as f64 / (payloads * PAYLOAD) as f64)
@@ -284,7 +309,7 @@ fn encode(criterion: &mut Criterion) {
 fn clocks(criterion: &mut Criterion) {
     row(criterion, "the system's clock, twice", |bencher| {
         bencher.iter_custom(|rounds| {
-            repeated(rounds, || {
+            repeated(rounds, 1000, || {
                 black_box((Instant::now(), Instant::now()));
             })
         });
@@ -295,7 +320,7 @@ fn clocks(criterion: &mut Criterion) {
         |bencher| {
             bencher.iter_custom(|rounds| {
                 let reads = rounds.div_ceil(SPANS);
-                let taken = repeated(reads, || {
+                let taken = repeated(reads, 100, || {
                     black_box(ThreadTime::now());
                 });
                 taken.mul_f64(rounds as f64 / (reads * SPANS) as f64)
