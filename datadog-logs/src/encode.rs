@@ -311,8 +311,11 @@ mod tests {
     fn displayed_pieces_are_one_text_and_cut_only_once() {
         let piece = "x".repeat(MAX_TEXT / 2);
         let mut json = Vec::new();
-        let content = format_args!("{piece}{}{piece}{piece}", "é");
-        display(&mut json, content, &Redaction::default());
+        display(
+            &mut json,
+            format_args!("{piece}{}{piece}{piece}", "é"),
+            &Redaction::default(),
+        );
         let read: String = serde_json::from_slice(&json).unwrap();
         assert_eq!(read.len(), MAX_TEXT + MARK.len());
         assert!(read.ends_with("x...TRUNCATED..."));

@@ -25,7 +25,8 @@ Tasks of this workspace: cargo xtask TASK
                (models of the queue, of flush and of shutdown), miri, tsan (both need the
                nightly toolchain), stress (a minute of a profiler that interrupts the
                allocator, the loader, panics, forks and threads that begin and end),
-               stacks (profiles of a program built with fat LTO and panics that abort)
+               stacks (profiles of a program built with fat LTO and panics that abort),
+               msrv (the crates and their tests with the oldest Rust that will do)
   ci           what has to pass before a merge: format, lints, docs, each feature alone,
                the models of loom, and `test`
   help         this list

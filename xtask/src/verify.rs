@@ -56,12 +56,14 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         ["tsan"] => tsan(),
         ["stress"] => stress(),
         ["stacks"] => stacks::run(),
+        ["msrv"] => msrv(),
         [] => loom()
             .and_then(|()| miri())
             .and_then(|()| tsan())
             .and_then(|()| stress())
-            .and_then(|()| stacks::run()),
-        _ => Err("takes one of loom, miri, tsan, stress, stacks".into()),
+            .and_then(|()| stacks::run())
+            .and_then(|()| msrv()),
+        _ => Err("takes one of loom, miri, tsan, stress, stacks, msrv".into()),
     }
 }
 
@@ -118,6 +120,22 @@ fn stress() -> Outcome {
         .args(["timer::stress", "--", "--nocapture"])
         .env("DATADOG_STRESS_SECONDS", "60");
     succeed(&mut cargo)
+}
+
+/// The crates and their tests compile with the oldest Rust that they promise to compile with, which rustup installs.
+fn msrv() -> Outcome {
+    let version = format!("+{}.0", env!("CARGO_PKG_RUST_VERSION"));
+    let toolchain = version.trim_start_matches('+');
+    succeed(workspace::command("rustup").args([
+        "toolchain",
+        "install",
+        toolchain,
+        "--profile=minimal",
+        "--no-self-update",
+    ]))?;
+    let mut cargo = workspace::command("cargo");
+    cargo.args([&version, "check", "--all-features", "--all-targets"]);
+    succeed(apart(&mut cargo, "msrv")?)
 }
 
 /// A cargo of the nightly toolchain, which Miri and sanitizers need.
