@@ -154,15 +154,12 @@ impl DetachedSpan {
     /// The same with further tags, as for [`set_tags`](Self::set_tags), each of another key that was not set yet. It costs
     /// less than to set them before. `tags` must use nothing of this client, and not panic.
     #[inline]
-    pub fn finish_with<'a>(
-        mut self,
-        tags: impl IntoIterator<Item = (&'static str, TagValue<'a>)>,
-    ) {
+    pub fn finish_with<'a>(mut self, tags: impl Iterator<Item = (&'static str, TagValue<'a>)>) {
         match self.open.take() {
             Some(Place::Own(data)) => end(data, tags),
             open => {
                 self.open = open;
-                self.set_tags(tags.into_iter());
+                self.set_tags(tags);
             }
         }
     }
@@ -214,10 +211,7 @@ impl Drop for DetachedSpan {
 
 /// Ends a span that is not the first of its trace. As [`Span::finish`] does, but most of that is for other spans.
 #[inline]
-fn end<'a>(
-    mut data: Box<SpanData>,
-    tags: impl IntoIterator<Item = (&'static str, TagValue<'a>)>,
-) {
+fn end<'a>(mut data: Box<SpanData>, tags: impl Iterator<Item = (&'static str, TagValue<'a>)>) {
     let Some(trace) = data.held.take() else {
         return;
     };

@@ -134,7 +134,7 @@ pub(crate) fn finish_detached<'a>(
     trace: Arc<Trace>,
     data: Box<SpanData>,
     end: Ticks,
-    tags: impl IntoIterator<Item = (&'static str, TagValue<'a>)>,
+    tags: impl Iterator<Item = (&'static str, TagValue<'a>)>,
 ) {
     // Not what the work returns: moving it would take time, though there is mostly none.
     let mut ready = None;
@@ -146,7 +146,7 @@ pub(crate) fn finish_detached<'a>(
         let (trace, mut data, tags) = span.take()?;
         // With the others of this thread, whose segment holds the trace.
         of_trace.keep_hold(trace);
-        of_trace.finished().push_with(&mut data, end, tags.into_iter());
+        of_trace.finished().push_with(&mut data, end, tags);
         if let Some(part) = of_trace.part() {
             ready = Some(part);
         }
@@ -158,7 +158,7 @@ pub(crate) fn finish_detached<'a>(
     }
     // The others of its trace are elsewhere, or have gone.
     if let Some((trace, mut data, tags)) = span {
-        trace.release_span(&mut data, end, tags.into_iter());
+        trace.release_span(&mut data, end, tags);
         with(|local| keep(&mut local.free, data));
     }
 }

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::error::Error;
-use std::slice;
 
 use datadog_trace::TagValue;
 use datadog_transport::ErrorReport;
@@ -101,11 +100,8 @@ impl Fields {
 
     /// As tags of their types.
     #[inline]
-    pub(super) fn tags(&self) -> Tags<'_> {
-        Tags {
-            fields: self.list.iter(),
-            buffer: &self.buffer,
-        }
+    pub(super) fn tags(&self) -> impl Iterator<Item = (&'static str, TagValue<'_>)> {
+        self.iter().map(|(key, value)| (key, value.into()))
     }
 
     pub(super) fn get(&self, key: &str) -> Option<FieldValue<'_>> {
@@ -265,42 +261,6 @@ impl Fields {
             }
         }
         self.buffer.drain(removed);
-    }
-}
-
-/// Fields as tags of their types.
-pub(super) struct Tags<'a> {
-    fields: slice::Iter<'a, (&'static str, Stored)>,
-    buffer: &'a str,
-}
-
-impl<'a> Iterator for Tags<'a> {
-    type Item = (&'static str, TagValue<'a>);
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        let (key, stored) = self.fields.next()?;
-        Some((*key, stored.value(self.buffer).into()))
-    }
-
-    // The loop of a slice costs less than one step after the other.
-    #[inline]
-    fn fold<B, F: FnMut(B, Self::Item) -> B>(self, init: B, mut each: F) -> B {
-        let buffer = self.buffer;
-        self.fields.fold(init, |done, (key, stored)| {
-            each(done, (*key, stored.value(buffer).into()))
-        })
-    }
-}
-
-/// In one register, until the tags are needed.
-impl<'a> IntoIterator for &'a Fields {
-    type Item = (&'static str, TagValue<'a>);
-    type IntoIter = Tags<'a>;
-
-    #[inline]
-    fn into_iter(self) -> Tags<'a> {
-        self.tags()
     }
 }
 

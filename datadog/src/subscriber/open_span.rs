@@ -87,7 +87,7 @@ impl OpenSpan {
     #[inline]
     pub(super) fn close(mut self) {
         if self.is_plain {
-            self.span.finish_with(&*self.fields);
+            self.span.finish_with(self.fields.tags());
         } else {
             if let Some(status) = self.failure.status {
                 self.span
