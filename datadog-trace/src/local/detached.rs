@@ -98,7 +98,7 @@ pub(crate) fn enter_for(
 pub(crate) fn exit(span_id: u64) {
     let closed = with(|local| {
         let segment = local.leave(span_id)?;
-        local.is_last_of(segment).then_some(segment)
+        local.count_down(segment).then_some(segment)
     });
     if let Some(Some(segment)) = closed {
         close(segment);
@@ -113,7 +113,7 @@ pub(crate) fn exit_key(key: SpanKey) {
             Some(top) if top.by == by => local.leave(top.span_id)?,
             _ => local.leave_from_below(by)?,
         };
-        local.is_last_of(segment).then_some(segment)
+        local.count_down(segment).then_some(segment)
     });
     if let Some(Some(segment)) = closed {
         close(segment);
@@ -171,9 +171,9 @@ impl Local {
         Some(self.leave_at(at))
     }
 
-    /// Counts one open span of a segment less. Whether it was the last one: then the segment has to be closed.
+    /// Counts one open span of a segment less. Whether it was the last one: then the segment is to be closed.
     #[inline]
-    fn is_last_of(&mut self, segment: SegmentId) -> bool {
+    fn count_down(&mut self, segment: SegmentId) -> bool {
         let Some(Some(of_trace)) = self.segments.get_mut(segment) else {
             return false;
         };
@@ -181,19 +181,11 @@ impl Local {
         of_trace.open == 0
     }
 
-    /// Counts one open span of a segment less.
-    #[inline]
-    pub(super) fn leave_open(
-        &mut self,
-        segment: SegmentId,
-        ready: &mut Option<Ready>,
-    ) -> Option<()> {
-        let of_trace = self.segments.get_mut(segment)?.as_mut()?;
-        of_trace.open -= 1;
-        if of_trace.open == 0 {
+    /// The same for a caller that has the segment closed here.
+    pub(super) fn leave_open(&mut self, segment: SegmentId, ready: &mut Option<Ready>) {
+        if self.count_down(segment) {
             *ready = self.close(segment);
         }
-        Some(())
     }
 }
 

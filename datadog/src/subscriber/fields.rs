@@ -178,6 +178,7 @@ impl Fields {
         }
     }
 
+    /// The same for a text.
     pub(super) fn add_text(&mut self, key: &'static str, text: &str) {
         let start = self.buffer.len();
         self.buffer.push_str(text);
@@ -195,7 +196,7 @@ impl Fields {
         has_room
     }
 
-    /// The same for a text.
+    /// The same for a text, if that takes no memory.
     #[inline(always)]
     pub(super) fn add_text_if_room(&mut self, key: &'static str, text: &str) -> bool {
         let start = self.buffer.len();
