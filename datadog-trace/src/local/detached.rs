@@ -21,27 +21,36 @@ pub(crate) fn start_detached(
 ) -> Option<Box<SpanData>> {
     with(|local| {
         let parent = local.active.iter().rfind(|open| open.tracer == tracer)?;
-        let of_trace = local.segments.get_mut(parent.segment)?.as_mut()?;
-        let mut data = local.free.pop().unwrap_or_default();
+        let segment = parent.segment;
+        let of_trace = local.segments.get_mut(segment)?.as_mut()?;
+        let mut data = local.free.pop().unwrap_or_else(fresh);
         data.held = Some(of_trace.take_hold());
         data.begin(span_id, parent.span_id, Cow::Borrowed(name), start);
-        data.service.clone_from(&parent.service);
-        // An entry that is not in use has no service.
-        local.prepared = if key != SpanKey::NONE && parent.service.is_none() {
-            let segment = parent.segment;
+        if let Some(service) = &parent.service {
+            data.service = Some(Arc::clone(service));
+            local.prepared = 0;
+        } else if key == SpanKey::NONE {
+            local.prepared = 0;
+        } else {
+            // An entry that is not in use has no service.
             let entry = local.active.behind();
             entry.tracer = tracer;
             entry.segment = segment;
             entry.by = By::Hand(key);
             entry.span_id = span_id;
             entry.name = Cow::Borrowed(name);
-            local.active.len() + 1
-        } else {
-            0
-        };
+            local.prepared = local.active.len() + 1;
+        }
         Some(data)
     })
     .flatten()
+}
+
+/// New memory for a span. Apart, as it is rarely needed.
+#[cold]
+#[inline(never)]
+fn fresh() -> Box<SpanData> {
+    Box::default()
 }
 
 /// Makes the span active that was started last, if it has this key and nothing happened since. Whether it did.
@@ -50,7 +59,7 @@ pub(crate) fn enter_last(key: SpanKey) -> bool {
         if local.prepared != local.active.len() + 1 {
             return None;
         }
-        let entry = local.active.behind();
+        let entry = local.active.rest().first()?;
         if entry.by != By::Hand(key) {
             return None;
         }
@@ -87,32 +96,34 @@ pub(crate) fn enter_for(
 
 /// Takes a span off the stack of this thread that goes on.
 pub(crate) fn exit(span_id: u64) {
-    let mut ready = None;
-    with(|local| {
+    let closed = with(|local| {
         let segment = local.leave(span_id)?;
-        local.leave_open(segment, &mut ready)
+        local.count_down(segment).then_some(segment)
     });
-    if let Some(ready) = ready {
-        ready.go();
+    if let Some(Some(segment)) = closed {
+        close(segment);
     }
 }
 
 /// The same for the last one with a key.
 pub(crate) fn exit_key(key: SpanKey) {
-    let mut ready = None;
-    with(|local| {
-        let at = local
-            .active
-            .iter()
-            .rposition(|open| open.by == By::Hand(key))?;
-        let segment = if at + 1 == local.active.len() {
-            local.leave(local.active[at].span_id)?
-        } else {
-            local.leave_at(at)
+    let closed = with(|local| {
+        let by = By::Hand(key);
+        let segment = match local.active.last() {
+            Some(top) if top.by == by => local.leave(top.span_id)?,
+            _ => local.leave_from_below(by)?,
         };
-        local.leave_open(segment, &mut ready)
+        local.count_down(segment).then_some(segment)
     });
-    if let Some(ready) = ready {
+    if let Some(Some(segment)) = closed {
+        close(segment);
+    }
+}
+
+/// Closes a segment that has no open span. Apart, as what it moves is large.
+#[inline(never)]
+fn close(segment: SegmentId) {
+    if let Some(Some(ready)) = with(|local| local.close(segment)) {
         ready.go();
     }
 }
@@ -153,19 +164,28 @@ pub(crate) fn finish_detached<'a>(
 }
 
 impl Local {
-    /// Counts one open span of a segment less.
+    /// Takes the last entry off the stack that was made by `by` and stands below others.
+    #[cold]
+    fn leave_from_below(&mut self, by: By) -> Option<SegmentId> {
+        let at = self.active.iter().rposition(|open| open.by == by)?;
+        Some(self.leave_at(at))
+    }
+
+    /// Counts one open span of a segment less. Whether it was the last one: then the segment is to be closed.
     #[inline]
-    pub(super) fn leave_open(
-        &mut self,
-        segment: SegmentId,
-        ready: &mut Option<Ready>,
-    ) -> Option<()> {
-        let of_trace = self.segments.get_mut(segment)?.as_mut()?;
+    fn count_down(&mut self, segment: SegmentId) -> bool {
+        let Some(Some(of_trace)) = self.segments.get_mut(segment) else {
+            return false;
+        };
         of_trace.open -= 1;
-        if of_trace.open == 0 {
+        of_trace.open == 0
+    }
+
+    /// The same for a caller that has the segment closed here.
+    pub(super) fn leave_open(&mut self, segment: SegmentId, ready: &mut Option<Ready>) {
+        if self.count_down(segment) {
             *ready = self.close(segment);
         }
-        Some(())
     }
 }
 

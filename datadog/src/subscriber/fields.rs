@@ -172,22 +172,45 @@ impl Fields {
     }
 
     /// Adds a field that is not there yet.
-    #[inline(always)]
     pub(super) fn add(&mut self, key: &'static str, stored: Stored) {
         if self.list.len() < MOST_FIELDS {
             self.list.push((key, stored));
         }
     }
 
-    #[inline(always)]
-    pub(super) fn push_text(&mut self, text: &str) -> Stored {
+    /// The same for a text.
+    pub(super) fn add_text(&mut self, key: &'static str, text: &str) {
         let start = self.buffer.len();
         self.buffer.push_str(text);
-        self.text_from(start)
+        let text = self.text_from(start);
+        self.add(key, text);
+    }
+
+    /// Adds a field that is not there yet, if that takes no memory. Whether it did.
+    #[inline(always)]
+    pub(super) fn add_if_room(&mut self, key: &'static str, stored: Stored) -> bool {
+        let has_room = self.list.len() < self.list.capacity().min(MOST_FIELDS);
+        if has_room {
+            self.list.push((key, stored));
+        }
+        has_room
+    }
+
+    /// The same for a text, if that takes no memory.
+    #[inline(always)]
+    pub(super) fn add_text_if_room(&mut self, key: &'static str, text: &str) -> bool {
+        let start = self.buffer.len();
+        let end = start + text.len();
+        let has_room = end <= self.buffer.capacity().min(u32::MAX as usize)
+            && self.add_if_room(key, Stored::text(start, end));
+        if has_room {
+            self.buffer.push_str(text);
+        }
+        has_room
     }
 
     /// The text behind `start`. Places have 32 bits: a span's tags have far less room.
-    #[inline(always)]
+    #[inline]
     fn text_from(&mut self, start: usize) -> Stored {
         if self.buffer.len() > u32::MAX as usize {
             self.buffer.truncate(start);

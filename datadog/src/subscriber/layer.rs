@@ -153,7 +153,7 @@ impl DDTracingLayer {
     }
 
     /// A span that changes neither name nor service until it is entered has a key.
-    #[inline]
+    #[inline(always)]
     fn start<S>(
         &self,
         attributes: &Attributes<'_>,
@@ -165,11 +165,25 @@ impl DDTracingLayer {
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
         let name = attributes.metadata().name();
-        if attributes.is_contextual()
-            && let Some(span) = self.tracer.trace_child(name, key)
-        {
-            return span;
-        }
+        let child = match attributes.is_contextual() {
+            true => self.tracer.trace_child(name, key),
+            false => None,
+        };
+        child.unwrap_or_else(|| self.start_apart(attributes, id, context))
+    }
+
+    /// The same where no span is active on this thread.
+    #[inline(never)]
+    fn start_apart<S>(
+        &self,
+        attributes: &Attributes<'_>,
+        id: &Id,
+        context: &Context<'_, S>,
+    ) -> DetachedSpan
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let name = attributes.metadata().name();
         match self.parent(attributes, id, context) {
             Some(parent) => self.tracer.trace_detached(Parent::Of(&parent), name),
             None => self.tracer.trace_detached(Parent::Root, name),

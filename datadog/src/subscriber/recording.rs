@@ -34,8 +34,14 @@ impl<'f> Recording<'f> {
         }
     }
 
+    /// Whether fields are just put behind the others, under their own names: most of them are, and then whatever others need
+    /// is apart.
+    #[inline(always)]
+    fn is_simple(&self) -> bool {
+        self.all_differ && self.rule.is_none()
+    }
+
     /// `None` if the field is hidden.
-    #[inline]
     fn key(&self, field: &Field) -> Option<&'static str> {
         match self.rule {
             Some(rule) => rule.key(field.name()),
@@ -43,14 +49,30 @@ impl<'f> Recording<'f> {
         }
     }
 
-    // Into each of its callers, so that the value is not put together elsewhere first.
     #[inline(always)]
     fn set(&mut self, field: &Field, stored: Stored) {
+        if !self.is_simple() || !self.fields.add_if_room(field.name(), stored) {
+            self.set_any(field, stored);
+        }
+    }
+
+    #[inline(never)]
+    fn set_any(&mut self, field: &Field, stored: Stored) {
         let Some(key) = self.key(field) else { return };
         if self.all_differ {
             self.fields.add(key, stored);
         } else {
             self.fields.set(key, stored);
+        }
+    }
+
+    #[inline(never)]
+    fn set_any_text(&mut self, field: &Field, text: &str) {
+        let Some(key) = self.key(field) else { return };
+        if self.all_differ {
+            self.fields.add_text(key, text);
+        } else {
+            self.fields.set_text(key, |buffer| buffer.push_str(text));
         }
     }
 }
@@ -73,12 +95,8 @@ impl Visit for Recording<'_> {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        let Some(key) = self.key(field) else { return };
-        if self.all_differ {
-            let text = self.fields.push_text(value);
-            self.fields.add(key, text);
-        } else {
-            self.fields.set_text(key, |buffer| buffer.push_str(value));
+        if !self.is_simple() || !self.fields.add_text_if_room(field.name(), value) {
+            self.set_any_text(field, value);
         }
     }
 
