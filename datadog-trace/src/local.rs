@@ -3,6 +3,7 @@
 //! span there, and is brought to the [trace](Trace) when none of its spans is open any more.
 
 mod detached;
+mod outlived;
 mod segment;
 
 use std::borrow::Cow;
@@ -39,6 +40,8 @@ struct Local {
     /// One more than there are active spans, while the entry behind them is the span that was started last and may be made
     /// active by its key.
     prepared: usize,
+    /// Spans that ended while a future kept them off the stack: they don't come back to it.
+    ended_parked: Vec<u64>,
     ids: Ids,
     /// Memory of spans, to be used again while it is still in the cache.
     #[expect(clippy::vec_box, reason = "they go in and out one by one")]
@@ -149,11 +152,13 @@ pub(crate) fn enter(
 
 /// Takes a finished span, which is active no more.
 #[inline(never)]
-pub(crate) fn finish(segment: SegmentId, mut data: Box<SpanData>, end: Ticks) {
+pub(crate) fn finish(segment: SegmentId, data: Box<SpanData>, end: Ticks) {
     // Not what the work returns: moving it would take time, though there is mostly none.
     let mut ready = None;
+    let mut span = Some(data);
     with(|local| {
-        local.leave(data.span_id);
+        let mut data = span.take()?;
+        local.leave_for_good(data.span_id);
         let of_trace = local.segments.get_mut(segment)?.as_mut()?;
         of_trace.push(&mut data, end);
         keep(&mut local.free, data);
@@ -168,12 +173,15 @@ pub(crate) fn finish(segment: SegmentId, mut data: Box<SpanData>, end: Ticks) {
     if let Some(ready) = ready {
         ready.go();
     }
+    if let Some(data) = span {
+        outlived::finish(data, end);
+    }
 }
 
 /// Takes an open span off this thread: it goes on elsewhere. Its trace, with a holder for the span.
 pub(crate) fn detach(segment: SegmentId, span_id: u64) -> Option<Arc<Trace>> {
     let (trace, ready) = with(|local| {
-        local.leave(span_id);
+        local.leave_for_good(span_id);
         let of_trace = local.segments.get_mut(segment)?.as_mut()?;
         let trace = Arc::clone(&of_trace.trace);
         trace.hold();
@@ -217,7 +225,11 @@ pub(crate) fn unpark(spans: &mut Vec<Active>) {
     if !spans.is_empty() {
         with(|local| {
             for span in spans.drain(..) {
-                *local.active.next() = span;
+                let ended = |id: &u64| *id == span.span_id;
+                match local.ended_parked.iter().position(ended) {
+                    Some(at) => _ = local.ended_parked.swap_remove(at),
+                    None => *local.active.next() = span,
+                }
             }
             local.show_top();
         });
@@ -304,6 +316,7 @@ impl Local {
             segments: Vec::new(),
             active: Reused::new(),
             prepared: 0,
+            ended_parked: Vec::new(),
             free: Vec::new(),
         }
     }
@@ -352,6 +365,20 @@ impl Local {
         }
         self.prepared = 0;
         Some(Ready::All(trace, finished))
+    }
+
+    /// Removes a span from the stack that ends, or goes on elsewhere.
+    #[inline]
+    fn leave_for_good(&mut self, span_id: u64) {
+        if self.leave(span_id).is_none() {
+            self.note_parked(span_id);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note_parked(&mut self, span_id: u64) {
+        self.ended_parked.push(span_id);
     }
 
     /// Removes a span from the stack. The segment that it belongs to.
@@ -415,9 +442,14 @@ impl Local {
     }
 }
 
-/// A thread that ends brings what it has; its open spans are lost.
+/// A thread that ends brings what it has. Spans that are still open end apart.
 impl Drop for Local {
     fn drop(&mut self) {
+        for open in self.active.iter().filter(|open| open.by == By::Guard) {
+            if let Some(Some(segment)) = self.segments.get(open.segment) {
+                outlived::keep(open.span_id, &segment.trace);
+            }
+        }
         for segment in self.segments.drain(..).flatten() {
             if let Some(held) = segment.hold {
                 held.leave_to_others();
