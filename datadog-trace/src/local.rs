@@ -4,6 +4,7 @@
 
 mod detached;
 mod outlived;
+mod parked;
 mod segment;
 
 use std::borrow::Cow;
@@ -21,6 +22,7 @@ use crate::ticks::Ticks;
 use crate::trace::Trace;
 
 pub(crate) use detached::{enter_for, enter_last, exit, exit_key, finish_detached, start_detached};
+pub(crate) use parked::{park_above, unpark};
 pub(crate) use segment::SegmentId;
 use segment::{Ready, Segment};
 
@@ -195,47 +197,6 @@ pub(crate) fn detach(segment: SegmentId, span_id: u64) -> Option<Arc<Trace>> {
     Some(trace)
 }
 
-/// Takes the spans off the stack that stand above `span_id`: those that a future keeps open while it waits. What was made
-/// active by hand is so no more, as the future may go on elsewhere.
-pub(crate) fn park_above(span_id: u64) -> Vec<Active> {
-    let mut ready = Vec::new();
-    let parked = with(|local| {
-        let own = local
-            .active
-            .iter()
-            .rposition(|open| open.span_id == span_id)?;
-        let mut above = local.active.split_off(own + 1);
-        above.retain(|open| {
-            if open.by != By::Guard {
-                let mut closed = None;
-                local.leave_open(open.segment, &mut closed);
-                ready.extend(closed);
-            }
-            open.by == By::Guard
-        });
-        local.show_top();
-        Some(above)
-    });
-    ready.into_iter().for_each(Ready::go);
-    parked.flatten().unwrap_or_default()
-}
-
-/// Puts spans back on the stack.
-pub(crate) fn unpark(spans: &mut Vec<Active>) {
-    if !spans.is_empty() {
-        with(|local| {
-            for span in spans.drain(..) {
-                let ended = |id: &u64| *id == span.span_id;
-                match local.ended_parked.iter().position(ended) {
-                    Some(at) => _ = local.ended_parked.swap_remove(at),
-                    None => *local.active.next() = span,
-                }
-            }
-            local.show_top();
-        });
-    }
-}
-
 /// Gives an open span its name, which was not known for good when it started.
 pub(crate) fn rename(span_id: u64, name: String) {
     with(|local| {
@@ -365,20 +326,6 @@ impl Local {
         }
         self.prepared = 0;
         Some(Ready::All(trace, finished))
-    }
-
-    /// Removes a span from the stack that ends, or goes on elsewhere.
-    #[inline]
-    fn leave_for_good(&mut self, span_id: u64) {
-        if self.leave(span_id).is_none() {
-            self.note_parked(span_id);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn note_parked(&mut self, span_id: u64) {
-        self.ended_parked.push(span_id);
     }
 
     /// Removes a span from the stack. The segment that it belongs to.
