@@ -129,14 +129,7 @@ impl SamplingRule {
         ] {
             insert_glob(&mut rule, field, pattern.as_ref());
         }
-        if !self.tags.is_empty() {
-            let tags: Map<_, _> = self
-                .tags
-                .iter()
-                .map(|(key, pattern)| (key.clone(), json!(pattern.as_str())))
-                .collect();
-            rule.insert("tags".to_owned(), Value::Object(tags));
-        }
+        insert_tags(&mut rule, &self.tags);
         if let Some(provenance) = self.provenance.name() {
             rule.insert("provenance".to_owned(), json!(provenance));
         }
@@ -158,7 +151,8 @@ impl From<(&str, &str, f64)> for SamplingRule {
 
 /// Which spans are kept although their trace is not.
 ///
-/// In JSON the fields have the same names (`dd-trace-go: ddtrace/tracer/rules_sampler.go`).
+/// A pattern left out fits everything. In JSON the fields have the same names
+/// (`dd-trace-go: ddtrace/tracer/rules_sampler.go`; dd-trace-py knows neither resources nor tags here).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SpanSamplingRule {
@@ -168,6 +162,10 @@ pub struct SpanSamplingRule {
     pub service: Option<Glob>,
     /// The name of the span's operation.
     pub name: Option<Glob>,
+    /// The span's resource.
+    pub resource: Option<Glob>,
+    /// Tags of the span; all have to fit.
+    pub tags: Vec<(String, Glob)>,
     /// How many spans a second are kept at most.
     pub max_per_second: Option<f64>,
 }
@@ -179,6 +177,8 @@ impl SpanSamplingRule {
             sample_rate,
             service: None,
             name: None,
+            resource: None,
+            tags: Vec::new(),
             max_per_second: None,
         }
     }
@@ -197,6 +197,20 @@ impl SpanSamplingRule {
         self
     }
 
+    /// Only spans with a resource that fits `pattern`.
+    #[must_use]
+    pub fn resource(mut self, pattern: &str) -> Self {
+        self.resource = glob(pattern);
+        self
+    }
+
+    /// Only spans with a tag `key` whose value fits `pattern`, as with [`SamplingRule::tag`].
+    #[must_use]
+    pub fn tag(mut self, key: impl Into<String>, pattern: &str) -> Self {
+        self.tags.push((key.into(), Glob::new(pattern)));
+        self
+    }
+
     /// At most `spans` a second.
     #[must_use]
     pub fn max_per_second(mut self, spans: f64) -> Self {
@@ -209,11 +223,14 @@ impl SpanSamplingRule {
         let max_per_second =
             rule.number("max_per_second", "a number above 0", |number| number > 0.0);
         let (service, name) = (rule.glob("service"), rule.glob("name"));
+        let (resource, tags) = (rule.glob("resource"), rule.tags());
         let sample_rate = sample_rate?.unwrap_or(1.0);
         Some(Self {
             sample_rate,
             service: service?,
             name: name?,
+            resource: resource?,
+            tags: tags?,
             max_per_second: max_per_second?,
         })
     }
@@ -221,9 +238,14 @@ impl SpanSamplingRule {
     pub(crate) fn to_json(&self) -> Value {
         let mut rule = Map::new();
         rule.insert("sample_rate".to_owned(), json!(self.sample_rate));
-        for (field, pattern) in [("service", &self.service), ("name", &self.name)] {
+        for (field, pattern) in [
+            ("service", &self.service),
+            ("name", &self.name),
+            ("resource", &self.resource),
+        ] {
             insert_glob(&mut rule, field, pattern.as_ref());
         }
+        insert_tags(&mut rule, &self.tags);
         if let Some(limit) = self.max_per_second {
             rule.insert("max_per_second".to_owned(), json!(limit));
         }
@@ -366,6 +388,14 @@ fn insert_glob(rule: &mut Map<String, Value>, field: &str, pattern: Option<&Glob
     }
 }
 
+fn insert_tags(rule: &mut Map<String, Value>, tags: &[(String, Glob)]) {
+    if !tags.is_empty() {
+        let tags = tags.iter();
+        let tags = tags.map(|(key, pattern)| (key.clone(), json!(pattern.as_str())));
+        rule.insert("tags".to_owned(), Value::Object(tags.collect()));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -397,11 +427,12 @@ mod tests {
             (Some(vec![first, SamplingRule::new(1.0)]), Vec::new())
         );
 
-        let text =
-            r#"[{"service": "web", "name": "sql", "sample_rate": 0.5, "max_per_second": 50}, {}]"#;
+        let text = r#"[{"service": "web", "name": "sql", "resource": "GET *", "tags": {"tier": "g*"}, "sample_rate": 0.5, "max_per_second": 50}, {}]"#;
         let first = SpanSamplingRule::new(0.5)
             .service("web")
             .name("sql")
+            .resource("GET *")
+            .tag("tier", "g*")
             .max_per_second(50.0);
         assert_eq!(
             span_rules(text),
@@ -481,11 +512,12 @@ mod tests {
 
         #[test]
         fn printed_rules_parse_back(rate in 0.0..=1.0, limit in 0.1..1e9, service in pattern(), name in pattern(), key in any::<String>()) {
+            let tag = key.clone();
             let rule = SamplingRule::new(rate).service(&service).resource(&name).tag(key, &name);
             let text = Value::Array(vec![rule.to_json()]).to_string();
             prop_assert_eq!(rules(&text), (Some(vec![rule]), Vec::new()));
 
-            let rule = SpanSamplingRule::new(rate).service(&service).name(&name).max_per_second(limit);
+            let rule = SpanSamplingRule::new(rate).service(&service).name(&name).resource(&name).tag(tag, &name).max_per_second(limit);
             let text = Value::Array(vec![rule.to_json()]).to_string();
             prop_assert_eq!(span_rules(&text), (Some(vec![rule]), Vec::new()));
         }

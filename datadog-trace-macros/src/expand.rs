@@ -86,7 +86,7 @@ pub(crate) fn expand(function: &Function, options: &Options) -> Result<TokenStre
     } else {
         function.returns.iter().cloned().collect()
     };
-    let body = TokenTree::from(function.body.clone()).into();
+    let mut body = function.body.clone();
     let shape = match (function.is_async, function.return_type_has_name()) {
         (true, true) => ASYNC,
         (true, false) => ASYNC_UNNAMED,
@@ -94,8 +94,13 @@ pub(crate) fn expand(function: &Function, options: &Options) -> Result<TokenStre
             refuse_track_caller(function)?;
             LOOKED_AT
         }
-        (false, _) => GUARDED,
+        (false, _) => {
+            // The compiler takes the braces of a short body for needless, unless they come from here.
+            body.set_span(body.span().resolved_at(Span::mixed_site()));
+            GUARDED
+        }
     };
+    let body = TokenTree::from(body).into();
     let body = template(
         shape,
         &[

@@ -132,10 +132,21 @@ impl Batch {
             .map(move |span| FinishedSpan { span, tags })
     }
 
-    /// Shows each span by its name, to be changed.
-    pub(crate) fn for_each_mut(&mut self, mut change: impl FnMut(&str, &mut Finished)) {
+    /// Shows each span, to be changed.
+    pub(crate) fn for_each_mut(&mut self, change: impl FnMut(&mut Finished)) {
+        self.spans.iter_mut().for_each(change);
+    }
+
+    /// Marks the spans that are kept although their trace is not, by the rate and the limit that `kept` gives.
+    pub(crate) fn keep_alone(
+        &mut self,
+        kept: impl Fn(FinishedSpan<'_>) -> Option<(f64, Option<f64>)>,
+    ) {
+        let tags = &self.tags;
         for span in &mut *self.spans {
-            change(self.tags.text_at(span.tags, span.name), span);
+            if let Some(by) = kept(FinishedSpan { span, tags }) {
+                span.extras().kept_alone = Some(by);
+            }
         }
     }
 
@@ -239,6 +250,11 @@ impl<'a> FinishedSpan<'a> {
 
     pub(crate) fn numbers(self) -> impl Iterator<Item = (&'a str, f64)> {
         self.tags.numbers_at(self.span.tags)
+    }
+
+    pub(crate) fn number(self, key: &str) -> Option<f64> {
+        let found = self.numbers().find(|(known, _)| *known == key);
+        found.map(|(_, number)| number)
     }
 
     pub(crate) fn has_tag(self, key: &str) -> bool {

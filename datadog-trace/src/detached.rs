@@ -78,8 +78,8 @@ impl DetachedSpan {
         self.enter()
     }
 
-    /// Makes the span active on this thread, until [`deactivate`](DetachedSpan::deactivate) is called here. It may be
-    /// active on several threads at a time, and on one several times. In a future that is
+    /// Makes the span active on this thread, until [`deactivate`](DetachedSpan::deactivate) is called here, or it ends
+    /// here. It may be active on several threads at a time, and on one several times. In a future that is
     /// [in a span](FutureExt::in_span), it is active until the next `.await` at most, as the future may go on elsewhere.
     pub fn activate(&self) {
         self.activate_as(SpanKey::NONE);

@@ -3,6 +3,8 @@
 //! span there, and is brought to the [trace](Trace) when none of its spans is open any more.
 
 mod detached;
+mod outlived;
+mod parked;
 mod segment;
 
 use std::borrow::Cow;
@@ -20,6 +22,7 @@ use crate::ticks::Ticks;
 use crate::trace::Trace;
 
 pub(crate) use detached::{enter_for, enter_last, exit, exit_key, finish_detached, start_detached};
+pub(crate) use parked::{park_above, unpark};
 pub(crate) use segment::SegmentId;
 use segment::{Ready, Segment};
 
@@ -39,6 +42,8 @@ struct Local {
     /// One more than there are active spans, while the entry behind them is the span that was started last and may be made
     /// active by its key.
     prepared: usize,
+    /// Spans that ended while a future kept them off the stack: they don't come back to it.
+    ended_parked: Vec<u64>,
     ids: Ids,
     /// Memory of spans, to be used again while it is still in the cache.
     #[expect(clippy::vec_box, reason = "they go in and out one by one")]
@@ -149,11 +154,13 @@ pub(crate) fn enter(
 
 /// Takes a finished span, which is active no more.
 #[inline(never)]
-pub(crate) fn finish(segment: SegmentId, mut data: Box<SpanData>, end: Ticks) {
+pub(crate) fn finish(segment: SegmentId, data: Box<SpanData>, end: Ticks) {
     // Not what the work returns: moving it would take time, though there is mostly none.
     let mut ready = None;
+    let mut span = Some(data);
     with(|local| {
-        local.leave(data.span_id);
+        let mut data = span.take()?;
+        local.leave_for_good(data.span_id);
         let of_trace = local.segments.get_mut(segment)?.as_mut()?;
         of_trace.push(&mut data, end);
         keep(&mut local.free, data);
@@ -168,12 +175,15 @@ pub(crate) fn finish(segment: SegmentId, mut data: Box<SpanData>, end: Ticks) {
     if let Some(ready) = ready {
         ready.go();
     }
+    if let Some(data) = span {
+        outlived::finish(data, end);
+    }
 }
 
 /// Takes an open span off this thread: it goes on elsewhere. Its trace, with a holder for the span.
 pub(crate) fn detach(segment: SegmentId, span_id: u64) -> Option<Arc<Trace>> {
     let (trace, ready) = with(|local| {
-        local.leave(span_id);
+        local.leave_for_good(span_id);
         let of_trace = local.segments.get_mut(segment)?.as_mut()?;
         let trace = Arc::clone(&of_trace.trace);
         trace.hold();
@@ -185,43 +195,6 @@ pub(crate) fn detach(segment: SegmentId, span_id: u64) -> Option<Arc<Trace>> {
         ready.go();
     }
     Some(trace)
-}
-
-/// Takes the spans off the stack that stand above `span_id`: those that a future keeps open while it waits. What was made
-/// active by hand is so no more, as the future may go on elsewhere.
-pub(crate) fn park_above(span_id: u64) -> Vec<Active> {
-    let mut ready = Vec::new();
-    let parked = with(|local| {
-        let own = local
-            .active
-            .iter()
-            .rposition(|open| open.span_id == span_id)?;
-        let mut above = local.active.split_off(own + 1);
-        above.retain(|open| {
-            if open.by != By::Guard {
-                let mut closed = None;
-                local.leave_open(open.segment, &mut closed);
-                ready.extend(closed);
-            }
-            open.by == By::Guard
-        });
-        local.show_top();
-        Some(above)
-    });
-    ready.into_iter().for_each(Ready::go);
-    parked.flatten().unwrap_or_default()
-}
-
-/// Puts spans back on the stack.
-pub(crate) fn unpark(spans: &mut Vec<Active>) {
-    if !spans.is_empty() {
-        with(|local| {
-            for span in spans.drain(..) {
-                *local.active.next() = span;
-            }
-            local.show_top();
-        });
-    }
 }
 
 /// Gives an open span its name, which was not known for good when it started.
@@ -304,6 +277,7 @@ impl Local {
             segments: Vec::new(),
             active: Reused::new(),
             prepared: 0,
+            ended_parked: Vec::new(),
             free: Vec::new(),
         }
     }
@@ -415,9 +389,14 @@ impl Local {
     }
 }
 
-/// A thread that ends brings what it has; its open spans are lost.
+/// A thread that ends brings what it has. Spans that are still open end apart.
 impl Drop for Local {
     fn drop(&mut self) {
+        for open in self.active.iter().filter(|open| open.by == By::Guard) {
+            if let Some(Some(segment)) = self.segments.get(open.segment) {
+                outlived::keep(open.span_id, &segment.trace);
+            }
+        }
         for segment in self.segments.drain(..).flatten() {
             if let Some(held) = segment.hold {
                 held.leave_to_others();

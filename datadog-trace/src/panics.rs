@@ -72,6 +72,8 @@ fn note(info: &PanicHookInfo<'_>) {
     let Some(mut noted) = NOTED.try_lock_for(PATIENCE) else {
         return;
     };
+    // A span that catches panics tells the last one, and leaves none behind when it ends.
+    noted.retain(|(span_id, _)| *span_id != active.span_id);
     if noted.len() == MOST {
         noted.remove(0);
     }

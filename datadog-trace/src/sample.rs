@@ -10,11 +10,12 @@ mod single;
 use std::borrow::Cow;
 use std::time::Instant;
 
-use datadog_config::{DDConfig, Provenance, SamplingRule};
+use datadog_config::{DDConfig, Glob, Provenance, SamplingRule};
 use parking_lot::Mutex;
 
 pub(crate) use rates::AgentRates;
 
+use crate::TagValue;
 use crate::batch::Batch;
 use crate::service::Services;
 use crate::span_data::SpanData;
@@ -136,7 +137,8 @@ impl Sampler {
     #[inline(never)]
     fn decide_now(&self, decision: &mut Decision, root: &SpanData) {
         let rule = self.rules.iter().find(|rule| {
-            rule::fits(rule, root, self.service_of(root)) && self.tags_fit(rule, root)
+            let tag = |key: &str| rule::tag_of(root, key);
+            rule::fits(rule, root, self.service_of(root)) && self.tags_fit(&rule.tags, tag)
         });
         let maker = match rule.map(|rule| rule.provenance) {
             Some(Provenance::Customer) => BY_REMOTE_RULE,
@@ -155,10 +157,11 @@ impl Sampler {
     pub(crate) fn mark_single_spans(&self, decision: &Decision, spans: &mut Batch) {
         if decision.priority.is_some_and(|priority| priority <= 0) && !self.single_spans.is_empty()
         {
-            spans.for_each_mut(|name, span| {
-                let service = span.service.clone();
-                let service = self.services.sent(service.as_deref());
-                self.single_spans.mark(span, name, service);
+            spans.keep_alone(|span| {
+                let service = self.services.sent(span.span.service.as_deref());
+                let tags_fit =
+                    |tags: &[_]| self.tags_fit(tags, |key| rule::tag_of_finished(span, key));
+                self.single_spans.keeps(span, service, tags_fit)
             });
         }
     }
@@ -196,11 +199,15 @@ impl Sampler {
         decision.maker = kept.then_some(Cow::Borrowed(maker));
     }
 
-    fn tags_fit(&self, rule: &SamplingRule, root: &SpanData) -> bool {
-        rule.tags.iter().all(|(key, pattern)| {
-            rule::tag_fits(pattern, root, key)
-                .or_else(|| Some(pattern.matches(self.span_tag(key)?)))
-                .unwrap_or(false)
+    /// Whether a span has all these tags, which `tag_of` gives, or has them without being told.
+    fn tags_fit<'a>(
+        &'a self,
+        tags: &[(String, Glob)],
+        tag_of: impl Fn(&str) -> Option<TagValue<'a>>,
+    ) -> bool {
+        tags.iter().all(|(key, pattern)| {
+            let value = tag_of(key).or_else(|| Some(self.span_tag(key)?.into()));
+            value.is_some_and(|value| rule::tag_fits(pattern, &value))
         })
     }
 

@@ -127,7 +127,9 @@ impl Stats {
             }
             let (start, duration_ns) = encoder.times(tagged.span);
             let ended = start.saturating_add(duration_ns).min(now);
-            let bucket_start = aligned(ended).max(self.oldest);
+            // The clock may have been set back since the last flush.
+            let oldest = self.oldest.min(aligned(now));
+            let bucket_start = aligned(ended).max(oldest);
             let hit = Hit {
                 duration_ns,
                 error: tagged.span.error,
@@ -155,7 +157,9 @@ impl Stats {
     /// The statistics that are complete by now, or all, as payloads.
     pub(crate) fn flush(&mut self, now: u64, all: bool) -> Vec<Payload> {
         let kept_from = aligned(now).saturating_sub(LATE_BUCKETS * BUCKET_NS);
-        let is_due = |bucket: &mut Bucket| all || bucket.start < kept_from;
+        // What is that far ahead is from before the clock was set back: no more spans come for it.
+        let ahead = aligned(now) + BUCKET_NS;
+        let is_due = |bucket: &mut Bucket| all || bucket.start < kept_from || bucket.start > ahead;
         let due: Vec<Bucket> = self.buckets.extract_if(.., is_due).collect();
         self.oldest = if all { aligned(now) } else { kept_from };
         let (obfuscated, plain): (Vec<_>, Vec<_>) =
@@ -301,6 +305,21 @@ mod tests {
         assert!(stats.flush(start + 22 * second, true).is_empty());
         stats.take(&encoder, &mut chunk(start + 11 * second));
         assert_eq!(starts(&stats), [20]);
+    }
+
+    #[test]
+    fn statistics_do_not_wait_for_a_clock_that_was_set_back() {
+        let (mut stats, encoder) = stats();
+        let before = aligned(encoder.now());
+        stats.take(&encoder, &mut chunk(before));
+        // An hour back.
+        let back = before - 360 * BUCKET_NS;
+        assert_eq!(stats.flush(back, false).len(), 1);
+        // And here the last flush was an hour ahead.
+        stats.oldest = before + 360 * BUCKET_NS;
+        stats.take(&encoder, &mut chunk(before));
+        let start = stats.buckets[0].start;
+        assert!(start - before <= BUCKET_NS, "{start} {before}");
     }
 
     #[test]

@@ -70,6 +70,30 @@ fn a_detached_span_is_active_wherever_it_is_made_so() {
 }
 
 #[test]
+fn a_span_that_ends_is_active_no_more() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    tracer.traced("outer", |_outer| {
+        for parent in [Parent::Root, Parent::Active] {
+            let span = tracer.trace_detached(parent, "left early");
+            span.activate();
+            span.activate();
+            let child = tracer.trace("child");
+            drop(span);
+            child.finish();
+            tracer.trace("next").finish();
+        }
+    });
+    assert!(tracer.active_span().is_none());
+    assert_eq!(tracer.flush(LIMIT).delivered, 7);
+    let spans = agent.spans();
+    let outer = named(&spans, "outer").span_id;
+    let mut next = spans.iter().filter(|span| span.name == "next");
+    assert!(next.all(|span| span.parent_id == outer));
+    assert_balanced(&tracer.health());
+}
+
+#[test]
 fn a_key_finds_what_was_started_last_or_is_active_here() {
     let agent = LocalAgent::start().unwrap();
     let tracer = start(config(&agent.url()));

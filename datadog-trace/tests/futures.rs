@@ -5,7 +5,7 @@
 mod common;
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use std::thread;
 
 use common::{LIMIT, assert_balanced, config, named, parent, start};
 use datadog_local_agent::LocalAgent;
-use datadog_trace::{FutureExt, Parent, SpanContext, Tracer};
+use datadog_trace::{FutureExt, Parent, Span, SpanContext, Tracer};
 use datadog_transport::context;
 use parking_lot::Mutex;
 
@@ -283,6 +283,30 @@ fn a_future_that_panics_or_returns_a_span_leaves_the_thread_as_it_was() {
     let spans = agent.spans();
     assert_eq!(named(&spans, "panics").meta["error.type"], "panic");
     assert_eq!(parent(&spans, "returned"), Some("outer"));
+}
+
+#[test]
+fn a_span_that_ends_while_its_future_waits_is_not_active_afterwards() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let (first, second) = (Cell::new(None), Cell::new(None));
+    let work = async {
+        first.set(Some(tracer.trace("first")));
+        second.set(Some(tracer.trace("second")));
+        Pause(false).await;
+        tracer.trace("after both").finish();
+    };
+    let mut work = Box::pin(work.in_span(tracer.trace("outer")));
+    let mut task = Context::from_waker(Waker::noop());
+    assert!(work.as_mut().poll(&mut task).is_pending());
+    drop(first.take());
+    let detached = second.take().map(Span::detach);
+    assert!(work.as_mut().poll(&mut task).is_ready());
+    drop(detached);
+    assert_eq!(context::active(), None);
+    assert_eq!(tracer.flush(LIMIT).delivered, 4);
+    assert_eq!(parent(&agent.spans(), "after both"), Some("outer"));
+    assert_balanced(&tracer.health());
 }
 
 /// Tells in a span of its own that it is dropped.

@@ -275,3 +275,40 @@ fn single_spans_are_kept_of_traces_that_are_not() {
     assert_eq!(marks("query.first"), [Some(8.0), Some(1.0), Some(1.0)]);
     assert_eq!(marks("query.second"), [None; 3]);
 }
+
+#[test]
+fn single_spans_are_told_apart_by_resource_and_tags_too() {
+    let agent = LocalAgent::start().unwrap();
+    let rules = [
+        SpanSamplingRule::new(1.0).resource("POST /pay*"),
+        SpanSamplingRule::new(1.0)
+            .tag("tenant", "gold")
+            .tag("retries", "3")
+            .tag("team", "check*"),
+    ];
+    let tracer = start(
+        config(&agent.url())
+            .tracing_sample_rate(0.0)
+            .span_sampling_rules(rules),
+    );
+    tracer.traced("request", |_| {
+        for (name, resource, tenant) in [
+            ("by resource", "POST /payments", "silver"),
+            ("by tags", "GET /", "Gold"),
+            ("neither", "GET /payments", "silver"),
+        ] {
+            tracer.traced(name, |span| {
+                span.set_resource(resource);
+                span.set_tag("tenant", tenant).set_tag("retries", 3);
+            });
+        }
+    });
+    tracer.flush(LIMIT);
+    let spans = agent.spans();
+    let alone = spans
+        .iter()
+        .filter(|span| span.metrics.contains_key("_dd.span_sampling.mechanism"));
+    let mut names: Vec<_> = alone.map(|span| &*span.name).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["by resource", "by tags"]);
+}

@@ -4,11 +4,13 @@
 
 mod common;
 
+use std::cell::RefCell;
 use std::thread;
 use std::time::Duration;
 
 use common::{LIMIT, assert_balanced, config, named, parent, start};
 use datadog_local_agent::LocalAgent;
+use datadog_trace::Span;
 use datadog_transport::{DropReason, context};
 
 #[test]
@@ -244,6 +246,31 @@ fn a_thread_that_ends_brings_its_finished_spans() {
         .wait_for(Duration::from_secs(5), |got| got.spans().count() == 1)
         .unwrap();
     assert_eq!(agent.spans()[0].name, "finished");
+    assert_balanced(&tracer.health());
+}
+
+#[test]
+fn spans_in_thread_locals_end_with_their_thread() {
+    thread_local! {
+        static OPEN: RefCell<Vec<Span>> = const { RefCell::new(Vec::new()) };
+    }
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let other = (*tracer).clone();
+    // To be waited for: a scope does not wait for what is dropped at the end of a thread.
+    let thread = thread::spawn(move || {
+        // Before anything of the tracer's, hence it goes after it.
+        OPEN.with_borrow_mut(|open| {
+            open.push(other.trace("root"));
+            open.push(other.trace("child"));
+        });
+        other.trace("grandchild").finish();
+    });
+    thread.join().unwrap();
+    assert_eq!(tracer.flush(LIMIT).delivered, 3);
+    let spans = agent.spans();
+    assert_eq!(parent(&spans, "grandchild"), Some("child"));
+    assert_eq!(parent(&spans, "child"), Some("root"));
     assert_balanced(&tracer.health());
 }
 

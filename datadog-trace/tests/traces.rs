@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::{LIMIT, assert_balanced, config, named, start, trace_paths, wait_for_info};
 use datadog_local_agent::{Endpoint, Fault, LocalAgent, Span};
+use datadog_trace::{Tracer, traced};
 use datadog_transport::{DropReason, context};
 
 #[test]
@@ -192,6 +193,21 @@ fn a_panic_marks_the_span_and_goes_on() {
     tracer.flush(LIMIT);
     let span = &agent.spans()[0];
     assert_eq!((span.error, &*span.meta["error.type"]), (1, "panic"));
+}
+
+// In one line: a body that the attribute puts into a block must not be told to have needless braces.
+#[rustfmt::skip]
+#[deny(unused_braces)]
+#[traced(crate = datadog_trace, tracer = tracer)]
+fn numbers(tracer: &Tracer) -> impl Iterator<Item = u32> + use<> { 0..3 }
+
+#[test]
+fn a_traced_function_of_one_line_compiles_without_warnings() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    assert!(numbers(&tracer).eq(0..3));
+    tracer.flush(LIMIT);
+    assert_eq!(agent.spans()[0].name, "numbers");
 }
 
 #[test]

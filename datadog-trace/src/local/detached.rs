@@ -105,6 +105,24 @@ pub(crate) fn exit(span_id: u64) {
     }
 }
 
+/// The same for one that ended before the program said so, as when it leaves early or panics.
+#[cold]
+#[inline(never)]
+fn exit_ended(span_id: u64) {
+    let mut ready = None;
+    with(|local| {
+        let by_program = |open: &Active| open.is_by_program(span_id);
+        while let Some(at) = local.active.iter().rposition(by_program) {
+            let segment = local.leave_at(at);
+            local.leave_open(segment, &mut ready);
+        }
+        local.show_top();
+    });
+    if let Some(ready) = ready {
+        ready.go();
+    }
+}
+
 /// The same for the last one with a key.
 pub(crate) fn exit_key(key: SpanKey) {
     let closed = with(|local| {
@@ -139,6 +157,7 @@ pub(crate) fn finish_detached<'a>(
     // Not what the work returns: moving it would take time, though there is mostly none.
     let mut ready = None;
     let mut span = Some((trace, data, tags));
+    let mut still_active = None;
     with(|local| {
         let (held, ..) = span.as_ref()?;
         let mut known = local.segments.iter_mut().flatten();
@@ -147,6 +166,10 @@ pub(crate) fn finish_detached<'a>(
         // With the others of this thread, whose segment holds the trace.
         of_trace.keep_hold(trace);
         of_trace.finished().push_with(&mut data, end, tags);
+        let mut open = local.active.iter();
+        still_active = open
+            .find(|open| open.is_by_program(data.span_id))
+            .map(|open| open.span_id);
         if let Some(part) = of_trace.part() {
             ready = Some(part);
         }
@@ -156,10 +179,20 @@ pub(crate) fn finish_detached<'a>(
     if let Some(ready) = ready {
         ready.go();
     }
+    if let Some(span_id) = still_active {
+        exit_ended(span_id);
+    }
     // The others of its trace are elsewhere, or have gone.
     if let Some((trace, mut data, tags)) = span {
         trace.release_span(&mut data, end, tags);
         with(|local| keep(&mut local.free, data));
+    }
+}
+
+impl Active {
+    /// Whether it is this span, made active by the program, which has no key for it.
+    fn is_by_program(&self, span_id: u64) -> bool {
+        self.span_id == span_id && self.by == By::Hand(SpanKey::NONE)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use datadog_config::{Glob, SamplingRule};
 
+use crate::TagValue;
+use crate::batch::FinishedSpan;
 use crate::span_data::SpanData;
 
 /// Whether service, name and resource fit.
@@ -15,19 +17,28 @@ pub(super) fn pattern_fits(pattern: Option<&Glob>, text: &str) -> bool {
     pattern.is_none_or(|pattern| pattern.matches(text))
 }
 
-/// Whether a span has the tag, with a value that fits. Numbers are compared as they are written; those that are not
-/// whole fit only a pattern of stars (libdatadog: `libdd-sampling/src/sampling_rule.rs`). `None` if it does not have it.
-pub(super) fn tag_fits(pattern: &Glob, span: &SpanData, key: &str) -> Option<bool> {
-    if let Some(text) = span.tags.text(key) {
-        return Some(pattern.matches(text));
+/// A tag of a span that is open.
+pub(super) fn tag_of<'a>(span: &'a SpanData, key: &str) -> Option<TagValue<'a>> {
+    let text = span.tags.text(key).map(TagValue::from);
+    text.or_else(|| Some(span.tags.number(key)?.into()))
+}
+
+/// A tag of a span that is finished.
+pub(super) fn tag_of_finished<'a>(span: FinishedSpan<'a>, key: &str) -> Option<TagValue<'a>> {
+    let text = span.text(key).map(TagValue::from);
+    text.or_else(|| Some(span.number(key)?.into()))
+}
+
+/// Whether the value of a tag fits. Numbers are compared as they are written; those that are not whole fit only a pattern
+/// of stars (libdatadog: `libdd-sampling/src/sampling_rule.rs`).
+pub(super) fn tag_fits(pattern: &Glob, value: &TagValue<'_>) -> bool {
+    match value {
+        TagValue::Text(text) => pattern.matches(text),
+        TagValue::Number(number) if number.is_finite() && number.fract() == 0.0 => {
+            pattern.matches(&number.to_string())
+        }
+        TagValue::Number(_) => pattern.as_str().bytes().all(|byte| byte == b'*'),
     }
-    let number = span.tags.number(key)?;
-    let is_whole = number.is_finite() && number.fract() == 0.0;
-    Some(if is_whole {
-        pattern.matches(&number.to_string())
-    } else {
-        pattern.as_str().bytes().all(|byte| byte == b'*')
-    })
 }
 
 #[cfg(test)]
@@ -49,7 +60,7 @@ mod tests {
             ("text", "7.*", Some(true)),
             ("none", "*", None),
         ] {
-            let found = tag_fits(&Glob::new(pattern), &span, key);
+            let found = tag_of(&span, key).map(|value| tag_fits(&Glob::new(pattern), &value));
             assert_eq!(found, fits, "{key} {pattern}");
         }
     }

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use datadog_config::SpanSamplingRule;
+use datadog_config::{Glob, SpanSamplingRule};
 use parking_lot::Mutex;
 
 use super::limiter::Limiter;
 use super::{knuth, rule};
-use crate::batch::Finished;
+use crate::batch::FinishedSpan;
 
 #[derive(Debug)]
 pub(super) struct SingleSpans {
@@ -29,22 +29,23 @@ impl SingleSpans {
         self.rules.is_empty()
     }
 
-    /// Marks the span for the agent if the first rule that fits keeps it.
-    pub(super) fn mark(&self, span: &mut Finished, name: &str, service: &str) {
-        let Some((rule, limiter)) = self.rules.iter().find(|(rule, _)| {
+    /// The rate and the limit of the first rule that fits, if it keeps the span.
+    pub(super) fn keeps(
+        &self,
+        span: FinishedSpan<'_>,
+        service: &str,
+        tags_fit: impl Fn(&[(String, Glob)]) -> bool,
+    ) -> Option<(f64, Option<f64>)> {
+        let (rule, limiter) = self.rules.iter().find(|(rule, _)| {
             rule::pattern_fits(rule.service.as_ref(), service)
-                && rule::pattern_fits(rule.name.as_ref(), name)
-        }) else {
-            return;
-        };
-        let kept = knuth::keeps(span.span_id, rule.sample_rate)
-            && limiter
-                .as_ref()
-                .is_none_or(|limiter| limiter.lock().allow(Instant::now()).0);
-        if !kept {
-            return;
-        }
-        span.extras().kept_alone = Some((rule.sample_rate, rule.max_per_second));
+                && rule::pattern_fits(rule.name.as_ref(), span.name())
+                && rule::pattern_fits(rule.resource.as_ref(), span.resource())
+                && tags_fit(&rule.tags)
+        })?;
+        let allowed = |limiter: &Mutex<Limiter>| limiter.lock().allow(Instant::now()).0;
+        let kept = knuth::keeps(span.span.span_id, rule.sample_rate)
+            && limiter.as_ref().is_none_or(allowed);
+        kept.then_some((rule.sample_rate, rule.max_per_second))
     }
 }
 
@@ -72,12 +73,8 @@ mod tests {
                 ..SpanData::default()
             };
             batch.push(&mut span, Ticks::ZERO);
-            batch.for_each_mut(|name, span| single.mark(span, name, service));
-            let extras = batch
-                .spans()
-                .next()
-                .and_then(|span| span.span.extras.as_ref());
-            extras.and_then(|extras| extras.kept_alone)
+            let span = batch.spans().next()?;
+            single.keeps(span, service, |tags| tags.is_empty())
         };
         assert_eq!(marked("noise", "db-1"), None);
         assert_eq!(marked("query", "db-1"), Some((1.0, Some(1.0))));
