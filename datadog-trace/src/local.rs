@@ -74,11 +74,7 @@ pub(crate) enum By {
 
 /// Starts a child of the innermost open span of `tracer`. `None` if there is no such span, or the thread is being torn
 /// down.
-pub(crate) fn start_child(
-    tracer: usize,
-    name: &'static str,
-    start: Ticks,
-) -> Option<(SegmentId, Box<SpanData>)> {
+pub(crate) fn start_child(tracer: usize, name: &'static str) -> Option<(SegmentId, Box<SpanData>)> {
     with(|local| {
         let top = local.active.last()?;
         let parent = if top.tracer == tracer {
@@ -88,8 +84,9 @@ pub(crate) fn start_child(
         };
         let segment = parent.segment;
         let is_shown = top.segment == segment;
+        let start = Ticks::now();
         let span_id = local.ids.next();
-        let mut data = local.free.pop().unwrap_or_default();
+        let mut data = local.free.pop().unwrap_or_else(fresh);
         data.begin(span_id, parent.span_id, Cow::Borrowed(name), start);
         // Few have one.
         if parent.service.is_some() {
@@ -122,7 +119,16 @@ pub(crate) fn span_id() -> Option<u64> {
 
 /// Memory for a span that is no child of this thread.
 pub(crate) fn memory() -> Box<SpanData> {
-    with(|local| local.free.pop()).flatten().unwrap_or_default()
+    with(|local| local.free.pop())
+        .flatten()
+        .unwrap_or_else(fresh)
+}
+
+/// New memory for a span. Apart, as it is rarely needed.
+#[cold]
+#[inline(never)]
+fn fresh() -> Box<SpanData> {
+    Box::default()
 }
 
 /// Makes a span of `trace` the active one of this thread. It adds a holder to the trace if this thread has no segment

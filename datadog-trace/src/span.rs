@@ -100,10 +100,9 @@ impl Span {
     /// A child of the active span, or else the first span of a new trace. Almost all names are static, and then they
     /// travel in registers.
     pub(crate) fn start(tracer: &Arc<Shared>, name: &'static str) -> Self {
-        let start = Ticks::now();
-        match local::start_child(tracer.id(), name, start) {
+        match local::start_child(tracer.id(), name) {
             Some((segment, data)) => Self::open(Open::Own { data, segment }),
-            None => Self::start_root(tracer, Cow::Borrowed(name), start, None),
+            None => Self::start_root(tracer, Cow::Borrowed(name), None),
         }
     }
 
@@ -125,9 +124,7 @@ impl Span {
         name: &'static str,
         key: SpanKey,
     ) -> Option<DetachedSpan> {
-        let start = Ticks::now();
-        let span_id = id::span_id();
-        let data = local::start_detached(tracer.id(), name, span_id, start, key)?;
+        let data = local::start_detached(tracer.id(), name, key)?;
         Some(DetachedSpan::of(Place::Own(data)))
     }
 
@@ -173,13 +170,13 @@ impl Span {
         context: &SpanContext,
         name: Cow<'static, str>,
     ) -> Self {
-        let start = Ticks::now();
         match &context.0 {
             Inner::Here {
                 trace,
                 span_id: parent_id,
                 service,
             } if Arc::ptr_eq(&trace.tracer, tracer) => {
+                let start = Ticks::now();
                 let span_id = id::span_id();
                 let Some(segment) =
                     local::enter(By::Guard, trace, span_id, service.clone(), name.clone())
@@ -191,16 +188,16 @@ impl Span {
                 data.service.clone_from(service);
                 Self::open(Open::Own { data, segment })
             }
-            _ => Self::start_root(tracer, name, start, Some(context)),
+            _ => Self::start_root(tracer, name, Some(context)),
         }
     }
 
     fn start_root(
         tracer: &Arc<Shared>,
         name: Cow<'static, str>,
-        start: Ticks,
         context: Option<&SpanContext>,
     ) -> Self {
+        let start = Ticks::now();
         let upstream = context.map(SpanContext::carried);
         let mut data = local::memory();
         let span_id = id::span_id();

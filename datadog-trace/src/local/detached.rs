@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{Active, By, Local, Ready, Segment, SegmentId, enter, keep, with};
+use super::{Active, By, Local, Ready, Segment, SegmentId, enter, fresh, keep, with};
 use crate::TagValue;
 use crate::key::SpanKey;
 use crate::span_data::SpanData;
@@ -15,14 +15,14 @@ use crate::trace::Trace;
 pub(crate) fn start_detached(
     tracer: usize,
     name: &'static str,
-    span_id: u64,
-    start: Ticks,
     key: SpanKey,
 ) -> Option<Box<SpanData>> {
     with(|local| {
         let parent = local.active.iter().rfind(|open| open.tracer == tracer)?;
         let segment = parent.segment;
         let of_trace = local.segments.get_mut(segment)?.as_mut()?;
+        let start = Ticks::now();
+        let span_id = local.ids.next();
         let mut data = local.free.pop().unwrap_or_else(fresh);
         data.held = Some(of_trace.take_hold());
         data.begin(span_id, parent.span_id, Cow::Borrowed(name), start);
@@ -44,13 +44,6 @@ pub(crate) fn start_detached(
         Some(data)
     })
     .flatten()
-}
-
-/// New memory for a span. Apart, as it is rarely needed.
-#[cold]
-#[inline(never)]
-fn fresh() -> Box<SpanData> {
-    Box::default()
 }
 
 /// Makes the span active that was started last, if it has this key and nothing happened since. Whether it did.
