@@ -148,7 +148,8 @@ impl TransportBuilder {
         self.warnings.push(warning);
     }
 
-    /// Starts the worker thread, and logs what is wrong with the environment and the config files.
+    /// Starts the worker thread, and logs what is wrong with the config: in the environment and its files, and for
+    /// [signals](Self::warn).
     ///
     /// # Errors
     ///
