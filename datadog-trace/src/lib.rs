@@ -45,8 +45,8 @@
 //! not shown, as only their threads know them. Each such report counts as spans of its own in [`Health`].
 //!
 //! To leave the process, [inject](Tracer::inject) the trace into the headers of a request, and
-//! [extract](Tracer::extract) it on the other side. To leave the thread, [detach](Span::detach) a span, start children from its [context](Span::context), or put a
-//! future [into it](FutureExt::in_span).
+//! [extract](Tracer::extract) it on the other side. To leave the thread, [detach](Span::detach) a span, start children
+//! from its [context](Span::context), or put a future [into it](FutureExt::in_span).
 
 mod baggage;
 mod batch;
@@ -73,6 +73,7 @@ mod obfuscate;
 mod panics;
 mod parked;
 mod peer_service;
+mod percent;
 mod pool;
 mod prefetch;
 #[cfg(target_os = "linux")]

@@ -98,7 +98,8 @@ impl Decision {
         maker.into_iter().chain(rate)
     }
 
-    fn is_kept(&self) -> bool {
+    /// Whether the trace is kept, or may be: what is not decided yet is not dropped.
+    pub(crate) fn is_kept(&self) -> bool {
         self.priority.is_none_or(|priority| priority > 0)
     }
 }
@@ -155,8 +156,7 @@ impl Sampler {
 
     /// Marks the spans that single-span rules keep although their trace is not.
     pub(crate) fn mark_single_spans(&self, decision: &Decision, spans: &mut Batch) {
-        if decision.priority.is_some_and(|priority| priority <= 0) && !self.single_spans.is_empty()
-        {
+        if !decision.is_kept() && !self.single_spans.is_empty() {
             spans.keep_alone(|span| {
                 let service = self.services.sent(span.span.service.as_deref());
                 let tags_fit =

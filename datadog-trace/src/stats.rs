@@ -210,8 +210,7 @@ fn root_of(chunk: &Chunk) -> Option<FinishedSpan<'_>> {
 /// Leaves spans out of a chunk that is not kept: all, but those that are kept alone. Errors keep the whole chunk
 /// (libdatadog: `libdd-trace-utils`, `drop_chunks`). How many.
 fn leave_out(chunk: &mut Chunk) -> u64 {
-    let kept = chunk.decision.priority.is_none_or(|priority| priority > 0);
-    if kept || chunk.spans.spans().any(|span| span.span.error) {
+    if chunk.decision.is_kept() || chunk.spans.spans().any(|span| span.span.error) {
         return 0;
     }
     let before = chunk.spans.len();

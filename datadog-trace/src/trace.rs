@@ -154,9 +154,7 @@ impl Trace {
     /// trace's lock: it must call nothing of the program's.
     pub(crate) fn told<T>(&self, show: impl FnOnce(&Decision, &Baggage) -> T) -> T {
         let state = &mut *self.state.lock();
-        if let Some(root) = &state.root {
-            self.tracer.sampler.decide(&mut state.decision, root);
-        }
+        self.decide(state);
         show(&state.decision, &state.baggage)
     }
 
@@ -280,14 +278,8 @@ impl Trace {
     pub(crate) fn report(&self, now: Ticks, age: Duration) -> bool {
         let mut guard = self.state.lock();
         let state = &mut *guard;
-        if let Some(root) = &state.root {
-            self.tracer.sampler.decide(&mut state.decision, root);
-        }
-        if state
-            .decision
-            .priority
-            .is_some_and(|priority| priority <= 0)
-        {
+        self.decide(state);
+        if !state.decision.is_kept() {
             return false;
         }
         let (mut spans, aside) = self.unpark(state);
@@ -324,10 +316,16 @@ impl Trace {
         (std::mem::take(&mut state.finished), aside)
     }
 
-    fn chunk(&self, state: &mut State, spans: Batch) -> Chunk {
+    /// Decides by the first span while it is open, unless something is decided already.
+    #[inline]
+    fn decide(&self, state: &mut State) {
         if let Some(root) = &state.root {
             self.tracer.sampler.decide(&mut state.decision, root);
         }
+    }
+
+    fn chunk(&self, state: &mut State, spans: Batch) -> Chunk {
+        self.decide(state);
         Chunk {
             trace_id: self.id,
             upstream: self.upstream.clone(),

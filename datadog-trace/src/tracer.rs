@@ -143,8 +143,9 @@ impl Tracer {
         }
     }
 
-    /// The same as a child of the span that is active on this thread. `None` if there is none. With a `key`, a bridge finds
-    /// the span by that, too, and changes neither its name nor its service until it is active: see [`SpanKey::activate`].
+    /// Starts a span that is active on no thread, as [`trace_detached`](Tracer::trace_detached) does: a child of the span
+    /// that is active on this one. `None` if there is none. With a `key`, a bridge finds the span by that, too, and
+    /// changes neither its name nor its service until it is active: see [`SpanKey::activate`].
     #[inline]
     pub fn trace_child(&self, name: &'static str, key: Option<SpanKey>) -> Option<DetachedSpan> {
         match &self.shared {

@@ -45,8 +45,8 @@ impl Outbox {
         Self::within(Room::new(limit), limit, account)
     }
 
-    /// The same, with its bytes taken from the `room` of a [`Queue`](crate::Queue) as well: where that is too small for
-    /// both, the oldest payloads are dropped.
+    /// An empty outbox like [`Outbox::new`], whose bytes are taken from the `room` of a [`Queue`](crate::Queue) as well:
+    /// where that is too small for both, the oldest payloads are dropped.
     pub fn within(room: Arc<Room>, limit: usize, account: Arc<Account>) -> Self {
         Self {
             account,

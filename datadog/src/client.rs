@@ -85,7 +85,8 @@ impl DDClient {
     }
 
     /// Sends everything that is buffered, and waits for it, at most `timeout`. What a receiver does not take
-    /// stays buffered and is tried again later. Spans of a trace that is still open are no part of it.
+    /// stays buffered and is tried again later. So do finished spans that wait for others of their trace; those that
+    /// still are with their thread are no part of it.
     pub fn flush(&self, timeout: Duration) -> FlushReport {
         self.inner.transport.flush(timeout)
     }
@@ -96,8 +97,8 @@ impl DDClient {
         self.inner.transport.shutdown(timeout)
     }
 
-    /// What became of every item so far: accepted = delivered + dropped + buffered. Prints as a table. A span is
-    /// accepted when its trace, or a part of that, goes to the worker.
+    /// What became of every item so far: accepted = delivered + dropped + buffered. Prints as a table. A finished span is
+    /// accepted when it leaves its thread, which it does with the others of its trace there.
     pub fn health(&self) -> Health {
         self.inner.transport.health()
     }

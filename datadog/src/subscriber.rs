@@ -2,11 +2,13 @@
 
 mod callsite;
 mod event;
+mod failure;
 mod fields;
 mod http;
 mod install;
 mod layer;
 mod left_out;
+mod log_record;
 mod mapping;
 mod names;
 mod open_span;
@@ -16,6 +18,7 @@ mod recording;
 mod rules;
 mod shown;
 mod slots;
+mod span_event;
 mod statement;
 mod stored;
 mod url;

@@ -131,17 +131,17 @@ fn who_takes_traces_along_has_the_line_for_messages() {
 fn what_a_middleware_tells_is_not_active() {
     let agent = LocalAgent::start().unwrap();
     let client = plain(&agent, &[]);
-    let _layer = client.axum_layer();
+    let _layer = client.tower_server_layer();
     let subscriber = Dispatch::new(registry().with(client.tracing_layer()));
     let report = dispatcher::with_default(&subscriber, || client.patch(["tower-http", "poem"]));
-    let middleware = "axum";
+    let middleware = "tower";
     assert_eq!(
         status(&report, "tower-http"),
         &PatchStatus::ToldBy { middleware }
     );
     assert_eq!(status(&report, "poem"), &PatchStatus::Active);
     let table = report.to_string();
-    let told = "left out: the middleware for axum tells the same";
+    let told = "left out: the middleware for tower tells the same";
     assert!(table.contains(told), "{table}");
 }
 

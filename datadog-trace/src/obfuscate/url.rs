@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use crate::percent;
+
 /// What stands for a part, and for a whole URL that can't be read.
 const HIDDEN: &str = "?";
 
@@ -93,7 +95,7 @@ fn without_digits(path: &str, all: bool) -> Option<String> {
         if number > 0 {
             out.push('/');
         }
-        if decoded(part).any(|byte| byte.is_ascii_digit()) {
+        if percent::decoded(part).any(|byte| byte.is_ascii_digit()) {
             found = true;
             out.push_str(HIDDEN);
         } else {
@@ -112,19 +114,6 @@ fn write_host(out: &mut String, host: &str, all: bool) {
             out.push(letter);
         }
     }
-}
-
-/// The bytes that a part of a path stands for.
-fn decoded(part: &str) -> impl Iterator<Item = u8> {
-    let mut rest = part.as_bytes();
-    std::iter::from_fn(move || {
-        let (first, after) = rest.split_first()?;
-        let escape = after.get(..2).filter(|_| *first == b'%');
-        let byte =
-            escape.and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok());
-        rest = if byte.is_some() { &after[2..] } else { after };
-        Some(byte.unwrap_or(*first))
-    })
 }
 
 /// Writes a part of a path as Go's `url.URL.EscapedPath` does, if the path was changed.

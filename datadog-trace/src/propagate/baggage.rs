@@ -5,6 +5,7 @@ use super::lines::HeaderLines;
 use super::split::{has, split, split_once, trim};
 use super::{Found, Header};
 use crate::baggage::Baggage;
+use crate::percent;
 
 const BAGGAGE: Header = Header::Baggage;
 const MOST_ITEMS: usize = 64;
@@ -132,23 +133,8 @@ fn encode_all(out: &mut String, text: &str, safe: &[bool; 256]) {
 
 /// What can't be decoded stays as it is.
 fn decode(text: &str) -> String {
-    let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16).map(|digit| digit as u8);
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        match (byte, digit(bytes.get(at + 1)), digit(bytes.get(at + 2))) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push(high << 4 | low);
-                at += 3;
-            }
-            _ => {
-                decoded.push(*byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
+    let bytes: Vec<u8> = percent::decoded(text).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use datadog_trace::{Span, SpanKind};
 
 use super::callsite::Callsite;
+use super::failure::{is_failure, status_failed, status_message, tells_more};
 use super::fields::{Fields, is_error_key};
 use super::http::{self, HttpOptions};
 use super::names::{DB_SYSTEM, db_type, tag_name};
@@ -46,6 +47,7 @@ pub(super) fn apply(
 ) -> Failure {
     let meaning = Meaning::new(name, callsite, fields, options);
     meaning.write_tags(span);
+    meaning.write_role(span);
     meaning.write_identity(span);
     meaning.write_failure(span)
 }
@@ -105,6 +107,7 @@ impl<'a> Meaning<'a> {
         self.is_client() && self.fields.text(RPC_SYSTEM) == Some("aws-api")
     }
 
+    /// Writes the fields that are no more than tags.
     fn write_tags(&self, span: &mut Span) {
         let error_key = self.fields.error_key();
         for (key, value) in self.fields.iter() {
@@ -148,6 +151,10 @@ impl<'a> Meaning<'a> {
                 },
             }
         }
+    }
+
+    /// Writes which role the span has, which library made it, and what it asked.
+    fn write_role(&self, span: &mut Span) {
         if let Some(kind) = self.kind {
             span.set_kind(kind);
         }
@@ -332,12 +339,9 @@ impl<'a> Meaning<'a> {
         let said = fields.error_key().and_then(|key| fields.text(&[key]));
         let mut errors = fields.iter().filter(|(key, _)| is_error_key(key));
         let flagged = errors.any(|(_, value)| is_failure(value));
-        let status = fields.text(&["otel.status_code"]);
-        let status_failed = status.is_some_and(|status| status.eq_ignore_ascii_case("error"));
-        if said.is_some() || flagged || status_failed {
+        if said.is_some() || flagged || status_failed(fields) {
             failure.is_told = true;
-            let described = fields.text(&["otel.status_message", "otel.status_description"]);
-            let message = said.or(described).unwrap_or_default();
+            let message = said.or_else(|| status_message(fields)).unwrap_or_default();
             span.set_failure(
                 fields.text(&["exception.type"]).unwrap_or_default(),
                 message,
@@ -355,26 +359,6 @@ impl<'a> Meaning<'a> {
             failure.status = Some(status);
         }
         failure
-    }
-}
-
-/// Whether a field `error` or `err` is a tag beside what it says of the failure.
-fn tells_more(value: FieldValue<'_>) -> bool {
-    match value {
-        FieldValue::Text(text) => !text.is_empty(),
-        FieldValue::Bool(_) => false,
-        _ => true,
-    }
-}
-
-/// Whether a field `error` or `err` with no text says that the span failed: a code of an error, which is 0 if there is none.
-fn is_failure(value: FieldValue<'_>) -> bool {
-    match value {
-        FieldValue::Text(_) => false,
-        FieldValue::Bool(truth) => truth,
-        FieldValue::Int(number) => number != 0,
-        FieldValue::UInt(number) => number != 0,
-        FieldValue::Float(number) => number != 0.0,
     }
 }
 

@@ -6,6 +6,7 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::callsite::Callsite;
+use super::failure::{status_failed, status_message};
 use super::fields::Fields;
 use super::layer::DDTracingLayer;
 use super::open_span::OpenSpan;
@@ -52,10 +53,8 @@ impl DDTracingLayer {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let status = recorded.text(&["otel.status_code"]);
-        if status.is_some_and(|status| status.eq_ignore_ascii_case("error")) {
-            let described = ["otel.status_message", "otel.status_description"];
-            let message = recorded.text(&described).unwrap_or_default();
+        if status_failed(recorded) {
+            let message = status_message(recorded).unwrap_or_default();
             let kind = recorded.text(&["error.type"]).unwrap_or_default();
             self.fail_operation(inner, context, kind, message);
         }

@@ -1,7 +1,7 @@
 //! Libraries whose spans have names of their own for what OpenTelemetry has names for.
 //!
 //! Each is read as the version that its rule names tells it. Where that says "by copies", tests have copies of these spans
-//! (`tests/subscriber/libraries.rs`, `tests/subscriber/secrets.rs`); the others are tested as they run.
+//! (`libraries.rs`, `secrets.rs` and `web.rs` in `tests/subscriber`); the others are tested as they run.
 
 use datadog_trace::SpanKind;
 
@@ -149,8 +149,8 @@ static TRACING_ACTIX_WEB: Rule = Rule {
     ..NONE
 };
 
-/// axum-tracing-opentelemetry 0.42 by tracing-opentelemetry-instrumentation-sdk: `src/http/http_server.rs`. It says all in
-/// OpenTelemetry's terms.
+/// axum-tracing-opentelemetry 0.42, by copies: `src/http/http_server.rs` of tracing-opentelemetry-instrumentation-sdk. It says
+/// all in OpenTelemetry's terms.
 static AXUM_TRACING: Rule = Rule {
     module: ModuleId::AxumTracingOpentelemetry,
     component: "axum",
@@ -201,7 +201,7 @@ static SQLX: Rule = Rule {
     ..NONE
 };
 
-/// mongodb 3.9: `src/trace/command.rs`. What it asks and is answered has values.
+/// mongodb 3.9, by copies: `src/trace/command.rs`. What it asks and is answered has values.
 static MONGODB: Rule = Rule {
     module: ModuleId::Mongodb,
     component: "mongodb",

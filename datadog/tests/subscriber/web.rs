@@ -63,13 +63,16 @@ fn tower_http_s_requests_are_requests() {
     assert_eq!(parent(&spans, "handler"), Some("http.server.request"));
 }
 
-/// The spans of a request to a service that `wrap` puts layers around.
-fn request_to<S>(fixture: &Fixture, wrap: impl FnOnce(Handler) -> S) -> Vec<Span>
+/// The spans of a request that is answered with this status by a service that `wrap` puts layers around.
+fn request_to<S>(fixture: &Fixture, status: u16, wrap: impl FnOnce(Handler) -> S) -> Vec<Span>
 where
     S: Service<Request<String>, Error = Infallible>,
 {
-    let answer: fn(_) -> _ = |_| ready(Ok(Response::new(String::new())));
-    let service = wrap(service_fn(answer));
+    let handler: Handler = service_fn(Box::new(move |_| {
+        let response = Response::builder().status(status).body(String::new());
+        ready(Ok(response.unwrap()))
+    }));
+    let service = wrap(handler);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
@@ -82,18 +85,19 @@ where
     fixture.spans()
 }
 
-type Handler = ServiceFn<fn(Request<String>) -> Ready<Result<Response<String>, Infallible>>>;
+type Handler =
+    ServiceFn<Box<dyn FnMut(Request<String>) -> Ready<Result<Response<String>, Infallible>>>>;
 
 #[test]
 fn tower_http_s_spans_are_left_out_where_the_client_s_layer_tells_the_same() {
     let fixture = Fixture::new();
     let layer = fixture.client.tower_server_layer();
-    let inside = request_to(&fixture, |handler| {
+    let inside = request_to(&fixture, 200, |handler| {
         TraceLayer::new_for_http().layer(layer.layer(handler))
     });
     let fixture = Fixture::new();
     let layer = fixture.client.tower_server_layer();
-    let outside = request_to(&fixture, |handler| {
+    let outside = request_to(&fixture, 200, |handler| {
         layer.layer(TraceLayer::new_for_http().layer(handler))
     });
     for spans in [inside, outside] {
@@ -110,7 +114,7 @@ fn tower_http_s_spans_are_left_out_where_the_client_s_layer_tells_the_same() {
 fn tower_http_tells_requests_where_tower_is_off() {
     let fixture = Fixture::with(&[("DD_TRACE_TOWER_ENABLED", "false")]);
     let layer = fixture.client.tower_server_layer();
-    let spans = request_to(&fixture, |handler| {
+    let spans = request_to(&fixture, 200, |handler| {
         layer.layer(TraceLayer::new_for_http().layer(handler))
     });
     let [span] = spans.try_into().unwrap();
@@ -138,37 +142,14 @@ fn requests_that_opentelemetry_s_layer_for_axum_tells_are_told_once() {
     assert_eq!((told, with_ours), (2, 1));
 }
 
-/// The span of a request to tower-http that is answered with this status.
-fn answered<M>(fixture: &Fixture, status: u16, layer: M) -> Span
-where
-    M: Layer<Answer>,
-    M::Service: Service<Request<String>, Error = Infallible>,
-{
-    let service: Answer = service_fn(Box::new(move |_| {
-        let response = Response::builder().status(status).body(String::new());
-        ready(Ok(response.unwrap()))
-    }));
-    let service = layer.layer(service);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    let answer = async {
-        let request = Request::get("/cart").body(String::new()).unwrap();
-        drop(service.oneshot(request).await);
-    };
-    runtime.block_on(answer.with_subscriber(fixture.subscriber()));
-    let [span] = fixture.spans().try_into().unwrap();
-    span
-}
-
-type Answer =
-    ServiceFn<Box<dyn FnMut(Request<String>) -> Ready<Result<Response<String>, Infallible>>>>;
-
 #[test]
 fn options_decide_which_status_is_a_failure_whatever_tower_http_calls_one() {
     for (status, error) in [(503, 0), (500, 1), (404, 0)] {
         let fixture = Fixture::with(&[("DD_TRACE_HTTP_SERVER_ERROR_STATUSES", "500")]);
-        let span = answered(&fixture, status, TraceLayer::new_for_http());
+        let spans = request_to(&fixture, status, |handler| {
+            TraceLayer::new_for_http().layer(handler)
+        });
+        let [span] = spans.try_into().unwrap();
         assert_eq!(
             (span.error, &*span.meta["http.status_code"]),
             (error, &*status.to_string())
@@ -180,7 +161,8 @@ fn options_decide_which_status_is_a_failure_whatever_tower_http_calls_one() {
 fn spans_of_the_program_s_own_get_the_status_by_datadog_s_name() {
     let fixture = Fixture::new();
     let layer = TraceLayer::new_for_http().make_span_with(|_: &Request<String>| info_span!("own"));
-    let span = answered(&fixture, 503, layer);
+    let spans = request_to(&fixture, 503, |handler| layer.layer(handler));
+    let [span] = spans.try_into().unwrap();
     assert_eq!((&*span.name, span.error), ("own", 1));
     assert_eq!(span.meta["http.status_code"], "503");
     let other = "http.response.status_code";
