@@ -145,6 +145,9 @@ impl Batch {
         let tags = &self.tags;
         for span in &mut *self.spans {
             if let Some(by) = kept(FinishedSpan { span, tags }) {
+                if span.extras.is_none() {
+                    self.heap += size_of::<Extras>();
+                }
                 span.extras().kept_alone = Some(by);
             }
         }
@@ -353,6 +356,18 @@ mod tests {
             ]
         );
         assert_eq!(size_of::<Finished>(), 120);
+    }
+
+    #[test]
+    fn what_marks_a_span_that_is_kept_alone_counts() {
+        let mut batch = Batch::default();
+        (1..4).for_each(|id| batch.push(&mut span(id, &[]), Ticks::ZERO));
+        let bytes = batch.bytes();
+        batch.keep_alone(|span| (span.span.span_id > 1).then_some((1.0, None)));
+        batch.keep_alone(|_span| Some((1.0, None)));
+        assert_eq!(batch.bytes() - bytes, 3 * size_of::<Extras>());
+        batch.clear();
+        assert_eq!(batch.bytes(), 0);
     }
 
     #[test]

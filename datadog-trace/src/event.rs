@@ -80,10 +80,14 @@ impl EventValue {
     }
 }
 
+/// The latest time that the agent takes: it refuses a whole payload for a later one (datadog-agent:
+/// `pkg/proto/pbgo/trace/decoder_bytes.go`, parseInt64Bytes).
+const LATEST: u64 = i64::MAX as u64;
+
 /// Nanoseconds since the Unix epoch; 0 before it.
 pub(crate) fn unix_nanos(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    u64::try_from(since.as_nanos()).map_or(LATEST, |nanos| nanos.min(LATEST))
 }
 
 impl From<&'static str> for EventValue {

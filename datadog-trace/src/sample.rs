@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use datadog_config::{DDConfig, Glob, Provenance, SamplingRule};
+use datadog_transport::Birthplace;
 use parking_lot::Mutex;
 
 pub(crate) use rates::AgentRates;
@@ -68,6 +69,8 @@ pub(crate) struct Sampler {
     limiter: Mutex<Limiter>,
     agent_rates: AgentRates,
     single_spans: SingleSpans,
+    /// In a forked child, another thread may have held a lock for ever. Nothing is sent from there.
+    birthplace: Birthplace,
 }
 
 impl Decision {
@@ -114,6 +117,7 @@ impl Sampler {
             limiter: Mutex::new(Limiter::new(config.tracing_rate_limit())),
             agent_rates: AgentRates::default(),
             single_spans: SingleSpans::new(config.span_sampling_rules()),
+            birthplace: Birthplace::here(),
         }
     }
 
@@ -137,6 +141,11 @@ impl Sampler {
 
     #[inline(never)]
     fn decide_now(&self, decision: &mut Decision, root: &SpanData) {
+        if !self.birthplace.is_here() {
+            decision.priority = Some(AUTO_KEEP);
+            decision.maker = Some(Cow::Borrowed(BY_DEFAULT));
+            return;
+        }
         let rule = self.rules.iter().find(|rule| {
             let tag = |key: &str| rule::tag_of(root, key);
             rule::fits(rule, root, self.service_of(root)) && self.tags_fit(&rule.tags, tag)
@@ -156,7 +165,8 @@ impl Sampler {
 
     /// Marks the spans that single-span rules keep although their trace is not.
     pub(crate) fn mark_single_spans(&self, decision: &Decision, spans: &mut Batch) {
-        if !decision.is_kept() && !self.single_spans.is_empty() {
+        let is_alone = !decision.is_kept() && !self.single_spans.is_empty();
+        if is_alone && self.birthplace.is_here() {
             spans.keep_alone(|span| {
                 let service = self.services.sent(span.span.service.as_deref());
                 let tags_fit =

@@ -122,6 +122,10 @@ fn times_may_be_set() {
     let mut backwards = tracer.trace("backwards");
     backwards.set_start_time(at(2_000));
     backwards.finish_at(at(1_000));
+    // Milliseconds taken for seconds.
+    let far = at(1_700_000_000_000);
+    tracer.trace("far end").finish_at(far);
+    tracer.trace("far start").set_start_time(far);
     tracer.flush(LIMIT);
     let spans = agent.spans();
     let times = |name| {
@@ -142,6 +146,9 @@ fn times_may_be_set() {
         assert!((start as u128) < now && now - (start as u128) < 70_000_000_000);
     }
     assert_eq!(times("backwards").1, 0);
+    let (start, duration) = times("far end");
+    assert_eq!(start + duration, i64::MAX);
+    assert_eq!(times("far start"), (i64::MAX, 0));
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn address(text: &str) -> Option<IpAddr> {
 }
 
 fn is_public(address: IpAddr) -> bool {
-    match address {
+    match address.to_canonical() {
         IpAddr::V4(v4) => {
             let [a, b, ..] = v4.octets();
             // Inside of clusters, mostly.
@@ -142,6 +142,17 @@ mod tests {
                 &[("x-real-ip", "192.168.0.1")],
                 Some("10.0.0.9"),
                 "192.168.0.1",
+            ),
+            // As sockets for both kinds of addresses tell them.
+            (
+                &[("x-real-ip", "192.168.0.1")],
+                Some("::ffff:10.0.0.9"),
+                "192.168.0.1",
+            ),
+            (
+                &[("x-forwarded-for", "::ffff:127.0.0.1, ::ffff:8.8.8.8")],
+                None,
+                "::ffff:8.8.8.8",
             ),
             (&[("x-real-ip", "nonsense")], None, "none"),
             (
