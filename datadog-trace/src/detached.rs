@@ -12,7 +12,7 @@ use crate::batch::Batch;
 use crate::context::Inner;
 use crate::key::SpanKey;
 use crate::local::{self, Active, By};
-use crate::span::Place;
+use crate::place::Place;
 use crate::span_data::SpanData;
 use crate::ticks::Ticks;
 use crate::trace::Trace;
@@ -122,14 +122,10 @@ impl DetachedSpan {
 
     /// The span as others see it; `None` with tracing off.
     pub fn context(&self) -> Option<SpanContext> {
-        let service = match self.open.as_ref()? {
-            Place::Own(data) => data.service.clone(),
-            Place::Root(trace) => trace.with_root(|data| data.service.clone()).flatten(),
-        };
         Some(SpanContext(Inner::Here {
             trace: Arc::clone(self.trace()?),
             span_id: self.span_id(),
-            service,
+            service: self.open.as_ref()?.service(),
         }))
     }
 
@@ -171,7 +167,11 @@ impl DetachedSpan {
     fn end(&mut self) {
         match self.open.take() {
             Some(Place::Own(data)) => end(data, std::iter::empty()),
-            Some(Place::Root(trace)) => end_root(trace),
+            Some(Place::Root(trace)) => {
+                if let Some((data, end)) = trace.end_root() {
+                    local::finish_detached(trace, data, end, std::iter::empty());
+                }
+            }
             None => {}
         }
     }
@@ -215,17 +215,6 @@ fn end<'a>(mut data: Box<SpanData>, tags: impl Iterator<Item = (&'static str, Ta
         panics::tell(&mut data);
     }
     local::finish_detached(trace, data, end, tags);
-}
-
-/// Ends the first span of a trace.
-fn end_root(trace: Arc<Trace>) {
-    let end = Ticks::now();
-    if panics::are_seen() {
-        trace.with_root(panics::tell);
-    }
-    if let Some(data) = trace.end_root() {
-        local::finish_detached(trace, data, end, std::iter::empty());
-    }
 }
 
 /// Brings a span back, even from a panic.

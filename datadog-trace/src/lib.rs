@@ -74,6 +74,7 @@ mod panics;
 mod parked;
 mod peer_service;
 mod percent;
+mod place;
 mod pool;
 mod prefetch;
 #[cfg(target_os = "linux")]

@@ -205,21 +205,19 @@ pub(crate) fn detach(segment: SegmentId, span_id: u64) -> Option<Arc<Trace>> {
 
 /// Gives an open span its name, which was not known for good when it started.
 pub(crate) fn rename(span_id: u64, name: String) {
-    with(|local| {
-        let open = local.active.iter_mut();
-        for open in open.filter(|open| open.span_id == span_id) {
-            open.name = Cow::Owned(name.clone());
-        }
-    });
+    for_each_of(span_id, |open| open.name = Cow::Owned(name.clone()));
 }
 
 /// Notes that an open span changed its service, which later children inherit.
 pub(crate) fn rename_service(span_id: u64, service: &Arc<str>) {
+    for_each_of(span_id, |open| open.service = Some(Arc::clone(service)));
+}
+
+/// Changes the entries of an open span, which may be active several times.
+fn for_each_of(span_id: u64, change: impl FnMut(&mut Active)) {
     with(|local| {
         let open = local.active.iter_mut();
-        for open in open.filter(|open| open.span_id == span_id) {
-            open.service = Some(Arc::clone(service));
-        }
+        open.filter(|open| open.span_id == span_id).for_each(change);
     });
 }
 

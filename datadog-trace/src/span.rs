@@ -13,6 +13,7 @@ use crate::context::Inner;
 use crate::event::unix_nanos;
 use crate::key::SpanKey;
 use crate::local::{self, By, SegmentId};
+use crate::place::Place;
 use crate::propagate::Inject;
 use crate::span_data::SpanData;
 use crate::ticks::Ticks;
@@ -58,33 +59,6 @@ pub enum Parent<'a> {
     Root,
     /// A span of this or another thread, or of another process.
     Of(&'a SpanContext),
-}
-
-/// Where the facts of an open span are.
-pub(crate) enum Place {
-    /// With the span.
-    Own(Box<SpanData>),
-    /// With the trace, whose first span it is: sampling looks at it from whatever thread.
-    Root(Arc<Trace>),
-}
-
-impl Place {
-    pub(crate) fn span_id(&self) -> u64 {
-        match self {
-            Self::Own(data) => data.span_id,
-            Self::Root(trace) => trace.local_root_id,
-        }
-    }
-
-    /// What the stack of active spans has to know.
-    #[inline]
-    pub(crate) fn service_and_name(&self) -> (Option<Arc<str>>, Cow<'static, str>) {
-        let facts = |data: &SpanData| (data.service.clone(), data.name.clone());
-        match self {
-            Self::Own(data) => facts(data),
-            Self::Root(trace) => trace.with_root(|data| facts(data)).unwrap_or_default(),
-        }
-    }
 }
 
 impl Span {
@@ -267,14 +241,10 @@ impl Span {
 
     /// The span as others see it, such as threads that start children of it; `None` with tracing off.
     pub fn context(&self) -> Option<SpanContext> {
-        let of_root = |trace: &Trace| trace.with_root(|data| data.service.clone()).flatten();
         let service = match self.open.as_ref()? {
-            Open::Own { data, .. }
-            | Open::Lent {
-                place: Place::Own(data),
-                ..
-            } => data.service.clone(),
-            Open::Root { trace, .. } | Open::Lent { trace, .. } => of_root(trace),
+            Open::Own { data, .. } => data.service.clone(),
+            Open::Root { trace, .. } => trace.root_service(),
+            Open::Lent { place, .. } => place.service(),
         };
         Some(SpanContext(Inner::Here {
             trace: self.trace()?,
@@ -360,22 +330,15 @@ impl Span {
                 }
                 local::finish(segment, data, end);
             }
-            Some(Open::Root { trace, segment }) => end_root(&trace, segment),
+            Some(Open::Root { trace, segment }) => {
+                if let Some((data, end)) = trace.end_root() {
+                    local::finish(segment, data, end);
+                }
+            }
             // The program took it away from its owner: it ends as a detached one.
             Some(Open::Lent { place, trace }) => drop(DetachedSpan::new(place, trace)),
             None => {}
         }
-    }
-}
-
-#[inline(never)]
-fn end_root(trace: &Trace, segment: SegmentId) {
-    let end = Ticks::now();
-    if panics::are_seen() {
-        trace.with_root(panics::tell);
-    }
-    if let Some(data) = trace.end_root() {
-        local::finish(segment, data, end);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::sample::Decision;
 use crate::span_data::SpanData;
 use crate::ticks::Ticks;
 use crate::tracer::Shared;
-use crate::{TagValue, id};
+use crate::{TagValue, id, panics};
 
 /// What was wrong with the headers of a trace (dd-trace-go: `ddtrace/tracer/span.go`).
 const PROPAGATION_ERROR: &str = "_dd.propagation_error";
@@ -128,8 +128,17 @@ impl Trace {
         self.with_root(|root| root.tags.set_text(PROPAGATION_ERROR.into(), error));
     }
 
-    /// Takes the first span because it ends. The decision is made now at the latest.
-    pub(crate) fn end_root(&self) -> Option<Box<SpanData>> {
+    /// The service of the first span, while that is open.
+    pub(crate) fn root_service(&self) -> Option<Arc<str>> {
+        self.with_root(|root| root.service.clone()).flatten()
+    }
+
+    /// Takes the first span because it ends, which is now. The decision is made now at the latest.
+    pub(crate) fn end_root(&self) -> Option<(Box<SpanData>, Ticks)> {
+        let end = Ticks::now();
+        if panics::are_seen() {
+            self.with_root(panics::tell);
+        }
         let mut state = self.state.lock();
         let mut root = state.root.take()?;
         self.tracer.sampler.decide(&mut state.decision, &root);
@@ -137,7 +146,7 @@ impl Trace {
         if profiles::is_on() {
             profiled::ended(&mut root);
         }
-        Some(root)
+        Some((root, end))
     }
 
     /// Keeps or drops the trace because the program says so.

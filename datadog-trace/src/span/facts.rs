@@ -7,9 +7,10 @@ use std::time::SystemTime;
 
 use datadog_transport::ErrorReport;
 
-use super::{Open, Place, Span};
+use super::{Open, Span};
 use crate::event::unix_nanos;
 use crate::local;
+use crate::place::Place;
 use crate::sample::{USER_KEEP, USER_REJECT};
 use crate::tags::{Key, Tags};
 use crate::{SpanEvent, SpanKind, SpanLink, TagValue};
