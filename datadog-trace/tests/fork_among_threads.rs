@@ -60,11 +60,11 @@ fn a_child_waits_for_no_lock_that_another_thread_held() {
                     let mut status = 0;
                     // SAFETY: `status` outlives the call.
                     assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-                    failed = failed.or((status != 0).then_some(status));
+                    if status != 0 {
+                        failed = Some(status);
+                        break;
+                    }
                 }
-            }
-            if failed.is_some() {
-                break;
             }
         }
         is_over.store(true, Ordering::Relaxed);
