@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use datadog_transport::{Aside, profiled as profiles};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::baggage::Baggage;
 use crate::batch::Batch;
@@ -118,9 +118,20 @@ impl Trace {
         trace
     }
 
+    /// What the threads share. `None` in a forked child, where nothing is sent from, if another thread of the parent had it:
+    /// nobody gives it back there.
+    #[inline]
+    fn state(&self) -> Option<MutexGuard<'_, State>> {
+        if self.tracer.birthplace.is_here() {
+            Some(self.state.lock())
+        } else {
+            self.state.try_lock()
+        }
+    }
+
     /// Changes the first span while it is open.
     pub(crate) fn with_root<T>(&self, work: impl FnOnce(&mut SpanData) -> T) -> Option<T> {
-        self.state.lock().root.as_deref_mut().map(work)
+        self.state()?.root.as_deref_mut().map(work)
     }
 
     /// Notes what was wrong with the headers of a request.
@@ -139,7 +150,7 @@ impl Trace {
         if panics::are_seen() {
             self.with_root(panics::tell);
         }
-        let mut state = self.state.lock();
+        let mut state = self.state()?;
         let mut root = state.root.take()?;
         self.tracer.sampler.decide(&mut state.decision, &root);
         drop(state);
@@ -151,36 +162,46 @@ impl Trace {
 
     /// Keeps or drops the trace because the program says so.
     pub(crate) fn decide_by_user(&self, priority: i32) {
-        self.state.lock().decision.by_user(priority);
+        if let Some(mut state) = self.state() {
+            state.decision.by_user(priority);
+        }
     }
 
     /// What is decided so far. Above 0 means kept.
     pub(crate) fn priority(&self) -> Option<i32> {
-        self.state.lock().decision.priority
+        self.state()?.decision.priority
     }
 
     /// Shows the decision, made now at the latest, and the baggage: what other processes are told. `show` holds the
     /// trace's lock: it must call nothing of the program's.
     pub(crate) fn told<T>(&self, show: impl FnOnce(&Decision, &Baggage) -> T) -> T {
-        let state = &mut *self.state.lock();
+        let Some(mut state) = self.state() else {
+            return show(&Decision::default(), &Baggage::default());
+        };
+        let state = &mut *state;
         self.decide(state);
         show(&state.decision, &state.baggage)
     }
 
     pub(crate) fn set_baggage(&self, key: &str, value: &str) {
-        self.state.lock().baggage.set(key, value);
+        if let Some(mut state) = self.state() {
+            state.baggage.set(key, value);
+        }
     }
 
     pub(crate) fn baggage(&self, key: &str) -> Option<String> {
-        self.state.lock().baggage.get(key).map(str::to_owned)
+        self.state()?.baggage.get(key).map(str::to_owned)
     }
 
     pub(crate) fn remove_baggage(&self, key: &str) {
-        self.state.lock().baggage.remove(key);
+        if let Some(mut state) = self.state() {
+            state.baggage.remove(key);
+        }
     }
 
     pub(crate) fn baggage_items(&self) -> Vec<(String, String)> {
-        self.state.lock().baggage.to_vec()
+        self.state()
+            .map_or_else(Vec::new, |state| state.baggage.to_vec())
     }
 
     /// Counts one more that will bring spans.
@@ -240,7 +261,11 @@ impl Trace {
 
     #[inline]
     fn release_by(self: &Arc<Self>, add: impl FnOnce(&mut Batch)) {
-        let mut state = self.state.lock();
+        let Some(mut state) = self.state() else {
+            let mut spans = Batch::default();
+            add(&mut spans);
+            return self.flush(spans);
+        };
         let (known, bytes) = (state.finished.len(), state.finished.bytes());
         add(&mut state.finished);
         let spans = (state.finished.len() - known) as u64;
@@ -259,7 +284,9 @@ impl Trace {
 
     /// Hands over what waits for others, as the tracer ends.
     pub(crate) fn send_parked(&self) {
-        let mut state = self.state.lock();
+        let Some(mut state) = self.state() else {
+            return;
+        };
         let (spans, aside) = self.unpark(&mut state);
         if spans.is_empty() {
             return;
@@ -273,7 +300,10 @@ impl Trace {
     pub(crate) fn flush(&self, spans: Batch) {
         self.flush_spans
             .store(self.tracer.flush_spans, Ordering::Relaxed);
-        let chunk = self.chunk(&mut self.state.lock(), spans);
+        let chunk = match self.state() {
+            Some(mut state) => self.chunk(&mut state, spans),
+            None => self.chunk_of(Decision::default(), spans),
+        };
         self.tracer.hand_over(chunk, Aside::default());
     }
 
@@ -285,7 +315,9 @@ impl Trace {
     /// Hands over what is finished, and the first span as it is now, `age` after its start. Whether the trace is kept:
     /// others are not shown.
     pub(crate) fn report(&self, now: Ticks, age: Duration) -> bool {
-        let mut guard = self.state.lock();
+        let Some(mut guard) = self.state() else {
+            return false;
+        };
         let state = &mut *guard;
         self.decide(state);
         if !state.decision.is_kept() {
@@ -335,10 +367,14 @@ impl Trace {
 
     fn chunk(&self, state: &mut State, spans: Batch) -> Chunk {
         self.decide(state);
+        self.chunk_of(state.decision.clone(), spans)
+    }
+
+    fn chunk_of(&self, decision: Decision, spans: Batch) -> Chunk {
         Chunk {
             trace_id: self.id,
             upstream: self.upstream.clone(),
-            decision: state.decision.clone(),
+            decision,
             spans,
         }
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use datadog_config::DDConfig;
 use datadog_transport::{
-    Aside, Outbox, Queue, Room, SignalKind, Standalone, TransportBuilder, TransportError,
+    Aside, Birthplace, Outbox, Queue, Room, SignalKind, Standalone, TransportBuilder,
+    TransportError,
 };
 
 use crate::context::Inner;
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) http: Arc<crate::http::HttpSettings>,
     pub(crate) parked: Parked,
     pub(crate) pool: Pool,
+    pub(crate) birthplace: Birthplace,
     /// `None` if it is off.
     pub(crate) long_running: Option<LongRunning>,
     queue: Queue<Chunk>,
@@ -216,6 +218,7 @@ impl Shared {
             http: Arc::new(crate::http::HttpSettings::new(config)),
             parked: Parked::default(),
             pool: Pool::new(),
+            birthplace: Birthplace::here(),
             long_running: LongRunning::new(config),
             queue,
             #[cfg(target_os = "linux")]

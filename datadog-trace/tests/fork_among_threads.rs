@@ -12,6 +12,7 @@ use std::thread;
 use common::{config, start};
 use datadog_config::{SamplingRule, SpanSamplingRule};
 use datadog_local_agent::LocalAgent;
+use datadog_trace::Parent;
 
 /// So many that one of them comes while another thread holds a lock.
 const FORKS: usize = 100;
@@ -29,15 +30,20 @@ fn a_child_waits_for_no_lock_that_another_thread_held() {
             .span_sampling_rules([SpanSamplingRule::new(1.0).max_per_second(1.0)]),
     );
     let is_over = AtomicBool::new(false);
-    let status = thread::scope(|scope| {
+    // And so does what threads bring to a trace that they share.
+    let shared = tracer.trace_detached(Parent::Root, "shared");
+    let context = shared.context().unwrap();
+    let failed = thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
                     tracer.trace("busy").finish();
+                    tracer.trace_from(&context, "shared too").finish();
                 }
             });
         }
-        let status = (0..FORKS).map(|_| {
+        let mut failed = None;
+        for _ in 0..FORKS {
             // SAFETY: the child uses the allocator, which glibc keeps usable after a fork, and leaves by `_exit`, or is
             // ended by the alarm.
             match unsafe { libc::fork() } {
@@ -45,6 +51,8 @@ fn a_child_waits_for_no_lock_that_another_thread_held() {
                     // SAFETY: as above.
                     unsafe { libc::alarm(SECONDS) };
                     (0..20).for_each(|_| tracer.trace("lost").finish());
+                    tracer.trace_from(&context, "lost").finish();
+                    shared.finish();
                     // SAFETY: as above.
                     unsafe { libc::_exit(0) }
                 }
@@ -52,13 +60,15 @@ fn a_child_waits_for_no_lock_that_another_thread_held() {
                     let mut status = 0;
                     // SAFETY: `status` outlives the call.
                     assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-                    status
+                    if status != 0 {
+                        failed = Some(status);
+                        break;
+                    }
                 }
             }
-        });
-        let failed = status.into_iter().find(|status| *status != 0);
+        }
         is_over.store(true, Ordering::Relaxed);
         failed
     });
-    assert_eq!(status, None, "a child waited until the alarm");
+    assert_eq!(failed, None, "a child waited until the alarm");
 }
