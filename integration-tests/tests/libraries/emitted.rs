@@ -1,6 +1,10 @@
 //! What web servers and clients tell with `tracing` of themselves.
 
 mod actix_web;
+mod axum;
+mod clickhouse;
+mod fred;
+mod graphql;
 mod poem;
 mod reqwest;
 mod warp;
