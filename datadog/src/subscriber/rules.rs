@@ -97,7 +97,7 @@ static MYSQL_ASYNC: Rule = Rule {
     hidden: &["mysql_async.query.params"],
 };
 
-/// fred 10.1, by copies: `src/trace/enabled.rs`.
+/// fred 10.1: `src/trace/enabled.rs`. Of an answer it tells the size only, not whether it is an error.
 static FRED: Rule = Rule {
     module: ModuleId::Fred,
     component: "fred",
@@ -115,7 +115,7 @@ static SEA_ORM: Rule = Rule {
     ..NONE
 };
 
-/// clickhouse 0.15, by copies: `src/query.rs`, `src/insert_formatted.rs`, `src/response.rs`.
+/// clickhouse 0.15: `src/query.rs`, `src/insert_formatted.rs`, `src/response.rs`.
 static CLICKHOUSE: Rule = Rule {
     module: ModuleId::Clickhouse,
     component: "clickhouse",
@@ -180,10 +180,11 @@ static SCYLLA: Rule = Rule {
     hidden: &["partition_key"],
 };
 
-/// async-graphql 7.2, by copies: `src/extensions/tracing.rs`. The `source` is the query with its variables filled in.
+/// async-graphql 7.2: `src/extensions/tracing.rs`. The `source` is the query with its variables filled in.
 static ASYNC_GRAPHQL: Rule = Rule {
     module: ModuleId::AsyncGraphql,
     component: "async-graphql",
+    operations: &["request", "subscribe"],
     names: &[
         ("path", "graphql.path"),
         ("return_type", "graphql.return_type"),
