@@ -82,7 +82,7 @@ static WARP: Rule = Rule {
     ..NONE
 };
 
-/// mysql_async 0.37, by copies: `src/conn/routines/*.rs`.
+/// mysql_async 0.37: `src/conn/routines/*.rs`.
 static MYSQL_ASYNC: Rule = Rule {
     module: ModuleId::MysqlAsync,
     component: "mysql_async",
@@ -125,7 +125,8 @@ static CLICKHOUSE: Rule = Rule {
     ..NONE
 };
 
-/// aws-sdk-sqs 1.119 and its like, by copies: `src/operation/*.rs`. Their spans have `rpc.system = "aws-api"`, but no role.
+/// aws-sdk-sqs 1.119 and its like: `src/operation/*.rs`. Their spans have `rpc.system = "aws-api"`, but no role, and do not
+/// tell that a call failed.
 static AWS_SDK: Rule = Rule {
     module: ModuleId::AwsSdk,
     component: "aws-sdk",
@@ -133,7 +134,7 @@ static AWS_SDK: Rule = Rule {
     ..NONE
 };
 
-/// aws-smithy-runtime 1.16, by copies: `src/client/orchestrator.rs`. All of it is within an operation.
+/// aws-smithy-runtime 1.16: `src/client/orchestrator.rs`. All of it is within an operation.
 static AWS_SMITHY: Rule = Rule {
     module: ModuleId::AwsSdk,
     component: "aws-sdk",
@@ -202,7 +203,7 @@ static SQLX: Rule = Rule {
     ..NONE
 };
 
-/// mongodb 3.9: `src/trace/command.rs`. What it asks and is answered has values.
+/// mongodb 3.9, by copies: `src/trace/command.rs`. What it asks and is answered has values.
 static MONGODB: Rule = Rule {
     module: ModuleId::Mongodb,
     component: "mongodb",
