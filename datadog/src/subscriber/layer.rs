@@ -59,9 +59,11 @@ use crate::patch::{Probe, report_once};
 /// `span.type`, as spans for the crate `tracing-datadog` have it: then texts in them are the span's name, resource and
 /// service. The spans of
 /// `tower-http`, poem, warp, mysql_async, fred, scylla, sea-orm, clickhouse, async-graphql and the AWS SDK are understood as
-/// they are, and statements of `sqlx` and commands of mongodb, which tell them by events, become spans. Of these, mysql_async,
-/// fred, scylla, clickhouse, async-graphql, the AWS SDK and mongodb, and also axum-tracing-opentelemetry, are tested against
-/// copies of what their published source tells only; the others, tracing-actix-web and reqwest-tracing are tested as they run.
+/// they are, and statements of `sqlx` and commands of mongodb, which tell them by events, become spans. Of these, mongodb and
+/// scylla are tested against copies of what their published source tells only; the others, axum-tracing-opentelemetry,
+/// tracing-actix-web and reqwest-tracing are tested as they run: of the AWS SDK, SQS, and clickhouse, mysql_async and SQS with
+/// answers that the tests give. Spans of fred and the AWS SDK do not say whether a command or a call failed; of async-graphql,
+/// the errors of fields are told, not those of queries that it can't read.
 /// [`DDClient::patch`] says which of them arrive, and options switch them off. Beside the crates sqlx-datadog and sqlx-tracing,
 /// whose spans tell the same statements, `DD_TRACE_SQLX_ENABLED=false` keeps them from being told twice.
 ///

@@ -129,6 +129,8 @@ impl<'a> Meaning<'a> {
                 key if error_key == Some(key) => {}
                 key if is_error_key(key) && !tells_more(value) => {}
                 key if key.starts_with("dd.") => {}
+                // As axum-tracing-opentelemetry says it of a request that no route is for.
+                "http.route" if self.fields.text(&[key]).is_none_or(str::is_empty) => {}
                 "http.response.status_code" | "http.status_code" => {
                     if let Some(status) = http::status(self.fields, &[key]) {
                         span.set_tag("http.status_code", status.to_string());

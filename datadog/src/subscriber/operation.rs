@@ -11,12 +11,13 @@ use super::fields::Fields;
 use super::layer::DDTracingLayer;
 use super::open_span::OpenSpan;
 
-/// Where clickhouse 0.15 tells its errors, whatever its features: `src/error.rs`, `record_in_current_span`.
-const ERRORS: &str = "clickhouse::error";
+/// Where libraries tell errors of theirs on another level than error: clickhouse 0.15, whatever its features, `src/error.rs`,
+/// `record_in_current_span`; async-graphql 7.2, those of fields, `src/extensions/tracing.rs`.
+const ERRORS: [&str; 2] = ["clickhouse::error", "async_graphql::graphql"];
 
 /// Whether events of this target say that their span failed, on whatever level they are.
 pub(super) fn tells_failure(target: &str) -> bool {
-    target == ERRORS
+    ERRORS.contains(&target)
 }
 
 impl DDTracingLayer {

@@ -82,7 +82,7 @@ static WARP: Rule = Rule {
     ..NONE
 };
 
-/// mysql_async 0.37, by copies: `src/conn/routines/*.rs`.
+/// mysql_async 0.37: `src/conn/routines/*.rs`.
 static MYSQL_ASYNC: Rule = Rule {
     module: ModuleId::MysqlAsync,
     component: "mysql_async",
@@ -97,7 +97,7 @@ static MYSQL_ASYNC: Rule = Rule {
     hidden: &["mysql_async.query.params"],
 };
 
-/// fred 10.1, by copies: `src/trace/enabled.rs`.
+/// fred 10.1: `src/trace/enabled.rs`. Of an answer it tells the size only, not whether it is an error.
 static FRED: Rule = Rule {
     module: ModuleId::Fred,
     component: "fred",
@@ -115,7 +115,7 @@ static SEA_ORM: Rule = Rule {
     ..NONE
 };
 
-/// clickhouse 0.15, by copies: `src/query.rs`, `src/insert_formatted.rs`, `src/response.rs`.
+/// clickhouse 0.15: `src/query.rs`, `src/insert_formatted.rs`, `src/response.rs`.
 static CLICKHOUSE: Rule = Rule {
     module: ModuleId::Clickhouse,
     component: "clickhouse",
@@ -125,7 +125,8 @@ static CLICKHOUSE: Rule = Rule {
     ..NONE
 };
 
-/// aws-sdk-sqs 1.119 and its like, by copies: `src/operation/*.rs`. Their spans have `rpc.system = "aws-api"`, but no role.
+/// aws-sdk-sqs 1.119 and its like: `src/operation/*.rs`. Their spans have `rpc.system = "aws-api"`, but no role, and do not
+/// tell that a call failed.
 static AWS_SDK: Rule = Rule {
     module: ModuleId::AwsSdk,
     component: "aws-sdk",
@@ -133,7 +134,7 @@ static AWS_SDK: Rule = Rule {
     ..NONE
 };
 
-/// aws-smithy-runtime 1.16, by copies: `src/client/orchestrator.rs`. All of it is within an operation.
+/// aws-smithy-runtime 1.16: `src/client/orchestrator.rs`. All of it is within an operation.
 static AWS_SMITHY: Rule = Rule {
     module: ModuleId::AwsSdk,
     component: "aws-sdk",
@@ -180,10 +181,11 @@ static SCYLLA: Rule = Rule {
     hidden: &["partition_key"],
 };
 
-/// async-graphql 7.2, by copies: `src/extensions/tracing.rs`. The `source` is the query with its variables filled in.
+/// async-graphql 7.2: `src/extensions/tracing.rs`. The `source` is the query with its variables filled in.
 static ASYNC_GRAPHQL: Rule = Rule {
     module: ModuleId::AsyncGraphql,
     component: "async-graphql",
+    operations: &["request", "subscribe"],
     names: &[
         ("path", "graphql.path"),
         ("return_type", "graphql.return_type"),

@@ -271,6 +271,14 @@ fn scylla_and_async_graphql_are_understood() {
         let request = info_span!(target: "async_graphql::graphql", "request");
         let _request = request.entered();
         drop(info_span!(target: "async_graphql::graphql", "parse"));
+        info_span!(target: "async_graphql::graphql", "field", path = %"cart").in_scope(|| {
+            event!(
+                target: "async_graphql::graphql",
+                Level::INFO,
+                error = %"no such cart",
+                "error"
+            );
+        });
         // scylla 1.9: `src/observability/driver_tracing.rs`.
         let cql = trace_span!(
             target: "scylla::observability::driver_tracing",
@@ -291,7 +299,15 @@ fn scylla_and_async_graphql_are_understood() {
     assert_eq!(parent(&spans, "cassandra.query"), Some("request"));
     assert_eq!(parent(&spans, "parse"), Some("request"));
     let parse = named(&spans, "parse");
-    assert_eq!(parse.meta["component"], "async-graphql");
+    assert_eq!(
+        (&*parse.meta["component"], parse.error),
+        ("async-graphql", 0)
+    );
+    for failed in ["field", "request"] {
+        let failed = named(&spans, failed);
+        assert_eq!(failed.error, 1, "{failed:?}");
+        assert_eq!(failed.meta["error.message"], "no such cart");
+    }
 }
 
 #[test]

@@ -1,6 +1,12 @@
 //! What web servers and clients tell with `tracing` of themselves.
 
 mod actix_web;
+mod aws;
+mod axum;
+mod clickhouse;
+mod fred;
+mod graphql;
+mod mysql;
 mod poem;
 mod reqwest;
 mod warp;
