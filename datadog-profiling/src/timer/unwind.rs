@@ -22,7 +22,8 @@ pub(crate) struct Unwinders {
 }
 
 struct State {
-    version: Version,
+    /// What the unwinder knows; `None` before the first look.
+    version: Option<Version>,
     unwinder: Arc<Unwinder>,
     cache: Cache,
     window: Window,
@@ -32,7 +33,7 @@ impl Unwinders {
     pub(crate) fn new(count: usize) -> Self {
         let empty = |_| {
             Mutex::new(State {
-                version: Version::default(),
+                version: None,
                 unwinder: Arc::new(Unwinder::new()),
                 cache: Cache::new_in(),
                 window: Window::new(),
@@ -45,7 +46,7 @@ impl Unwinders {
 
     /// Takes over libraries that were loaded or unloaded since. An unwinder that is in use gets them the next time.
     pub(crate) fn refresh(&self) {
-        let version = modules::version();
+        let version = Some(modules::version());
         let mut newest = None;
         for state in &self.all {
             let Ok(mut state) = state.try_lock() else {
