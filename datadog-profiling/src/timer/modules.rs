@@ -12,6 +12,8 @@ use std::slice;
 use framehop::{ExplicitModuleSectionInfo, Module};
 use libc::dl_phdr_info;
 
+use crate::timer::untold::{self, Told};
+
 /// The bytes of an unwind table.
 pub(super) type Table = Cow<'static, [u8]>;
 
@@ -36,23 +38,24 @@ pub(super) fn version() -> Version {
     version
 }
 
-/// Everything that is loaded and has unwind tables. Waits for the dynamic loader.
+/// Everything that is loaded and has unwind tables, and what they tell of where the C library has none. Waits for the dynamic loader.
 ///
 /// The program's own tables stay where they are, because it is never unloaded. Those of libraries are copied, so
 /// that they can be read also while or after the library is unloaded.
-pub(super) fn load() -> Vec<Module<Table>> {
+pub(super) fn load() -> (Vec<Module<Table>>, Option<Told>) {
     let mut modules = Vec::new();
+    let mut told = untold::EXPECTED.then(Told::default);
     let mut first = true;
     each(|info| {
         // The program comes first.
         let stays = std::mem::take(&mut first);
-        modules.extend(module(info, stays));
+        modules.extend(module(info, stays, &mut told));
         true
     });
-    modules
+    (modules, told.map(Told::sorted))
 }
 
-fn module(info: &dl_phdr_info, stays: bool) -> Option<Module<Table>> {
+fn module(info: &dl_phdr_info, stays: bool, told: &mut Option<Told>) -> Option<Module<Table>> {
     let header = segments(info).find(|segment| segment.kind == libc::PT_GNU_EH_FRAME)?;
     let loaded = || segments(info).filter(|segment| segment.kind == libc::PT_LOAD);
     let holds = |address: u64| loaded().find(|segment| segment.range.contains(&address));
@@ -64,6 +67,13 @@ fn module(info: &dl_phdr_info, stays: bool) -> Option<Module<Table>> {
     let segment = holds(frames)?;
     // The table ends by itself, at the latest where the segment does.
     let table = Section::within(&segment, frames..segment.range.end, stays)?;
+    if let Some(known) = told
+        && known
+            .add(&table.bytes, table.range.start, &(start..end))
+            .is_none()
+    {
+        *told = None;
+    }
     let sections = ExplicitModuleSectionInfo {
         base_svma: start,
         eh_frame_hdr_svma: Some(index.range),
@@ -156,7 +166,7 @@ mod tests {
 
     #[test]
     fn finds_the_program_and_the_c_library() {
-        let modules = load();
+        let (modules, _) = load();
         let has = |address: usize| {
             let mut ranges = modules.iter().map(|module| module.avma_range());
             ranges.any(|range| range.contains(&(address as u64)))
