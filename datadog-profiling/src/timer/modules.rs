@@ -49,6 +49,10 @@ pub(super) fn load() -> (Vec<Module<Table>>, Option<Told>) {
     each(|info| {
         // The program comes first.
         let stays = std::mem::take(&mut first);
+        if let Some(told) = &mut told {
+            let code = segments(info).filter(|segment| segment.executable);
+            code.for_each(|segment| told.add_code(segment.range));
+        }
         modules.extend(module(info, stays, &mut told));
         true
     });
@@ -127,6 +131,7 @@ struct Segment {
     kind: u32,
     range: Range<u64>,
     readable: bool,
+    executable: bool,
 }
 
 fn segments(info: &dl_phdr_info) -> impl Iterator<Item = Segment> {
@@ -141,6 +146,7 @@ fn segments(info: &dl_phdr_info) -> impl Iterator<Item = Segment> {
             kind: header.p_type,
             range: start..start.saturating_add(header.p_memsz),
             readable: header.p_flags & libc::PF_R != 0,
+            executable: header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_X != 0,
         }
     })
 }
