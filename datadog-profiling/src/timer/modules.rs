@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn finds_the_program_and_the_c_library() {
-        let (modules, _) = load();
+        let (modules, told) = load();
         let has = |address: usize| {
             let mut ranges = modules.iter().map(|module| module.avma_range());
             ranges.any(|range| range.contains(&(address as u64)))
@@ -181,5 +181,10 @@ mod tests {
         assert!(has(libc::getpid as *const () as usize));
         assert!(!has(&raw const modules as usize));
         assert_eq!(version(), version());
+        assert_eq!(told.is_some(), untold::EXPECTED);
+        if let Some(told) = told {
+            assert!(told.has(finds_the_program_and_the_c_library as fn() as usize as u64));
+            assert!(!told.has(libc::getpid as *const () as u64));
+        }
     }
 }

@@ -66,7 +66,7 @@ impl Told {
             if number(at + 4)? != 0 {
                 let place = start + at as u64 + 8;
                 let from = place.checked_add_signed((number(at + 8)? as i32).into())?;
-                let to = from + u64::from(number(at + 12)?);
+                let to = from.checked_add(number(at + 12)?.into())?;
                 // The linker left out what it refers to.
                 let is_gone = from == to;
                 if !is_gone && (from < module.start || to > module.end) {
@@ -101,7 +101,7 @@ impl Told {
 
     /// The registers at the call that led to code without tables; the instruction is the last byte of the call.
     pub(super) fn caller(&self, stack: &mut Stack<'_>, registers: &Registers) -> Option<Registers> {
-        let first = registers.stack.next_multiple_of(WORD);
+        let first = registers.stack & !(WORD - 1);
         let mut inside = registers.instruction;
         let mut likely = None;
         for index in 0..MOST_WORDS {
@@ -207,4 +207,191 @@ fn called_before(address: u64, stack: &mut Stack<'_>) -> Option<Call> {
 /// An address relative to another one, by a signed number in the lower half of a word.
 fn relative(address: u64, word: u64) -> u64 {
     address.wrapping_add_signed((word as i32).into())
+}
+
+#[cfg(test)]
+#[cfg(target_arch = "x86_64")]
+mod tests {
+    use super::*;
+    use crate::timer::stack::Window;
+
+    /// A program: in the first half what has tables, in the second what has none.
+    struct Program(Vec<u8>);
+
+    const HALF: usize = 1 << 14;
+
+    impl Program {
+        fn new() -> Self {
+            Self(vec![0x90; 2 * HALF])
+        }
+
+        fn at(&self, offset: usize) -> u64 {
+            self.0.as_ptr() as u64 + offset as u64
+        }
+
+        /// Writes an instruction that ends in four bytes relative to what comes after it, which is returned.
+        fn write(&mut self, at: usize, instruction: &[u8], target: usize) -> u64 {
+            let after = at + instruction.len() + 4;
+            let relative = (target as i32 - after as i32).to_le_bytes();
+            self.0[at..after].copy_from_slice(&[instruction, &relative[..]].concat());
+            self.at(after)
+        }
+
+        fn told(&self) -> Told {
+            Told {
+                ranges: vec![self.at(0)..self.at(HALF)],
+                code: vec![self.at(0)..self.at(2 * HALF)],
+            }
+        }
+
+        /// Who called the code at `inside`, with this on the stack: the return address and the frame pointer.
+        fn caller(&self, inside: usize, stack: &[u64], frame: u64) -> Option<(u64, u64)> {
+            let mut window = Window::new();
+            let registers = Registers {
+                instruction: self.at(inside),
+                stack: stack.as_ptr() as u64,
+                frame,
+            };
+            let mut read = Stack::of_another_thread(&mut window);
+            let caller = self.told().caller(&mut read, &registers)?;
+            let used = (caller.stack - registers.stack) / WORD;
+            assert_eq!(stack[used as usize - 1], caller.instruction + 1);
+            Some((caller.instruction + 1, caller.frame))
+        }
+    }
+
+    const CALL: &[u8] = &[0xe8];
+    const CALL_BY_PLACE: &[u8] = &[0xff, 0x15];
+    const JUMP: &[u8] = &[0xe9];
+
+    /// Of a function without tables, and of another, far from it.
+    const HERE: usize = HALF + 64;
+    const ELSEWHERE: usize = HALF + 3 * HALF / 4;
+
+    #[test]
+    fn what_others_left_on_the_stack_is_passed_over() {
+        let mut program = Program::new();
+        let left = program.write(100, CALL, ELSEWHERE);
+        let left_too = program.write(200, CALL, 4000);
+        let caller = program.write(300, CALL, HERE);
+        let outer = program.write(400, CALL, HERE);
+        let data = &raw const outer as u64;
+        let stack = [7, left, data, left_too, program.at(50), caller, 0, outer];
+        let found = program.caller(HERE + 20, &stack, 7);
+        assert_eq!(found, Some((caller, 7)));
+    }
+
+    #[test]
+    fn the_functions_between_are_passed_through() {
+        let mut program = Program::new();
+        let left = program.write(100, CALL, HERE);
+        let between = program.write(ELSEWHERE + 80, CALL, HERE);
+        let place = program.at(4096);
+        let address = program.at(ELSEWHERE).to_le_bytes();
+        program.0[4096..4104].copy_from_slice(&address);
+        let caller = program.write(300, CALL_BY_PLACE, 4096);
+        let found = program.caller(HERE + 20, &[between, left, place, caller, 0], 7);
+        assert_eq!(found, Some((caller, 7)));
+    }
+
+    #[test]
+    fn a_jump_at_the_end_of_a_function_leads_on() {
+        let mut program = Program::new();
+        let left = program.write(100, CALL, ELSEWHERE);
+        let caller = program.write(300, CALL, 1000);
+        program.write(1010, JUMP, 2000);
+        program.write(2000, JUMP, HERE);
+        let found = program.caller(HERE + 20, &[left, 0, caller], 7);
+        assert_eq!(found, Some((caller, 7)));
+    }
+
+    #[test]
+    fn a_call_by_a_register_may_lead_anywhere() {
+        let mut program = Program::new();
+        program.0[300..302].copy_from_slice(&[0xff, 0xd3]);
+        let caller = program.at(302);
+        let found = program.caller(HERE + 20, &[7, caller], 7);
+        assert_eq!(found, Some((caller, 7)));
+        // Another call that is not understood is better than none.
+        let other = program.write(400, CALL, 5000);
+        assert_eq!(program.caller(HERE + 20, &[7, other], 7), Some((other, 7)));
+    }
+
+    #[test]
+    fn the_frame_pointer_is_the_saved_one_of_the_nearest_frame() {
+        let mut program = Program::new();
+        let caller = program.write(300, CALL, HERE);
+        let outer = program.write(400, CALL, 300);
+        let mut stack = [0, 0, 0, caller, 0, 0, outer, 0, outer, 0];
+        let place = |index: usize| stack.as_ptr() as u64 + 8 * index as u64;
+        let (near, far, none) = (place(5), place(7), place(4));
+        stack[..3].copy_from_slice(&[none, near, far]);
+        let found = program.caller(HERE + 20, &stack, 7);
+        assert_eq!(found, Some((caller, near)));
+        // Unless it still is in the register.
+        let found = program.caller(HERE + 20, &stack, far);
+        assert_eq!(found, Some((caller, far)));
+    }
+
+    #[test]
+    fn a_stack_without_callers_has_none() {
+        let program = Program::new();
+        let stack = vec![program.at(50); MOST_WORDS as usize + 10];
+        assert_eq!(program.caller(HERE, &stack, 7), None);
+        let mut window = Window::new();
+        let mut nowhere = Stack::of_another_thread(&mut window);
+        let registers = Registers {
+            instruction: program.at(HERE),
+            stack: u64::MAX,
+            frame: u64::MAX,
+        };
+        assert!(program.told().caller(&mut nowhere, &registers).is_none());
+    }
+
+    /// What functions have in common, and then one function of this length, at an address relative to its place.
+    fn table(function: i32, length: u32) -> Vec<u8> {
+        let common = [8_u32.to_ne_bytes(), [0; 4], *b"\x01zR\0"].concat();
+        let own = [12_u32.to_ne_bytes(), 16_u32.to_ne_bytes()].concat();
+        let place = [function.to_ne_bytes(), length.to_ne_bytes()].concat();
+        [common, own, place, vec![0; 4]].concat()
+    }
+
+    #[test]
+    fn reads_which_code_has_tables() {
+        let module = 0x1000..0x9000;
+        let mut told = Told::default();
+        // The place is 20 bytes after the start of the table.
+        assert_eq!(
+            told.add(&table(0x1000 - 20, 0x40), 0x4000, &module),
+            Some(())
+        );
+        assert_eq!(
+            told.add(&table(-0x1000 - 20, 0x38), 0x4000, &module),
+            Some(())
+        );
+        assert_eq!(
+            told.add(&table(-0x0fc0 - 20, 0x40), 0x4000, &module),
+            Some(())
+        );
+        assert_eq!(told.add(&table(-0x4014, 0), 0x4000, &module), Some(()));
+        let told = told.sorted();
+        assert_eq!(told.ranges.len(), 2 + 1, "{told:x?}");
+        for (address, has) in [
+            (0x2fff, false),
+            (0x3000, true),
+            (0x307f, true),
+            (0x3080, false),
+            (0x5000, true),
+            (0x5040, false),
+        ] {
+            assert_eq!(told.has(address), has, "{address:x}");
+        }
+        // One that is written in another way says what can't be.
+        let mut told = Told::default();
+        assert_eq!(told.add(&table(0x10_0000, 0x40), 0x4000, &module), None);
+        for length in 0..28 {
+            let cut = &table(0x1000 - 20, 0x40)[..length];
+            let _ = Told::default().add(cut, 0x4000, &module);
+        }
+    }
 }
