@@ -244,8 +244,12 @@ mod tests {
             }
         }
 
-        /// Who called the code at `inside`, with this on the stack: the return address and the frame pointer.
+        /// Who called the code at `inside`, with this on the stack and nothing above: the return address and the frame pointer.
         fn caller(&self, inside: usize, stack: &[u64], frame: u64) -> Option<(u64, u64)> {
+            self.caller_on(&deep(stack), inside, frame)
+        }
+
+        fn caller_on(&self, stack: &[u64], inside: usize, frame: u64) -> Option<(u64, u64)> {
             let mut window = Window::new();
             let registers = Registers {
                 instruction: self.at(inside),
@@ -258,6 +262,13 @@ mod tests {
             assert_eq!(stack[used as usize - 1], caller.instruction + 1);
             Some((caller.instruction + 1, caller.frame))
         }
+    }
+
+    /// More words than are looked through.
+    fn deep(stack: &[u64]) -> Vec<u64> {
+        let mut words = stack.to_vec();
+        words.resize(MOST_WORDS as usize + 10, 0);
+        words
     }
 
     const CALL: &[u8] = &[0xe8];
@@ -322,22 +333,21 @@ mod tests {
         let mut program = Program::new();
         let caller = program.write(300, CALL, HERE);
         let outer = program.write(400, CALL, 300);
-        let mut stack = [0, 0, 0, caller, 0, 0, outer, 0, outer, 0];
+        let mut stack = deep(&[0, 0, 0, caller, 0, 0, outer, 0, outer]);
         let place = |index: usize| stack.as_ptr() as u64 + 8 * index as u64;
         let (near, far, none) = (place(5), place(7), place(4));
         stack[..3].copy_from_slice(&[none, near, far]);
-        let found = program.caller(HERE + 20, &stack, 7);
+        let found = program.caller_on(&stack, HERE + 20, 7);
         assert_eq!(found, Some((caller, near)));
         // Unless it still is in the register.
-        let found = program.caller(HERE + 20, &stack, far);
+        let found = program.caller_on(&stack, HERE + 20, far);
         assert_eq!(found, Some((caller, far)));
     }
 
     #[test]
     fn a_stack_without_callers_has_none() {
         let program = Program::new();
-        let stack = vec![program.at(50); MOST_WORDS as usize + 10];
-        assert_eq!(program.caller(HERE, &stack, 7), None);
+        assert_eq!(program.caller(HERE, &[program.at(50); 50], 7), None);
         let mut window = Window::new();
         let mut nowhere = Stack::of_another_thread(&mut window);
         let registers = Registers {
