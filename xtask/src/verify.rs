@@ -162,7 +162,7 @@ fn musl() -> Outcome {
             .args(["test", "--no-fail-fast", "--target", &target])
             .args(["--package", &format!("datadog-{signal}")])
             .args(["--features", features])
-            // For one function of Criterion, without headers.
+            // For one function of Criterion, which needs no headers of musl.
             .env(format!("CC_{}", target.replace('-', "_")), "cc");
         succeed(apart(&mut cargo, "musl")?)?;
     }
