@@ -217,6 +217,10 @@
 //!   [`profiling_max_frames`](datadog_config::DDConfig::profiling_max_frames).
 //! - Code without unwind tables ends a stack unless it keeps frame pointers: assembly, generated code. So does a
 //!   library in the first 0.2 s after it was loaded.
+//! - musl has no unwind tables. On x86_64 its callers are found on the stack, by the calls that lead to where it was interrupted;
+//!   its own calls between are left out: a stack shows `__restore_sigs` and who called `abort`, but not `abort`. Where that call
+//!   is by a register, it may be the wrong one. A stack ends where musl calls the program back, as `qsort` does, and at a
+//!   signal handler. On aarch64 frame pointers are followed there.
 //! - The handler uses some 14 KB of the interrupted thread's stack. Threads with very small stacks, below 32 KB, must
 //!   block `SIGPROF`.
 //! - `SIGPROF` must be free; profiling is off while the program has another handler for it. Stopping leaves the handler
@@ -238,8 +242,8 @@
 //!
 //! Those of the feature `pprof`, where it serves:
 //!
-//! - With musl the stacks are of little use (tikv/pprof-rs issues 32, 110). It needs a writable directory for
-//!   temporary files, and leaves an empty one behind for each process that was sampled.
+//! - With musl it doesn't start, and the account's last error says so: it would find no calls (tikv/pprof-rs issues 32, 110).
+//! - It needs a writable directory for temporary files, and leaves an empty one behind for each process that was sampled.
 //! - Two *versions* of the pprof crate in one program don't link. While another one runs, this one waits.
 //! - Stopping leaves `SIGPROF` ignored. A program that replaces itself by `exec` has to stop sampling before, or the
 //!   timer ends its successor.

@@ -198,6 +198,71 @@ fn the_hot_function_arrives_at_the_intake_without_an_agent() {
     );
 }
 
+#[inline(never)]
+fn allocates() {
+    let blocks: Vec<_> = (0..100).map(|size| vec![1_u8; 40 * size]).collect();
+    drop(black_box(blocks));
+}
+
+#[inline(never)]
+fn copies(from: &[u8], to: &mut [u8]) {
+    to.copy_from_slice(black_box(from));
+    black_box(to);
+}
+
+#[inline(never)]
+fn asks_the_system() {
+    let _ = black_box(std::fs::metadata(black_box("/proc/self/stat")));
+    let _ = black_box(std::fs::read(black_box("/proc/self/statm")));
+}
+
+#[test]
+fn time_in_the_c_library_is_that_of_its_callers() {
+    let _turn = turn();
+    let agent = LocalAgent::start().unwrap();
+    let profiler = start(&config(agent.url()));
+    let worker = thread::Builder::new().name("calls-c".to_owned());
+    let worker = worker.spawn(|| {
+        let (from, mut to) = (vec![1; 1 << 20], vec![0; 1 << 20]);
+        let each = |work: &mut dyn FnMut()| {
+            let end = cpu_time() + Duration::from_millis(900);
+            while cpu_time() < end {
+                (0..20).for_each(|_| work());
+            }
+        };
+        each(&mut allocates);
+        each(&mut || copies(&from, &mut to));
+        each(&mut asks_the_system);
+    });
+    worker.unwrap().join().unwrap();
+    profiler.flush(SOON);
+    let profiles = agent.profiles();
+    let pprof = profiles[0].pprof().unwrap();
+    let at = pprof.sample_type("cpu-samples").unwrap();
+    let name = Label::Text("calls-c".into());
+    let own = pprof.samples.iter();
+    let own: Vec<_> = own
+        .filter(|sample| sample.label("thread name") == Some(&name))
+        .collect();
+    let with = |names: &[&str]| -> i64 {
+        let has = |sample: &&&datadog_local_agent::Sample| {
+            names.iter().all(|name| {
+                let mut frames = sample.stack.iter();
+                frames.any(|frame| frame.function.contains(name))
+            })
+        };
+        own.iter().filter(has).map(|sample| sample.values[at]).sum()
+    };
+    let all = with(&[]);
+    assert!(all > 200, "{all} samples");
+    for name in ["allocates", "copies", "asks_the_system"] {
+        let found = with(&[name, "thread_start"]);
+        assert!(found * 4 > all, "{name}: {found} of {all}");
+    }
+    let rooted = with(&["thread_start"]);
+    assert!(rooted * 100 > all * 95, "{rooted} of {all}");
+}
+
 #[test]
 fn stops_and_starts_again() {
     let _turn = turn();

@@ -71,6 +71,10 @@ fn shown(id: u64) -> Option<Ids> {
 }
 
 #[test]
+#[cfg_attr(
+    all(target_env = "musl", target_feature = "crt-static"),
+    ignore = "a static program can't look up its own symbols, as this test does"
+)]
 fn profilers_outside_of_the_process_can_read_the_active_span() {
     context::set(Some(span(1)));
     assert_eq!(published(), None, "nobody asked for it");

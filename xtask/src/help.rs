@@ -26,7 +26,8 @@ Tasks of this workspace: cargo xtask TASK
                nightly toolchain), stress (a minute of a profiler that interrupts the
                allocator, the loader, panics, forks and threads that begin and end),
                stacks (profiles of a program built with fat LTO and panics that abort),
-               msrv (the crates and their tests with the oldest Rust that will do)
+               msrv (the crates and their tests with the oldest Rust that will do), musl
+               (the tests in static programs, as in Alpine and in empty containers)
   ci           what has to pass before a merge: format, lints, docs, each feature alone,
                the models of loom, and `test`
   help         this list

@@ -1,5 +1,5 @@
 //! `cargo xtask verify`: what tests alone don't find. Models of what threads do to each other, undefined behaviour, data races,
-//! and a profiler that interrupts everything.
+//! a profiler that interrupts everything, and other compilers and C libraries.
 
 use std::process::Command;
 
@@ -47,6 +47,18 @@ const TSAN: [&str; 5] = [
     "worker",
 ];
 
+/// The crates whose tests are run with musl, and their features but for TLS: its cryptography needs C headers of musl.
+const MUSL: [(&str, &str); 5] = [
+    ("transport", "gzip,otel-context"),
+    (
+        "metrics",
+        "gzip,dogstatsd-compat,metrics-rs,runtime-metrics-tokio",
+    ),
+    ("logs", "gzip,scrubbing"),
+    ("trace", "http,otel-context"),
+    ("profiling", "pprof"),
+];
+
 /// `args`: one of the tools, else all.
 pub(crate) fn run(args: &[String]) -> Outcome {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -57,13 +69,15 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         ["stress"] => stress(),
         ["stacks"] => stacks::run(),
         ["msrv"] => msrv(),
+        ["musl"] => musl(),
         [] => loom()
             .and_then(|()| miri())
             .and_then(|()| tsan())
             .and_then(|()| stress())
             .and_then(|()| stacks::run())
-            .and_then(|()| msrv()),
-        _ => Err("takes one of loom, miri, tsan, stress, stacks, msrv".into()),
+            .and_then(|()| msrv())
+            .and_then(|()| musl()),
+        _ => Err("takes one of loom, miri, tsan, stress, stacks, msrv, musl".into()),
     }
 }
 
@@ -136,6 +150,23 @@ fn msrv() -> Outcome {
     let mut cargo = workspace::command("cargo");
     cargo.args([&version, "check", "--all-features", "--all-targets"]);
     succeed(apart(&mut cargo, "msrv")?)
+}
+
+/// The tests in static programs with the C library of Alpine and of containers without a system. They run on this one.
+fn musl() -> Outcome {
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    succeed(workspace::command("rustup").args(["target", "add", &target]))?;
+    for (signal, features) in MUSL {
+        let mut cargo = workspace::command("cargo");
+        cargo
+            .args(["test", "--no-fail-fast", "--target", &target])
+            .args(["--package", &format!("datadog-{signal}")])
+            .args(["--features", features])
+            // For one function of Criterion, which needs no headers of musl.
+            .env(format!("CC_{}", target.replace('-', "_")), "cc");
+        succeed(apart(&mut cargo, "musl")?)?;
+    }
+    Ok(())
 }
 
 /// A cargo of the nightly toolchain, which Miri and sanitizers need.

@@ -17,6 +17,9 @@ use crate::timer::stack::Window;
 /// Where the C library notes the stack of a thread, in bytes from the thread pointer; 0 where that is not known.
 static NOTE: AtomicI64 = AtomicI64::new(0);
 
+/// Whether the end of a stack is noted and not its start. What belongs to the thread lies beyond that end then.
+const NOTES_END: bool = cfg!(target_env = "musl");
+
 /// How far from the thread pointer the note is looked for. The structure has some 2 KB.
 const NOTE_WITHIN: i64 = 4096;
 
@@ -61,7 +64,8 @@ fn look_up(window: &mut Window) -> Option<(u64, u64)> {
 }
 
 /// Learns where the C library notes the stacks of threads (glibc: `nptl/descr.h`, the fields `stackblock` and
-/// `stackblock_size`), by this thread, whose stack it tells. To be called on one that it made, outside of signal handlers.
+/// `stackblock_size`; musl: `src/internal/pthread_impl.h`, the fields `stack` and `stack_size`), by this thread, whose stack it
+/// tells. To be called on one that it made, outside of signal handlers.
 ///
 /// To ask it within a handler, or for another thread, would be wrong: it allocates, and the thread may end meanwhile.
 pub(super) fn learn() {
@@ -75,7 +79,10 @@ pub(super) fn learn() {
     let mut window = Window::new();
     let mut notes = (-NOTE_WITHIN..NOTE_WITHIN).step_by(size_of::<u64>());
     let mut is_note = |note: &i64| {
-        let noted = noted(pointer.wrapping_add_signed(*note), &mut window);
+        let place = pointer.wrapping_add_signed(*note);
+        // What lies on the stack is no note, but may look like one. That of glibc is at its end, as is the thread's storage.
+        let may_be = !NOTES_END || place >= stack.end;
+        let noted = noted(place, &mut window).filter(|_| may_be);
         noted.is_some_and(|(start, end)| (from..=stack.start).contains(&start) && end == stack.end)
     };
     let found = notes.find(&mut is_note);
@@ -85,11 +92,14 @@ pub(super) fn learn() {
     }
 }
 
-/// A start and a length in memory, as start and end.
+/// What is noted there: a stack's start, or end, and its length in memory. As start and end.
 fn noted(address: u64, window: &mut Window) -> Option<(u64, u64)> {
-    let start = window.word(address)?;
+    let bound = window.word(address)?;
     let length = window.word(address.wrapping_add(8))?;
-    Some((start, start.checked_add(length)?))
+    Some(match NOTES_END {
+        true => (bound.checked_sub(length)?, bound),
+        false => (bound, bound.checked_add(length)?),
+    })
 }
 
 /// What the C library tells of this thread: its stack, and how much guards it.
@@ -152,7 +162,10 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg_attr(not(target_env = "gnu"), ignore = "others note it otherwise")]
+    #[cfg_attr(
+        not(any(target_env = "gnu", target_env = "musl")),
+        ignore = "others note it otherwise"
+    )]
     fn finds_the_stacks_of_all_sizes() {
         learn();
         for size in [1 << 16, 1 << 20, 1 << 26] {

@@ -7,6 +7,7 @@
 //! | `signal` | the signal, and the handler's way in |
 //! | `engine` | what the handler does |
 //! | `unwind`, `modules` | from the interrupted instruction to its callers, by the unwind tables of what is loaded |
+//! | `untold` | the same for code that has no such tables |
 //! | `stack`, `bounds` | reads the interrupted stack; where it is |
 //! | `wall` | interrupts threads by the clock, as far as that is wanted |
 //! | `bell` | calls for a timer when the handler finds a thread without one |
@@ -28,6 +29,7 @@ mod stack;
 mod stress;
 pub(crate) mod sys;
 mod threads;
+mod untold;
 pub(crate) mod unwind;
 mod wall;
 

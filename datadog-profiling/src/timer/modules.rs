@@ -12,10 +12,13 @@ use std::slice;
 use framehop::{ExplicitModuleSectionInfo, Module};
 use libc::dl_phdr_info;
 
+use crate::timer::untold::{self, Told};
+
 /// The bytes of an unwind table.
 pub(super) type Table = Cow<'static, [u8]>;
 
-/// How many libraries were loaded and unloaded so far. The same numbers stand for the same set of them.
+/// How many libraries were loaded and unloaded so far. The same numbers stand for the same set of them. A static program of musl
+/// has none of both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Version {
     loaded: u64,
@@ -35,23 +38,28 @@ pub(super) fn version() -> Version {
     version
 }
 
-/// Everything that is loaded and has unwind tables. Waits for the dynamic loader.
+/// Everything that is loaded and has unwind tables, and what they tell of where the C library has none. Waits for the dynamic loader.
 ///
 /// The program's own tables stay where they are, because it is never unloaded. Those of libraries are copied, so
 /// that they can be read also while or after the library is unloaded.
-pub(super) fn load() -> Vec<Module<Table>> {
+pub(super) fn load() -> (Vec<Module<Table>>, Option<Told>) {
     let mut modules = Vec::new();
+    let mut told = untold::EXPECTED.then(Told::default);
     let mut first = true;
     each(|info| {
         // The program comes first.
         let stays = std::mem::take(&mut first);
-        modules.extend(module(info, stays));
+        if let Some(told) = &mut told {
+            let code = segments(info).filter(|segment| segment.executable);
+            code.for_each(|segment| told.add_code(segment.range));
+        }
+        modules.extend(module(info, stays, &mut told));
         true
     });
-    modules
+    (modules, told.map(Told::sorted))
 }
 
-fn module(info: &dl_phdr_info, stays: bool) -> Option<Module<Table>> {
+fn module(info: &dl_phdr_info, stays: bool, told: &mut Option<Told>) -> Option<Module<Table>> {
     let header = segments(info).find(|segment| segment.kind == libc::PT_GNU_EH_FRAME)?;
     let loaded = || segments(info).filter(|segment| segment.kind == libc::PT_LOAD);
     let holds = |address: u64| loaded().find(|segment| segment.range.contains(&address));
@@ -63,6 +71,13 @@ fn module(info: &dl_phdr_info, stays: bool) -> Option<Module<Table>> {
     let segment = holds(frames)?;
     // The table ends by itself, at the latest where the segment does.
     let table = Section::within(&segment, frames..segment.range.end, stays)?;
+    if let Some(known) = told
+        && known
+            .add(&table.bytes, table.range.start, &(start..end))
+            .is_none()
+    {
+        *told = None;
+    }
     let sections = ExplicitModuleSectionInfo {
         base_svma: start,
         eh_frame_hdr_svma: Some(index.range),
@@ -116,6 +131,7 @@ struct Segment {
     kind: u32,
     range: Range<u64>,
     readable: bool,
+    executable: bool,
 }
 
 fn segments(info: &dl_phdr_info) -> impl Iterator<Item = Segment> {
@@ -130,6 +146,7 @@ fn segments(info: &dl_phdr_info) -> impl Iterator<Item = Segment> {
             kind: header.p_type,
             range: start..start.saturating_add(header.p_memsz),
             readable: header.p_flags & libc::PF_R != 0,
+            executable: header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_X != 0,
         }
     })
 }
@@ -155,7 +172,7 @@ mod tests {
 
     #[test]
     fn finds_the_program_and_the_c_library() {
-        let modules = load();
+        let (modules, told) = load();
         let has = |address: usize| {
             let mut ranges = modules.iter().map(|module| module.avma_range());
             ranges.any(|range| range.contains(&(address as u64)))
@@ -163,6 +180,11 @@ mod tests {
         assert!(has(finds_the_program_and_the_c_library as fn() as usize));
         assert!(has(libc::getpid as *const () as usize));
         assert!(!has(&raw const modules as usize));
-        assert_ne!(version(), Version::default());
+        assert_eq!(version(), version());
+        assert_eq!(told.is_some(), untold::EXPECTED);
+        if let Some(told) = told {
+            assert!(told.has(finds_the_program_and_the_c_library as fn() as usize as u64));
+            assert!(!told.has(libc::getpid as *const () as u64));
+        }
     }
 }

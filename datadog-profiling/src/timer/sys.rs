@@ -224,8 +224,11 @@ pub(super) mod tests {
         // SAFETY: the C library's own, without effects of its own.
         unsafe {
             let library = libc::dlopen(c"libresolv.so.2".as_ptr(), libc::RTLD_NOW);
-            assert!(!library.is_null());
-            libc::dlclose(library);
+            // musl comes in one piece, and a static program has no loader.
+            assert!(!library.is_null() || cfg!(target_env = "musl"));
+            if !library.is_null() {
+                libc::dlclose(library);
+            }
         }
     }
 

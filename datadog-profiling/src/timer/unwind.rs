@@ -10,8 +10,17 @@ use framehop::{
 use crate::timer::modules::{self, Table, Version};
 use crate::timer::signal::Registers;
 use crate::timer::stack::{Stack, Window};
+use crate::timer::sys::PAGE;
+use crate::timer::untold::Told;
 
-type Unwinder = UnwinderNative<Table, MustNotAllocateDuringUnwind>;
+/// What it knows of the code that is loaded.
+#[derive(Default)]
+struct Unwinder {
+    native: UnwinderNative<Table, MustNotAllocateDuringUnwind>,
+    /// `None` where everything is taken to have tables.
+    told: Option<Told>,
+}
+
 type Cache = CacheNative<MustNotAllocateDuringUnwind>;
 
 /// Several unwinders, because each works for one thread at a time.
@@ -22,7 +31,8 @@ pub(crate) struct Unwinders {
 }
 
 struct State {
-    version: Version,
+    /// What the unwinder knows; `None` before the first look.
+    version: Option<Version>,
     unwinder: Arc<Unwinder>,
     cache: Cache,
     window: Window,
@@ -32,8 +42,8 @@ impl Unwinders {
     pub(crate) fn new(count: usize) -> Self {
         let empty = |_| {
             Mutex::new(State {
-                version: Version::default(),
-                unwinder: Arc::new(Unwinder::new()),
+                version: None,
+                unwinder: Arc::new(Unwinder::default()),
                 cache: Cache::new_in(),
                 window: Window::new(),
             })
@@ -45,7 +55,7 @@ impl Unwinders {
 
     /// Takes over libraries that were loaded or unloaded since. An unwinder that is in use gets them the next time.
     pub(crate) fn refresh(&self) {
-        let version = modules::version();
+        let version = Some(modules::version());
         let mut newest = None;
         for state in &self.all {
             let Ok(mut state) = state.try_lock() else {
@@ -110,11 +120,12 @@ impl Unwinders {
 }
 
 fn load() -> Unwinder {
-    let mut unwinder = Unwinder::new();
-    for module in modules::load() {
-        unwinder.add_module(module);
+    let (modules, told) = modules::load();
+    let mut native = UnwinderNative::new();
+    for module in modules {
+        native.add_module(module);
     }
-    unwinder
+    Unwinder { native, told }
 }
 
 #[inline]
@@ -125,13 +136,37 @@ fn calls(
     registers: &Registers,
     mut take: impl FnMut(usize) -> bool,
 ) {
+    let mut registers = *registers;
+    let is_untold = |address| {
+        unwinder
+            .told
+            .as_ref()
+            .is_some_and(|told| !told.has(address))
+    };
+    if is_untold(registers.instruction) {
+        if !take(registers.instruction.wrapping_add(1) as usize) {
+            return;
+        }
+        let told = unwinder.told.as_ref();
+        let Some(caller) = told.and_then(|told| told.caller(&mut stack, &registers)) else {
+            return;
+        };
+        registers = caller;
+    }
     let mut read = |address| stack.word(address).ok_or(());
-    let mut calls =
-        unwinder.iter_frames(registers.instruction, native(registers), cache, &mut read);
+    let from = registers.instruction;
+    let native = native(&registers);
+    let mut calls = unwinder.native.iter_frames(from, native, cache, &mut read);
     while let Ok(Some(call)) = calls.next() {
         // What is no return address becomes one, as `Sample` wants it.
         let past = u64::from(!call.is_return_address());
-        if !take(call.address().wrapping_add(past) as usize) {
+        // No code is in the first page.
+        let is_none = call.is_return_address() && call.address() < PAGE as u64;
+        if is_none || !take(call.address().wrapping_add(past) as usize) {
+            break;
+        }
+        // Without a table, the rest would be a guess.
+        if call.is_return_address() && is_untold(call.address() - 1) {
             break;
         }
     }
