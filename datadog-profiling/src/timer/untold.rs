@@ -130,12 +130,11 @@ impl Told {
             }
         }
         let place = likely?;
-        Some(Registers {
-            instruction: stack.word(place)? - 1,
-            stack: place.wrapping_add(WORD),
-            frame: self.frame_pointer(place, stack, registers),
-            ..*registers
-        })
+        let mut caller = *registers;
+        caller.instruction = stack.word(place)? - 1;
+        caller.stack = place.wrapping_add(WORD);
+        caller.frame = self.frame_pointer(place, stack, registers);
+        Some(caller)
     }
 
     /// Whether a call of `target` leads to `inside`, which has no tables: as a part of that function, or by a jump at its end.
