@@ -237,10 +237,10 @@ mod tests {
         }
 
         fn told(&self) -> Told {
-            Told {
-                ranges: vec![self.at(0)..self.at(HALF)],
-                code: vec![self.at(0)..self.at(2 * HALF)],
-            }
+            let mut told = Told::default();
+            told.ranges.push(self.at(0)..self.at(HALF));
+            told.add_code(self.at(0)..self.at(2 * HALF));
+            told
         }
 
         /// Who called the code at `inside`, with this on the stack and nothing above: the return address and the frame pointer.
