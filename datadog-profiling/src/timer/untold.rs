@@ -130,12 +130,11 @@ impl Told {
             }
         }
         let place = likely?;
-        Some(Registers {
-            instruction: stack.word(place)? - 1,
-            stack: place.wrapping_add(WORD),
-            frame: self.frame_pointer(place, stack, registers),
-            ..*registers
-        })
+        let mut caller = *registers;
+        caller.instruction = stack.word(place)? - 1;
+        caller.stack = place.wrapping_add(WORD);
+        caller.frame = self.frame_pointer(place, stack, registers);
+        Some(caller)
     }
 
     /// Whether a call of `target` leads to `inside`, which has no tables: as a part of that function, or by a jump at its end.
@@ -238,10 +237,10 @@ mod tests {
         }
 
         fn told(&self) -> Told {
-            Told {
-                ranges: vec![self.at(0)..self.at(HALF)],
-                code: vec![self.at(0)..self.at(2 * HALF)],
-            }
+            let mut told = Told::default();
+            told.ranges.push(self.at(0)..self.at(HALF));
+            told.add_code(self.at(0)..self.at(2 * HALF));
+            told
         }
 
         /// Who called the code at `inside`, with this on the stack and nothing above: the return address and the frame pointer.
