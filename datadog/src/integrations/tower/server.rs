@@ -104,8 +104,8 @@ impl ServerLayer {
 
     /// Measures requests, whether their traces are kept or not: a distribution `http.server.request.duration` in seconds,
     /// with the tags `http.request.method`, `http.route` and `http.response.status_code`, as OpenTelemetry's conventions have
-    /// it. A request without a response has no status, one without a route no route, and neither has a call of gRPC to what does
-    /// not exist.
+    /// it: methods that are none of HTTP's count as `_OTHER`. A request without a response has no status, one without a route
+    /// no route, and neither has a call of gRPC to what does not exist.
     #[cfg(feature = "metrics")]
     #[must_use]
     pub fn request_metrics(mut self, client: &DDClient) -> Self {
