@@ -3,6 +3,7 @@
 //! into the extensions.
 
 use std::fmt;
+use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::MutexGuard;
@@ -121,6 +122,20 @@ impl Slots {
         let taken = context.span(id)?.extensions_mut().remove::<OpenSpan>()?;
         self.elsewhere.fetch_sub(1, Ordering::Relaxed);
         Some(taken)
+    }
+
+    /// Takes all spans that are here, and tells of each with its id.
+    pub(super) fn take_all(&self, mut tell: impl FnMut(u64, OpenSpan)) {
+        for Line(lock) in &self.slots {
+            let taken = lock.lock().map(|mut slot| mem::take(&mut *slot));
+            if let Some(Slot {
+                id,
+                open: Some(open),
+            }) = taken
+            {
+                tell(id, open);
+            }
+        }
     }
 
     /// Whether there are no others.
