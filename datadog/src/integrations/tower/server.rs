@@ -41,8 +41,8 @@ use crate::patch::ModuleId;
 /// ```
 ///
 /// The span continues the trace that the headers of the request bring, and is otherwise a child of the active span, if there
-/// is one. It is named `http.server.request` and has the tags of [`tracing::http`](crate::tracing::http); its resource
-/// is the method with the matched route. What gRPC's content type marks as a call becomes `grpc.server.request`,
+/// is one, or if that is of the same trace, as with a layer around this one. It is named `http.server.request` and has the tags
+/// of [`tracing::http`](crate::tracing::http); its resource is the method with the matched route. What gRPC's content type marks as a call becomes `grpc.server.request`,
 /// with service, method and status, and is failed by any status but `OK` and `CANCELLED`, as in Datadog's other
 /// libraries (dd-trace-go: `contrib/google.golang.org/grpc`).
 ///
