@@ -1,7 +1,8 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
+use std::os::unix::fs::FileTypeExt;
 use std::path;
 
 use lexopt::{Arg, Parser};
@@ -82,6 +83,13 @@ pub(crate) fn parse(mut arguments: Parser) -> Result<Request, lexopt::Error> {
 fn readable(file: OsString) -> Result<String, lexopt::Error> {
     let shown = file.to_string_lossy().into_owned();
     let problem = |reason: &str| lexopt::Error::from(format!("--config {shown}: {reason}"));
+    // Before it is opened, which may wait for a writer.
+    let kind = fs::metadata(&file).map_err(|error| problem(&error.to_string()))?;
+    if kind.file_type().is_fifo() {
+        return Err(problem(
+            "is a pipe: what we read, the program could not read again",
+        ));
+    }
     File::open(&file).map_err(|error| problem(&error.to_string()))?;
     let path = path::absolute(&file).map_err(|error| problem(&error.to_string()))?;
     path.into_os_string()

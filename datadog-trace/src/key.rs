@@ -55,9 +55,9 @@ impl SpanKey {
         }
     }
 
-    /// Undoes the last activation of this thread by this key, if there is one.
+    /// Undoes the last activation of this thread by this key. Whether there was one.
     #[inline]
-    pub fn deactivate(self) {
-        local::exit_key(self);
+    pub fn deactivate(self) -> bool {
+        local::exit_key(self)
     }
 }

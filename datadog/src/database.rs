@@ -96,6 +96,11 @@ impl Database {
     /// `host=a port=5432 dbname=b` (PostgreSQL: libpq, "Connection Strings").
     fn of_pairs(text: &str) -> Self {
         let mut database = Self::of_system("postgresql");
+        // Then values may have blanks in them, a password what looks like another pair (libpq, "Keyword/Value Connection
+        // Strings").
+        if text.contains(['\'', '\\']) {
+            return database;
+        }
         for (key, value) in text
             .split_whitespace()
             .filter_map(|pair| pair.split_once('='))
@@ -145,6 +150,11 @@ mod tests {
                 "host=db user=me password=secret port=5433 dbname=shop",
                 "postgresql.query",
                 r#"Some("db") Some(5433) Some("shop")"#,
+            ),
+            (
+                "host=db password='secret host=more' dbname=shop",
+                "postgresql.query",
+                "None None None",
             ),
             (
                 "postgres:///shop",

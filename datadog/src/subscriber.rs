@@ -8,6 +8,7 @@ mod http;
 mod install;
 mod layer;
 mod left_out;
+mod lock;
 mod log_record;
 mod mapping;
 mod names;

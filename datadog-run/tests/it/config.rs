@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 
 use crate::support::{assert_has, datadog_run, run};
 
@@ -51,6 +52,17 @@ fn the_config_file_is_passed_on_and_wins() {
         .unwrap();
     let words: Vec<_> = row.split_whitespace().collect();
     assert_eq!(words, ["DD_SERVICE", "from-file", "local", "file", &path]);
+}
+
+#[test]
+fn a_config_that_can_be_read_only_once_is_refused() {
+    let mut command = datadog_run(&["--config", "/dev/stdin", "--show-config"]);
+    let output = command.stdin(Stdio::piped()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_has(&stderr, "--config /dev/stdin: is a pipe");
+    let (output, ..) = run(&mut datadog_run(&["--config", "/dev/null", "true"]));
+    assert!(output.status.success(), "a device is there again");
 }
 
 #[test]

@@ -116,18 +116,24 @@ fn exit_ended(span_id: u64) {
     }
 }
 
-/// The same for the last one with a key.
-pub(crate) fn exit_key(key: SpanKey) {
-    let closed = with(|local| {
+/// The same for the last one with a key. Whether there was one.
+pub(crate) fn exit_key(key: SpanKey) -> bool {
+    let left = with(|local| {
         let by = By::Hand(key);
         let segment = match local.active.last() {
             Some(top) if top.by == by => local.leave(top.span_id)?,
             _ => local.leave_from_below(by)?,
         };
-        local.count_down(segment).then_some(segment)
+        Some((segment, local.count_down(segment)))
     });
-    if let Some(Some(segment)) = closed {
-        close(segment);
+    match left.flatten() {
+        Some((segment, is_over)) => {
+            if is_over {
+                close(segment);
+            }
+            true
+        }
+        None => false,
     }
 }
 

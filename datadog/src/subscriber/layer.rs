@@ -85,6 +85,9 @@ use crate::patch::{Probe, report_once};
 /// The layer takes what the subscriber has enabled. Give it a filter of its own with
 /// [`with_filter`](Layer::with_filter); a filter of the whole subscriber, such as an `EnvFilter` of `info`, takes spans
 /// of libraries away that are on level debug: those of `tower-http`, and all that `sqlx` tells.
+///
+/// To change what is taken while the program runs, reload the filter, not the layer: the open spans of a layer that is replaced
+/// end with it, and stay the active ones of other threads that are within them.
 pub struct DDTracingLayer {
     pub(super) tracer: Tracer,
     pub(super) logs: Logs,
@@ -345,6 +348,17 @@ where
         if let Some(open) = self.slots.take(&id, &context) {
             open.close();
         }
+    }
+}
+
+/// A layer may end before its spans, as when another one is put in its place. They end here then, and are active no more on
+/// this thread: nobody tells when they are left.
+impl Drop for DDTracingLayer {
+    fn drop(&mut self) {
+        self.slots.take_all(|id, open| {
+            while self.keys.of(id).deactivate() {}
+            open.close();
+        });
     }
 }
 

@@ -1,6 +1,6 @@
 //! Texts that a library tells of a call when it starts, for what it tells when the call is done.
 
-use parking_lot::Mutex;
+use super::lock::Lock;
 
 /// How many are known at the same time. Of a call that runs while so many others start, the text is lost.
 const MOST: usize = 1_024;
@@ -10,11 +10,13 @@ const LONGEST: usize = 256;
 
 /// Texts by the numbers of calls, each in the place that is left when its number is divided by how many there are.
 #[derive(Debug, Default)]
-pub(super) struct Recent(Mutex<Vec<(u64, String)>>);
+pub(super) struct Recent(Lock<Vec<(u64, String)>>);
 
 impl Recent {
     pub(super) fn note(&self, number: u64, text: &str) {
-        let mut known = self.0.lock();
+        let Some(mut known) = self.0.lock() else {
+            return;
+        };
         if known.is_empty() {
             known.resize(MOST, (0, String::new()));
         }
@@ -28,8 +30,8 @@ impl Recent {
 
     /// Calls `tell` with the text of a call, if it is known.
     pub(super) fn tell(&self, number: u64, tell: impl FnOnce(&str)) {
-        let known = self.0.lock();
-        if let Some((of, text)) = known.get(place(number))
+        if let Some(known) = self.0.lock()
+            && let Some((of, text)) = known.get(place(number))
             && *of == number
             && !text.is_empty()
         {

@@ -3,14 +3,16 @@
 //! into the extensions.
 
 use std::fmt;
+use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 use tracing_core::Subscriber;
 use tracing_core::span::Id;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::lock::Lock;
 use super::open_span::OpenSpan;
 
 /// How many there are: 2 to the power of this.
@@ -30,7 +32,7 @@ pub(super) struct Slots {
 /// One line of the cache.
 #[derive(Default)]
 #[repr(align(64))]
-struct Line(Mutex<Slot>);
+struct Line(Lock<Slot>);
 
 const _: () = assert!(size_of::<Line>() == 64);
 
@@ -56,13 +58,13 @@ impl Slots {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let mut slot = self.slot(id).lock();
-        if slot.id == 0 {
+        if let Some(mut slot) = self.slot(id)
+            && slot.id == 0
+        {
             slot.id = id.into_u64();
             slot.open = Some(open());
             return;
         }
-        drop(slot);
         self.put_elsewhere(id, open(), context);
     }
 
@@ -89,11 +91,11 @@ impl Slots {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let mut slot = self.slot(id).lock();
-        if slot.id == id.into_u64() {
+        if let Some(mut slot) = self.slot(id)
+            && slot.id == id.into_u64()
+        {
             return slot.open.as_mut().map(work);
         }
-        drop(slot);
         if self.is_all() {
             return None;
         }
@@ -108,12 +110,12 @@ impl Slots {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let mut slot = self.slot(id).lock();
-        if slot.id == id.into_u64() {
+        if let Some(mut slot) = self.slot(id)
+            && slot.id == id.into_u64()
+        {
             slot.id = 0;
             return slot.open.take();
         }
-        drop(slot);
         if self.is_all() {
             return None;
         }
@@ -122,20 +124,35 @@ impl Slots {
         Some(taken)
     }
 
+    /// Takes all spans that are here, and tells of each with its id.
+    pub(super) fn take_all(&self, mut tell: impl FnMut(u64, OpenSpan)) {
+        for Line(lock) in &self.slots {
+            let taken = lock.lock().map(|mut slot| mem::take(&mut *slot));
+            if let Some(Slot {
+                id,
+                open: Some(open),
+            }) = taken
+            {
+                tell(id, open);
+            }
+        }
+    }
+
     /// Whether there are no others.
     fn is_all(&self) -> bool {
         // Whoever knows the id of a span that was put elsewhere sees the count that it made.
         self.elsewhere.load(Ordering::Relaxed) == 0
     }
 
+    /// The slot of a span. See [`Lock::lock`] for `None`.
     #[inline]
-    fn slot(&self, id: &Id) -> &Mutex<Slot> {
+    fn slot(&self, id: &Id) -> Option<MutexGuard<'_, Slot>> {
         // Without the registry's count of how often it gave the rest of the id: the spans that come after each other share
         // a slot, which is then in the cache. Ids of different threads are alike in their low bits; a product mixes all of
         // them (D. E. Knuth, The Art of Computer Programming, volume 3, section 6.4).
         let place = id.into_u64() & PLACE;
         let mixed = place.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        &self.slots[(mixed >> (u64::BITS - BITS)) as usize].0
+        self.slots[(mixed >> (u64::BITS - BITS)) as usize].0.lock()
     }
 }
 

@@ -9,7 +9,7 @@ use tracing::field::Empty;
 use tracing::instrument::{Instrument, WithSubscriber};
 use tracing::{Span, debug_span, info_span};
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt};
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, reload};
 
 use crate::support::{Fixture, named, parent};
 
@@ -329,6 +329,29 @@ fn filters_of_the_layer_and_of_others_work_side_by_side() {
     let text = lines.text();
     assert!(text.contains("both") && text.contains("only text"));
     assert!(!text.contains("only a log"), "{text}");
+}
+
+#[test]
+fn a_layer_that_is_replaced_leaves_no_span_behind() {
+    let fixture = Fixture::new();
+    let layer = Some(fixture.client.tracing_layer());
+    let (layer, handle) = reload::Layer::new(layer);
+    let subscriber = tracing_subscriber::registry().with(layer);
+    tracing::subscriber::with_default(subscriber, || {
+        let open = info_span!("open", step = 1).entered();
+        let again = info_span!("again").entered();
+        handle.reload(Some(fixture.client.tracing_layer())).unwrap();
+        assert!(fixture.client.active_span().is_none());
+        drop((again, open));
+        drop(info_span!("after"));
+        handle.reload(None).unwrap();
+        drop(info_span!("nobody's"));
+    });
+    let spans = fixture.spans();
+    assert_eq!(spans.len(), 3);
+    assert_eq!(named(&spans, "open").metrics["step"], 1.0);
+    assert_eq!(parent(&spans, "again"), Some("open"));
+    assert_eq!(parent(&spans, "after"), None);
 }
 
 #[test]

@@ -111,6 +111,34 @@ fn tower_http_s_spans_are_left_out_where_the_client_s_layer_tells_the_same() {
 }
 
 #[test]
+fn a_layer_within_another_is_within_its_span() {
+    let fixture = Fixture::new();
+    let layer = || {
+        fixture
+            .client
+            .tower_server_layer()
+            .route(|_| Some("/cart/{id}"))
+    };
+    let outer = fixture.client.tower_server_layer();
+    let service = outer.layer(layer().layer(service_fn(|_: Request<String>| {
+        ready(Ok::<_, Infallible>(Response::new(String::new())))
+    })));
+    let request = Request::get("/cart/17")
+        .header("x-datadog-trace-id", "1234")
+        .header("x-datadog-parent-id", "5678")
+        .body(String::new());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    drop(runtime.block_on(service.oneshot(request.unwrap())).unwrap());
+    let spans = fixture.spans();
+    let of = |resource: &str| spans.iter().find(|span| span.resource == resource).unwrap();
+    let (outer, inner) = (of("GET"), of("GET /cart/{id}"));
+    assert_eq!((outer.trace_id, outer.parent_id), (1234, 5678));
+    assert_eq!((inner.trace_id, inner.parent_id), (1234, outer.span_id));
+}
+
+#[test]
 fn tower_http_tells_requests_where_tower_is_off() {
     let fixture = Fixture::with(&[("DD_TRACE_TOWER_ENABLED", "false")]);
     let layer = fixture.client.tower_server_layer();

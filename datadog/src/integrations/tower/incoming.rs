@@ -82,7 +82,11 @@ impl Incoming {
         let Some(tracer) = tracer else {
             return (Span::none(), exchange);
         };
-        let caller = tracer.extract(headers);
+        // Within another layer, which took the trace from the same headers, this one's span is a child of that one's.
+        let caller = tracer.extract(headers).filter(|caller| {
+            let active = tracer.active_span();
+            active.is_none_or(|active| active.trace_id() != caller.trace_id())
+        });
         let parent = caller.as_ref().map_or(Parent::Active, Parent::Of);
         let name = match call {
             Some(_) => grpc::SERVER_NAME,

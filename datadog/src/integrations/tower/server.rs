@@ -41,8 +41,8 @@ use crate::patch::ModuleId;
 /// ```
 ///
 /// The span continues the trace that the headers of the request bring, and is otherwise a child of the active span, if there
-/// is one. It is named `http.server.request` and has the tags of [`tracing::http`](crate::tracing::http); its resource
-/// is the method with the matched route. What gRPC's content type marks as a call becomes `grpc.server.request`,
+/// is one, or if that is of the same trace, as with a layer around this one. It is named `http.server.request` and has the tags
+/// of [`tracing::http`](crate::tracing::http); its resource is the method with the matched route. What gRPC's content type marks as a call becomes `grpc.server.request`,
 /// with service, method and status, and is failed by any status but `OK` and `CANCELLED`, as in Datadog's other
 /// libraries (dd-trace-go: `contrib/google.golang.org/grpc`).
 ///
@@ -104,8 +104,8 @@ impl ServerLayer {
 
     /// Measures requests, whether their traces are kept or not: a distribution `http.server.request.duration` in seconds,
     /// with the tags `http.request.method`, `http.route` and `http.response.status_code`, as OpenTelemetry's conventions have
-    /// it. A request without a response has no status, one without a route no route, and neither has a call of gRPC to what does
-    /// not exist.
+    /// it: methods that are none of HTTP's count as `_OTHER`. A request without a response has no status, one without a route
+    /// no route, and neither has a call of gRPC to what does not exist.
     #[cfg(feature = "metrics")]
     #[must_use]
     pub fn request_metrics(mut self, client: &DDClient) -> Self {
