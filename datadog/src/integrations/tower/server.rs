@@ -40,11 +40,11 @@ use crate::patch::ModuleId;
 /// # Ok(()) }
 /// ```
 ///
-/// The span continues the trace that the headers of the request bring, and is otherwise a child of the active span, if there
-/// is one, or if that is of the same trace, as with a layer around this one. It is named `http.server.request` and has the tags
-/// of [`tracing::http`](crate::tracing::http); its resource is the method with the matched route. What gRPC's content type marks as a call becomes `grpc.server.request`,
-/// with service, method and status, and is failed by any status but `OK` and `CANCELLED`, as in Datadog's other
-/// libraries (dd-trace-go: `contrib/google.golang.org/grpc`).
+/// The span continues the trace that the headers of the request bring. Where they bring none, or the active span is of that
+/// trace already, as with a layer around this one, it is a child of the active span. It is named `http.server.request` and has
+/// the tags of [`tracing::http`](crate::tracing::http); its resource is the method with the matched route. What gRPC's content
+/// type marks as a call becomes `grpc.server.request`, with service, method and status, and is failed by any status but `OK`
+/// and `CANCELLED`, as in Datadog's other libraries (dd-trace-go: `contrib/google.golang.org/grpc`).
 ///
 /// The span is active whenever the service or the body of its response is at work. It ends with the body of the response: when
 /// the last part is out, when it fails, or when it is dropped. If the future of the response is dropped before there is one, as
