@@ -67,9 +67,7 @@ impl IntakeSink {
                 break;
             }
         }
-        let entries = list.entries.len();
-        self.account.queued(-(entries as i64));
-        (entries > 0).then(|| list.close())
+        (!list.entries.is_empty()).then(|| list.close())
     }
 }
 
@@ -134,9 +132,12 @@ impl Signal for IntakeSink {
         loop {
             let payload = self.next_payload();
             let more = payload.is_some() && Instant::now() < pass.deadline;
-            payload
-                .into_iter()
-                .for_each(|payload| self.outbox.push(payload));
+            if let Some(payload) = payload {
+                let entries = payload.items();
+                self.outbox.push(payload);
+                // Not before: meanwhile they would be nowhere.
+                self.account.queued(-(entries as i64));
+            }
             let intake = &self.intake;
             let again = self.outbox.deliver(pass, intake.limit(), |payload, limit| {
                 intake.post_compressed(PATH, payload, ContentEncoding::Gzip, limit)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datadog_config::DDConfig;
-use datadog_transport::{Account, AgentClient, Occasion, Outbox, Pass, Payload, Signal};
+use datadog_transport::{Account, AgentClient, Occasion, Outbox, Pass, Signal};
 
 use crate::encode::{Encoder, has_computed_stats};
 use crate::endpoint::TracesEndpoint;
@@ -110,10 +110,7 @@ impl TraceSink {
         // One payload at a time, so that a fast producer finds room in the queue while the agent is busy.
         loop {
             self.encoder.reuse(self.traces_outbox.take_spare());
-            let (payload, more) = self.next_payload();
-            if let Some(payload) = payload {
-                self.traces_outbox.push(payload);
-            }
+            let more = self.encode();
             let (endpoint, rates) = (&mut self.endpoint, self.shared.sampler.agent_rates());
             let stats = &mut self.stats;
             let again = self
@@ -142,9 +139,11 @@ impl TraceSink {
     }
 
     /// Encodes what waits, up to one full payload. Whether there may be more.
-    fn next_payload(&mut self) -> (Option<Payload>, bool) {
+    fn encode(&mut self) -> bool {
         let mut filling = self.encoder.start(self.endpoint.protocol());
         let mut spans = 0;
+        // Spans that are in the queue no more, and in no payload yet.
+        let mut between = 0;
         let mut more = true;
         while more && !filling.is_full() && spans < SPANS_A_TURN {
             let Some(mut chunk) = self.shared.next_chunk() else {
@@ -152,10 +151,14 @@ impl TraceSink {
                 continue;
             };
             spans += chunk.spans.len();
+            between += chunk.spans.len() as i64;
+            self.account.pending(chunk.spans.len() as i64);
             if let Some(peer_service) = &self.peer_service {
                 peer_service.set(&mut chunk.spans);
             }
             if let Some((reason, spans)) = self.stats.take(&self.encoder, &mut chunk) {
+                between -= spans as i64;
+                self.account.pending(-(spans as i64));
                 self.account.drop_items(reason, spans);
             }
             if !chunk.spans.is_empty() {
@@ -164,7 +167,11 @@ impl TraceSink {
             }
             self.shared.pool.put(chunk.spans);
         }
-        (self.encoder.close(filling, self.stats.are_on()), more)
+        if let Some(payload) = self.encoder.close(filling, self.stats.are_on()) {
+            self.traces_outbox.push(payload);
+        }
+        self.account.pending(-between);
+        more
     }
 
     /// Posts the statistics that are complete, or all that there are if somebody waits for it.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use common::{LIMIT, assert_balanced, config, named, start, trace_paths, wait_for_info};
 use datadog_local_agent::{Endpoint, Fault, LocalAgent, Span};
 use datadog_trace::{Tracer, traced};
-use datadog_transport::{DropReason, context};
+use datadog_transport::{DropReason, SignalKind, context};
 
 #[test]
 fn a_nested_trace_arrives_whole_over_tcp_and_over_a_unix_socket() {
@@ -467,5 +467,32 @@ fn a_flood_stays_within_its_memory_and_is_counted() {
     let health = tracer.health().total();
     assert_eq!(health.buffered, 0);
     assert_eq!(health.delivered, agent.spans().len() as u64);
+    assert_balanced(&tracer.health());
+}
+
+#[test]
+fn spans_are_buffered_also_while_they_are_encoded() {
+    const SPANS: u64 = 5_000;
+    let agent = LocalAgent::start().unwrap();
+    agent.fail(Fault::NeverAnswer);
+    let tracer = start(config(&agent.url()).agent_timeout(Duration::from_millis(200)));
+    for _ in 0..SPANS {
+        tracer.traced("work", |span| {
+            span.set_tag("http.route", "/cart");
+        });
+    }
+    let traces = || tracer.health().signal(SignalKind::Traces);
+    // The first request comes after the payload was encoded.
+    let mut reads = 0_u64;
+    while traces().requests == 0 {
+        let health = traces();
+        let known = health.delivered + health.dropped.total() + health.buffered;
+        // One span may be on its way from one counter to the next.
+        assert!(health.accepted <= known + 1, "{health:?}");
+        assert!(health.accepted == SPANS, "{health:?}");
+        reads += 1;
+    }
+    assert!(reads > 0);
+    tracer.shutdown(Duration::ZERO);
     assert_balanced(&tracer.health());
 }
