@@ -31,6 +31,16 @@ impl Fixture {
     }
 }
 
+/// How a server answers requests for these paths, one after the other.
+async fn statuses<const N: usize>(address: &str, paths: [&str; N]) -> [u16; N] {
+    let mut statuses = [0; N];
+    for (status, path) in statuses.iter_mut().zip(paths) {
+        let answer = ::reqwest::get(format!("http://{address}{path}")).await;
+        *status = answer.unwrap().status().as_u16();
+    }
+    statuses
+}
+
 /// The spans of requests that were answered, in their order: each with its resource, its status, whether it failed, and why.
 #[track_caller]
 fn answered<'a>(spans: &'a [Span], expected: &[(&str, &str, i32, &str)]) -> Vec<&'a Span> {

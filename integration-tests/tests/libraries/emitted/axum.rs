@@ -7,7 +7,7 @@ use axum::routing::get;
 use axum_tracing_opentelemetry::middleware::OtelAxumLayer;
 use tokio::net::TcpListener;
 
-use super::answered;
+use super::{answered, statuses};
 use crate::fixture::{Fixture, assert_child, named, tags};
 
 async fn cart(Path(id): Path<u64>) -> String {
@@ -24,12 +24,7 @@ async fn ask<const N: usize>(paths: [&str; N]) -> [u16; N] {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
-    let mut statuses = [0; N];
-    for (status, path) in statuses.iter_mut().zip(paths) {
-        let answer = reqwest::get(format!("http://{address}{path}")).await;
-        *status = answer.unwrap().status().as_u16();
-    }
-    statuses
+    statuses(&address.to_string(), paths).await
 }
 
 #[test]

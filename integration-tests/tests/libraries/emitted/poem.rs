@@ -6,7 +6,7 @@ use poem::middleware::Tracing;
 use poem::web::Path;
 use poem::{EndpointExt, Route, Server, get, handler};
 
-use super::answered;
+use super::{answered, statuses};
 use crate::fixture::{Fixture, assert_child, named, tags};
 
 #[handler]
@@ -37,14 +37,9 @@ async fn ask<const N: usize>(paths: [&str; N]) -> [u16; N] {
         .await
         .unwrap();
     let address = acceptor.local_addr()[0].to_string();
-    let address = address.trim_start_matches("socket://").to_owned();
+    let address = address.trim_start_matches("socket://");
     tokio::spawn(Server::new_with_acceptor(acceptor).run(routes));
-    let mut statuses = [0; N];
-    for (status, path) in statuses.iter_mut().zip(paths) {
-        let answer = reqwest::get(format!("http://{address}{path}")).await;
-        *status = answer.unwrap().status().as_u16();
-    }
-    statuses
+    statuses(address, paths).await
 }
 
 #[test]

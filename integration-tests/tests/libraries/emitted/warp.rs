@@ -4,7 +4,7 @@ use http::StatusCode;
 use tokio::net::TcpListener;
 use warp::Filter;
 
-use super::answered;
+use super::{answered, statuses};
 use crate::fixture::{Fixture, assert_child, named, tags};
 
 #[derive(Debug)]
@@ -25,12 +25,7 @@ async fn ask<const N: usize>(paths: [&str; N]) -> [u16; N] {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(warp::serve(routes).incoming(listener).run());
-    let mut statuses = [0; N];
-    for (status, path) in statuses.iter_mut().zip(paths) {
-        let answer = reqwest::get(format!("http://{address}{path}")).await;
-        *status = answer.unwrap().status().as_u16();
-    }
-    statuses
+    statuses(&address.to_string(), paths).await
 }
 
 #[test]
