@@ -85,8 +85,8 @@ impl DDClient {
     }
 
     /// Sends everything that is buffered, and waits for it, at most `timeout`. What a receiver does not take
-    /// stays buffered and is tried again later. So do finished spans that wait for others of their trace; those that
-    /// still are with their thread are no part of it.
+    /// stays buffered and is tried again later. Finished spans that wait for others of their trace stay buffered, too;
+    /// those that are still with their thread are no part of it.
     pub fn flush(&self, timeout: Duration) -> FlushReport {
         self.inner.transport.flush(timeout)
     }

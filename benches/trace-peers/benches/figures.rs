@@ -22,7 +22,7 @@ const SPANS: u64 = 10;
 const STEADY_SPANS_A_SECOND: u64 = 100_000;
 const STEADY_SECONDS: u64 = 5;
 
-/// How often the program wakes to make the next spans. To wake costs the program as much as some hundred spans.
+/// How often the program wakes to make the next spans. To wake costs the program as much as hundreds of spans.
 const TICKS_A_SECOND: u64 = 100;
 
 const FLOOD_TRACES: u64 = 100_000;
