@@ -10,18 +10,20 @@ use crate::span_data::{Extras, SpanData};
 use crate::tags::{Range, Tags, Text};
 use crate::ticks::Ticks;
 
-/// Finished spans of one trace. Their tags and texts stand together in common lists.
+/// Finished spans of one trace. What they have beside numbers and marks stands in common lists.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    /// What of it is not in use has neither services nor extras.
     spans: Reused<Finished>,
     tags: Tags,
-    /// What the spans occupy beside these lists.
+    services: Vec<Arc<str>>,
+    extras: Vec<Extras>,
+    /// What the extras occupy.
     heap: usize,
 }
 
-/// A finished span, without its tags and texts. Many of them may wait for the worker, hence every byte counts.
-#[derive(Debug)]
+/// A finished span, without what stands in the lists of its batch. Many of them may wait for the worker, hence every byte
+/// counts.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Finished {
     // Not beside its end: the two would be copied at once, and wait for the end to be written.
     pub(crate) start: Ticks,
@@ -29,21 +31,21 @@ pub(crate) struct Finished {
     pub(crate) parent_id: u64,
     pub(crate) end: Ticks,
     name: Text,
-    resource: Text,
-    span_type: Text,
-    pub(crate) service: Option<Arc<str>>,
-    pub(crate) extras: Option<Box<Extras>>,
     tags: Range,
+    /// Its place among the services, counted from 1; 0 for none.
+    service: u32,
+    /// Its place among the extras, counted from 1; 0 for none.
+    extras: u32,
     pub(crate) is_local_root: bool,
     pub(crate) top_level: bool,
     pub(crate) error: bool,
 }
 
-/// A finished span with its tags and texts.
+/// A finished span with what stands in the lists of its batch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FinishedSpan<'a> {
     pub(crate) span: &'a Finished,
-    tags: &'a Tags,
+    batch: &'a Batch,
 }
 
 impl Blank for Finished {
@@ -53,11 +55,9 @@ impl Blank for Finished {
         start: Ticks::ZERO,
         end: Ticks::ZERO,
         name: Text::Static(""),
-        resource: Text::Static(""),
-        span_type: Text::Static(""),
-        service: None,
-        extras: None,
         tags: Range::NONE,
+        service: 0,
+        extras: 0,
         is_local_root: false,
         top_level: false,
         error: false,
@@ -86,34 +86,61 @@ impl Batch {
         finished.parent_id = span.parent_id;
         finished.start = span.start;
         finished.end = end;
-        match (&span.name, &span.resource, &span.span_type) {
-            (Cow::Borrowed(name), None, None) => {
-                finished.name = Text::Static(name);
-                finished.resource = finished.name;
-                finished.span_type = Text::Static("");
-            }
-            _ => finished.take_texts(span, &mut self.tags, tags),
-        }
         finished.tags = tags;
+        match (&span.name, &span.resource, &span.span_type) {
+            (Cow::Borrowed(name), None, None) => finished.name = Text::Static(name),
+            _ => finished.take_texts(span, &mut self.tags),
+        }
+        finished.service = 0;
+        finished.extras = 0;
         finished.is_local_root = span.is_local_root;
         finished.top_level = span.top_level;
         finished.error = span.error;
         if span.service.is_some() | span.inherited.is_some() | span.extras.is_some() {
-            self.heap += finished.take_rest(span);
+            self.take_rest(span);
         }
         // The memory comes back from the worker's processor: it is fetched while the program goes on, for the next span.
         prefetch::behind(&self.spans, size_of::<Finished>());
         self.tags.prefetch();
     }
 
+    /// What few spans have, for the last one.
+    #[inline(never)]
+    fn take_rest(&mut self, span: &mut SpanData) {
+        span.inherited = None;
+        let Some(finished) = self.spans.last_mut() else {
+            return;
+        };
+        if let Some(service) = span.service.take() {
+            let is_last = |last| Arc::ptr_eq(last, &service);
+            if !self.services.last().is_some_and(is_last) {
+                self.services.push(service);
+            }
+            finished.service = self.services.len() as u32;
+        }
+        if let Some(extras) = span.extras.take() {
+            self.heap += extras.bytes();
+            self.extras.push(*extras);
+            finished.extras = self.extras.len() as u32;
+        }
+    }
+
     /// Takes all spans of another batch.
     pub(crate) fn append(&mut self, other: &mut Self) {
-        let batch = self.tags.append(&mut other.tags);
-        for span in &mut *other.spans {
-            span.tags.behind(batch);
-            std::mem::swap(self.spans.next(), span);
+        let (services, extras) = (self.services.len() as u32, self.extras.len() as u32);
+        let tags = self.tags.append_all(&mut other.tags);
+        let behind = |place: u32, others: u32| if place == 0 { 0 } else { place + others };
+        for span in &*other.spans {
+            *self.spans.next() = Finished {
+                tags: span.tags.behind(tags),
+                service: behind(span.service, services),
+                extras: behind(span.extras, extras),
+                ..*span
+            };
         }
         other.spans.clear();
+        self.services.append(&mut other.services);
+        self.extras.append(&mut other.extras);
         self.heap += std::mem::take(&mut other.heap);
     }
 
@@ -126,15 +153,13 @@ impl Batch {
     }
 
     pub(crate) fn spans(&self) -> impl ExactSizeIterator<Item = FinishedSpan<'_>> {
-        let tags = &self.tags;
-        self.spans
-            .iter()
-            .map(move |span| FinishedSpan { span, tags })
+        let spans = self.spans.iter();
+        spans.map(|span| FinishedSpan { span, batch: self })
     }
 
-    /// Shows each span, to be changed.
-    pub(crate) fn for_each_mut(&mut self, change: impl FnMut(&mut Finished)) {
-        self.spans.iter_mut().for_each(change);
+    /// What few spans have, to be changed.
+    pub(crate) fn extras_mut(&mut self) -> impl Iterator<Item = &mut Extras> {
+        self.extras.iter_mut()
     }
 
     /// Marks the spans that are kept although their trace is not, by the rate and the limit that `kept` gives.
@@ -142,14 +167,19 @@ impl Batch {
         &mut self,
         kept: impl Fn(FinishedSpan<'_>) -> Option<(f64, Option<f64>)>,
     ) {
-        let tags = &self.tags;
-        for span in &mut *self.spans {
-            if let Some(by) = kept(FinishedSpan { span, tags }) {
-                if span.extras.is_none() {
-                    self.heap += size_of::<Extras>();
-                }
-                span.extras().kept_alone = Some(by);
+        for at in 0..self.spans.len() {
+            let span = FinishedSpan {
+                span: &self.spans[at],
+                batch: self,
+            };
+            let Some(by) = kept(span) else { continue };
+            let span = &mut self.spans[at];
+            if span.extras == 0 {
+                self.extras.push(Extras::default());
+                self.heap += size_of::<Extras>();
+                span.extras = self.extras.len() as u32;
             }
+            self.extras[span.extras as usize - 1].kept_alone = Some(by);
         }
     }
 
@@ -160,7 +190,7 @@ impl Batch {
     ) {
         for span in &*self.spans {
             self.tags.change_at(span.tags, |tags, key, text| {
-                change(tags.text_at(span.tags, span.span_type), key, text)
+                change(tags.type_at(span.tags), key, text)
             });
         }
     }
@@ -168,9 +198,9 @@ impl Batch {
     /// Replaces the resources that `change` has something else for, by the type of their span and what they are.
     pub(crate) fn change_resources(&mut self, change: impl Fn(&str, &str) -> Option<String>) {
         for span in &mut *self.spans {
-            let text = |text| self.tags.text_at(span.tags, text);
-            if let Some(changed) = change(text(span.span_type), text(span.resource)) {
-                span.resource = self.tags.keep(&mut changed.into(), span.tags);
+            let resource = self.tags.resource_at(span.tags, span.name);
+            if let Some(changed) = change(self.tags.type_at(span.tags), resource) {
+                span.tags = self.tags.set_resource_at(span.tags, &changed);
             }
         }
     }
@@ -180,20 +210,33 @@ impl Batch {
         &mut self,
         texts: impl Fn(FinishedSpan<'_>) -> Vec<(&'static str, String)>,
     ) {
-        let Self { spans, tags, .. } = self;
-        for span in &mut **spans {
-            let texts = texts(FinishedSpan { span, tags });
+        for at in 0..self.spans.len() {
+            let span = FinishedSpan {
+                span: &self.spans[at],
+                batch: self,
+            };
+            let texts = texts(span);
             if !texts.is_empty() {
-                span.tags = tags.set_at(span.tags, texts);
+                let span = &mut self.spans[at];
+                span.tags = self.tags.set_at(span.tags, texts);
             }
         }
     }
 
     /// Forgets all spans but those that `keep` says yes to.
     pub(crate) fn retain(&mut self, keep: impl Fn(FinishedSpan<'_>) -> bool) {
-        let tags = &self.tags;
-        self.spans.retain(|span| keep(FinishedSpan { span, tags }));
-        self.spans.rest().iter_mut().for_each(Finished::forget);
+        let mut kept = 0;
+        for at in 0..self.spans.len() {
+            let span = FinishedSpan {
+                span: &self.spans[at],
+                batch: self,
+            };
+            if keep(span) {
+                self.spans.swap(kept, at);
+                kept += 1;
+            }
+        }
+        self.spans.truncate(kept);
     }
 
     /// Moves the first span of the trace in this process to the front, if it is here.
@@ -205,7 +248,10 @@ impl Batch {
 
     /// How many bytes the spans occupy.
     pub(crate) fn bytes(&self) -> usize {
-        self.spans.len() * size_of::<Finished>() + self.tags.bytes() + self.heap
+        self.spans.len() * size_of::<Finished>()
+            + self.tags.bytes()
+            + self.services.len() * size_of::<Arc<str>>()
+            + self.heap
     }
 
     /// Whether it is as new. One that was used keeps memory for spans.
@@ -216,34 +262,50 @@ impl Batch {
 
     /// How many bytes it keeps when it is empty.
     pub(crate) fn capacity(&self) -> usize {
-        self.spans.capacity() * size_of::<Finished>() + self.tags.capacity()
+        self.spans.capacity() * size_of::<Finished>()
+            + self.tags.capacity()
+            + self.services.capacity() * size_of::<Arc<str>>()
+            + self.extras.capacity() * size_of::<Extras>()
     }
 
     /// Forgets the spans but keeps the memory.
     pub(crate) fn clear(&mut self) {
-        self.spans.iter_mut().for_each(Finished::forget);
         self.spans.clear();
         self.tags.clear();
+        self.services.clear();
+        self.extras.clear();
         self.heap = 0;
     }
 }
 
 impl<'a> FinishedSpan<'a> {
     pub(crate) fn name(self) -> &'a str {
-        self.tags.text_at(self.span.tags, self.span.name)
+        self.batch.tags.text_at(self.span.tags, self.span.name)
     }
 
     pub(crate) fn resource(self) -> &'a str {
-        self.tags.text_at(self.span.tags, self.span.resource)
+        let Finished { name, tags, .. } = *self.span;
+        self.batch.tags.resource_at(tags, name)
     }
 
     /// Empty for none.
     pub(crate) fn span_type(self) -> &'a str {
-        self.tags.text_at(self.span.tags, self.span.span_type)
+        self.batch.tags.type_at(self.span.tags)
+    }
+
+    /// `None` stands for the configured one.
+    pub(crate) fn service(self) -> Option<&'a str> {
+        let place = (self.span.service as usize).checked_sub(1)?;
+        self.batch.services.get(place).map(|service| &**service)
+    }
+
+    pub(crate) fn extras(self) -> Option<&'a Extras> {
+        let place = (self.span.extras as usize).checked_sub(1)?;
+        self.batch.extras.get(place)
     }
 
     pub(crate) fn texts(self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.tags.texts_at(self.span.tags)
+        self.batch.tags.texts_at(self.span.tags)
     }
 
     pub(crate) fn text(self, key: &str) -> Option<&'a str> {
@@ -252,7 +314,7 @@ impl<'a> FinishedSpan<'a> {
     }
 
     pub(crate) fn numbers(self) -> impl Iterator<Item = (&'a str, f64)> {
-        self.tags.numbers_at(self.span.tags)
+        self.batch.tags.numbers_at(self.span.tags)
     }
 
     pub(crate) fn number(self, key: &str) -> Option<f64> {
@@ -261,44 +323,21 @@ impl<'a> FinishedSpan<'a> {
     }
 
     pub(crate) fn has_tag(self, key: &str) -> bool {
-        self.tags.has_at(self.span.tags, key)
+        self.batch.tags.has_at(self.span.tags, key)
     }
 }
 
 impl Finished {
     /// Its own name, resource and type: most spans have one of them at most.
     #[inline(never)]
-    fn take_texts(&mut self, span: &mut SpanData, tags: &mut Tags, range: Range) {
-        self.name = tags.keep(&mut span.name, range);
-        self.resource = tags
-            .keep_some(&mut span.resource, range)
-            .unwrap_or(self.name);
-        self.span_type = tags
-            .keep_some(&mut span.span_type, range)
-            .unwrap_or(Text::Static(""));
-    }
-
-    /// What few spans have. Its bytes beside the span itself.
-    #[inline(never)]
-    fn take_rest(&mut self, span: &mut SpanData) -> usize {
-        self.service = span.service.take();
-        self.extras = span.extras.take();
-        span.inherited = None;
-        self.extras.as_ref().map_or(0, |extras| extras.bytes())
-    }
-
-    /// Gives up what it owns.
-    fn forget(&mut self) {
-        if self.service.is_some() {
-            self.service = None;
+    fn take_texts(&mut self, span: &mut SpanData, tags: &mut Tags) {
+        self.name = tags.keep(&mut span.name, self.tags);
+        if let Some(mut resource) = span.resource.take() {
+            self.tags = tags.add_resource_at(self.tags, &mut resource);
         }
-        if self.extras.is_some() {
-            self.extras = None;
+        if let Some(mut span_type) = span.span_type.take() {
+            self.tags = tags.add_type_at(self.tags, &mut span_type);
         }
-    }
-
-    pub(crate) fn extras(&mut self) -> &mut Extras {
-        self.extras.get_or_insert_default()
     }
 }
 
@@ -355,7 +394,7 @@ mod tests {
                 ("sql.query", "SELECT 1", "")
             ]
         );
-        assert_eq!(size_of::<Finished>(), 120);
+        assert_eq!(size_of::<Finished>(), 72);
     }
 
     #[test]

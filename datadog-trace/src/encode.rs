@@ -16,7 +16,7 @@ pub(crate) use step_down::{is_v1, to_v04};
 
 use self::strings::Strings;
 use self::v1::Process;
-use crate::batch::{Finished, FinishedSpan};
+use crate::batch::FinishedSpan;
 use crate::service::Services;
 use crate::span_data::Extras;
 use crate::ticks::TickClock;
@@ -228,9 +228,10 @@ impl Encoder {
     }
 
     /// Start and duration in nanoseconds. Times that the program set beat the clock.
-    pub(crate) fn times(&self, span: &Finished) -> (u64, u64) {
+    pub(crate) fn times(&self, tagged: FinishedSpan<'_>) -> (u64, u64) {
+        let span = tagged.span;
         let (clock_start, duration) = self.clock.times(span.start, span.end);
-        let set = |time: fn(&Extras) -> Option<u64>| span.extras.as_deref().and_then(time);
+        let set = |time: fn(&Extras) -> Option<u64>| tagged.extras().and_then(time);
         let start = set(|extras| extras.start_ns).unwrap_or(clock_start);
         let end =
             set(|extras| extras.end_ns).unwrap_or_else(|| clock_start.saturating_add(duration));
@@ -239,8 +240,7 @@ impl Encoder {
 
     /// The texts of a span: its own, and those that every span carries, unless the program set them itself.
     fn texts<'a>(&'a self, tagged: FinishedSpan<'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let span = tagged.span;
-        let of_service = if self.services.is_own(self.service_of(span)) {
+        let of_service = if self.services.is_own(self.service_of(tagged)) {
             [
                 self.version.as_deref().map(|version| ("version", version)),
                 None,
@@ -248,7 +248,7 @@ impl Encoder {
         } else {
             [
                 Some(("_dd.base_service", self.services.own())),
-                Some((SERVICE_SOURCE, self.service_source(span))),
+                Some((SERVICE_SOURCE, self.service_source(tagged))),
             ]
         };
         let everywhere = self.span_tags.iter();
@@ -271,7 +271,7 @@ impl Encoder {
                 write(key, value);
             }
         };
-        let extras = tagged.span.extras.as_deref();
+        let extras = tagged.extras();
         if let Some(stack) = extras.and_then(|extras| extras.error_stack.as_ref()) {
             add("error.stack", &stack.to_string());
         }
@@ -317,7 +317,7 @@ impl Encoder {
         if span.top_level {
             add("_dd.top_level", 1.0);
         }
-        if let Some((rate, limit)) = span.extras.as_deref().and_then(|extras| extras.kept_alone) {
+        if let Some((rate, limit)) = tagged.extras().and_then(|extras| extras.kept_alone) {
             add("_dd.span_sampling.mechanism", SINGLE_SPAN_RULE);
             add("_dd.span_sampling.rule_rate", rate);
             if let Some(limit) = limit {
@@ -343,14 +343,14 @@ impl Encoder {
     }
 
     #[inline]
-    fn service_of<'a>(&'a self, span: &'a Finished) -> &'a str {
-        self.services.sent(span.service.as_deref())
+    fn service_of<'a>(&'a self, tagged: FinishedSpan<'a>) -> &'a str {
+        self.services.sent(tagged.service())
     }
 
     /// Where the service of a span comes from, if it is not the configured one
     /// (dd-trace-go: `ddtrace/tracer/span.go`, `instrumentation/instrumentation.go`).
-    fn service_source(&self, span: &Finished) -> &'static str {
-        if self.services.is_mapped(span.service.as_deref()) {
+    fn service_source(&self, tagged: FinishedSpan<'_>) -> &'static str {
+        if self.services.is_mapped(tagged.service()) {
             "opt.mapping"
         } else {
             "m"

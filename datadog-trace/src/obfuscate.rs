@@ -105,13 +105,10 @@ impl SpanRules {
         let Some(cards) = &rules.credit_cards else {
             return;
         };
-        spans.for_each_mut(|span| {
-            let extras = span.extras.as_mut().into_iter();
-            let events = extras.flat_map(|extras| &mut extras.events);
-            for (key, value) in events.flat_map(|event| &mut event.attributes) {
-                hide_card(cards, key, value);
-            }
-        });
+        let events = spans.extras_mut().flat_map(|extras| &mut extras.events);
+        for (key, value) in events.flat_map(|event| &mut event.attributes) {
+            hide_card(cards, key, value);
+        }
     }
 }
 

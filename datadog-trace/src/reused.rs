@@ -34,21 +34,14 @@ impl<T> Reused<T> {
         self.len = 0;
     }
 
-    /// Forgets the items that `keep` says no to. They stand behind the end then, with what they hold.
-    pub(crate) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
-        let mut kept = 0;
-        for at in 0..self.len {
-            if keep(&self.items[at]) {
-                self.items.swap(kept, at);
-                kept += 1;
-            }
-        }
-        self.len = kept;
+    /// What stands behind the end.
+    pub(crate) fn rest(&self) -> &[T] {
+        &self.items[self.len..]
     }
 
-    /// What stands behind the end.
-    pub(crate) fn rest(&mut self) -> &mut [T] {
-        &mut self.items[self.len..]
+    /// Forgets the items from `len` on.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
     }
 
     /// Counts in the item behind the end, if there is one.
@@ -157,6 +150,10 @@ mod tests {
             None,
             "what was taken out is not there any more"
         );
+        list.truncate(98);
+        list.truncate(50);
+        list.truncate(60);
+        assert_eq!(list.len(), 50);
         list.clear();
         list.forget_last();
         assert!(list.is_empty());
@@ -166,15 +163,5 @@ mod tests {
         assert_eq!(list.len(), 1);
         list.advance();
         assert_eq!(*list, [Some(0), Some(7)]);
-    }
-
-    #[test]
-    fn what_is_not_kept_stands_behind_the_end() {
-        let mut list = list(0..10);
-        list.retain(|item| item.is_some_and(|item| item % 3 == 0));
-        assert_eq!(*list, [Some(0), Some(3), Some(6), Some(9)]);
-        let mut rest: Vec<_> = list.rest().iter().flatten().copied().collect();
-        rest.sort_unstable();
-        assert_eq!(rest, [1, 2, 4, 5, 7, 8]);
     }
 }

@@ -168,7 +168,7 @@ impl Sampler {
         let is_alone = !decision.is_kept() && !self.single_spans.is_empty();
         if is_alone && self.birthplace.is_here() {
             spans.keep_alone(|span| {
-                let service = self.services.sent(span.span.service.as_deref());
+                let service = self.services.sent(span.service());
                 let tags_fit =
                     |tags: &[_]| self.tags_fit(tags, |key| rule::tag_of_finished(span, key));
                 self.single_spans.keeps(span, service, tags_fit)
@@ -398,7 +398,7 @@ mod tests {
         decision.by_user(USER_REJECT);
         alone.mark_single_spans(&decision, &mut spans);
         let kept = spans.spans().map(|span| {
-            let extras = span.span.extras.as_deref();
+            let extras = span.extras();
             extras.is_some_and(|extras| extras.kept_alone.is_some())
         });
         assert_eq!(kept.collect::<Vec<_>>(), [true, true, false]);

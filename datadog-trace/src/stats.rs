@@ -125,7 +125,7 @@ impl Stats {
                 }
                 key.cut(rules.resource_bytes);
             }
-            let (start, duration_ns) = encoder.times(tagged.span);
+            let (start, duration_ns) = encoder.times(tagged);
             let ended = start.saturating_add(duration_ns).min(now);
             // The clock may have been set back since the last flush.
             let oldest = self.oldest.min(aligned(now));
@@ -215,7 +215,7 @@ fn leave_out(chunk: &mut Chunk) -> u64 {
     }
     let before = chunk.spans.len();
     chunk.spans.retain(|tagged| {
-        let extras = tagged.span.extras.as_deref();
+        let extras = tagged.extras();
         extras.is_some_and(|extras| extras.kept_alone.is_some()) || tagged.has_tag(EVENT_RATE)
     });
     (before - chunk.spans.len()) as u64

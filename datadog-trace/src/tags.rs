@@ -1,10 +1,12 @@
 //! The tags of one span, in memory that is used again.
 
 mod range;
+mod value;
 
 use std::borrow::Cow;
 
 pub(crate) use range::Range;
+use value::{Seen, Value};
 
 use crate::{TagValue, prefetch};
 
@@ -17,8 +19,9 @@ const MOST_TAGS: usize = 1000;
 /// So many bytes may be lost to texts that were replaced before the others are moved together.
 const MOST_DEAD: usize = 4096;
 
-/// The most bytes of all texts of a span: about what the agent takes in a payload. Places have 32 bits.
+/// The most bytes of all texts of a span: about what the agent takes in a payload.
 const MOST_BUFFER: usize = 1 << 25;
+const _: () = assert!(MOST_BUFFER <= value::FURTHEST);
 
 /// Text and number tags. Spans have few: a scan beats a map. All texts share one buffer, so that a span that is used
 /// again takes no memory for them.
@@ -37,12 +40,6 @@ pub(crate) enum Text {
     Here(Place),
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Value {
-    Text(Place),
-    Number(f64),
-}
-
 /// Where a text stands in the buffer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
@@ -58,7 +55,7 @@ impl Tags {
             Cow::Borrowed(key) => self.set_static_text(key, text),
             Cow::Owned(key) => self.set_owned(&key, text.len(), |tags| {
                 let place = tags.push_text(text);
-                Value::Text(place)
+                Value::text(place)
             }),
         }
     }
@@ -73,7 +70,7 @@ impl Tags {
                 start: place.start as u32,
                 end: place.end as u32,
             };
-            self.tags.push((Text::Static(key), Value::Text(place)));
+            self.tags.push((Text::Static(key), Value::text(place)));
             self.buffer.push_str(text);
         } else {
             self.set_any_text(key, text);
@@ -88,12 +85,12 @@ impl Tags {
         match self.place_of(key) {
             None if self.tags.len() < MOST_TAGS => {
                 let place = self.push_text(text);
-                self.tags.push((Text::Static(key), Value::Text(place)));
+                self.tags.push((Text::Static(key), Value::text(place)));
             }
             None => {}
             Some(at) => {
                 let place = self.push_text(text);
-                self.replace(at, Value::Text(place));
+                self.replace(at, Value::text(place));
             }
         }
     }
@@ -103,7 +100,7 @@ impl Tags {
         match key {
             Cow::Borrowed(key) => self.set_static_number(key, number),
             Cow::Owned(_) if !number.is_finite() => self.set_text(key, &number.to_string()),
-            Cow::Owned(key) => self.set_owned(&key, 0, |_| Value::Number(number)),
+            Cow::Owned(key) => self.set_owned(&key, 0, |_| Value::number(number)),
         }
     }
 
@@ -111,7 +108,7 @@ impl Tags {
     #[inline]
     pub(crate) fn set_static_number(&mut self, key: &'static str, number: f64) {
         if number.is_finite() && self.is_surely_new(key) {
-            self.tags.push((Text::Static(key), Value::Number(number)));
+            self.tags.push((Text::Static(key), Value::number(number)));
         } else {
             self.set_any_number(key, number);
         }
@@ -124,10 +121,10 @@ impl Tags {
         }
         match self.place_of(key) {
             None if self.tags.len() < MOST_TAGS => {
-                self.tags.push((Text::Static(key), Value::Number(number)));
+                self.tags.push((Text::Static(key), Value::number(number)));
             }
             None => {}
-            Some(at) => self.replace(at, Value::Number(number)),
+            Some(at) => self.replace(at, Value::number(number)),
         }
     }
 
@@ -162,11 +159,11 @@ impl Tags {
             seen |= mark;
             match value {
                 TagValue::Text(text) if is_new && self.has_room(text.len()) => {
-                    let value = Value::Text(self.push_text(&text));
+                    let value = Value::text(self.push_text(&text));
                     self.tags.push((Text::Static(key), value));
                 }
                 TagValue::Number(number) if is_new && number.is_finite() => {
-                    self.tags.push((Text::Static(key), Value::Number(number)));
+                    self.tags.push((Text::Static(key), Value::number(number)));
                 }
                 TagValue::Text(text) => self.set_static_text(key, &text),
                 TagValue::Number(number) => self.set_static_number(key, number),
@@ -214,7 +211,7 @@ impl Tags {
         let Some((_, known)) = self.tags.get_mut(at) else {
             return;
         };
-        if let Value::Text(place) = known {
+        if let Seen::Text(place) = known.seen() {
             self.dead += place.len();
         }
         *known = value;
@@ -226,20 +223,20 @@ impl Tags {
     /// Moves the texts together, for a span whose tags change all the time.
     fn compact(&mut self) {
         let mut buffer = String::with_capacity(self.buffer.len().saturating_sub(self.dead));
-        let mut moved = |place: &mut Place| {
+        let mut moved = |place: Place| {
             let start = buffer.len() as u32;
             buffer.push_str(place.of(&self.buffer));
-            *place = Place {
+            Place {
                 start,
                 end: buffer.len() as u32,
-            };
+            }
         };
         for (key, value) in &mut self.tags {
-            if let Text::Here(place) = key {
-                moved(place);
+            if let Text::Here(place) = *key {
+                *key = Text::Here(moved(place));
             }
-            if let Value::Text(place) = value {
-                moved(place);
+            if let Seen::Text(place) = value.seen() {
+                *value = Value::text(moved(place));
             }
         }
         self.buffer = buffer;
@@ -253,17 +250,19 @@ impl Tags {
 
     /// The text of a key.
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
-        match self.tags.get(self.place_of(key)?)? {
-            (_, Value::Text(place)) => Some(place.of(&self.buffer)),
-            (_, Value::Number(_)) => None,
+        let (_, value) = self.tags.get(self.place_of(key)?)?;
+        match value.seen() {
+            Seen::Text(place) => Some(place.of(&self.buffer)),
+            Seen::Number(_) => None,
         }
     }
 
     /// The number of a key.
     pub(crate) fn number(&self, key: &str) -> Option<f64> {
-        match self.tags.get(self.place_of(key)?)? {
-            (_, Value::Number(number)) => Some(*number),
-            (_, Value::Text(_)) => None,
+        let (_, value) = self.tags.get(self.place_of(key)?)?;
+        match value.seen() {
+            Seen::Number(number) => Some(number),
+            Seen::Text(_) => None,
         }
     }
 

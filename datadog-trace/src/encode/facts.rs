@@ -22,13 +22,12 @@ impl Encoder {
         tagged: FinishedSpan<'a>,
         origin: Option<&'a str>,
     ) -> Facts<'a> {
-        let span = tagged.span;
-        let service = self.service_of(span);
+        let service = self.service_of(tagged);
         let base_service = self.base_service_of(service);
         Facts {
             service,
             base_service,
-            service_source: base_service.map(|_| self.service_source(span)),
+            service_source: base_service.map(|_| self.service_source(tagged)),
             name: or_nameless(tagged.name()),
             resource: self.resource_of(tagged),
             span_type: tagged.span_type(),
@@ -49,11 +48,11 @@ impl Encoder {
         if let Some((_, text)) = everywhere.into_iter().find(|(known, _)| known == key) {
             return Some(Cow::Borrowed(text));
         }
-        let base_service = self.base_service_of(self.service_of(tagged.span));
+        let base_service = self.base_service_of(self.service_of(tagged));
         match key {
             "version" if base_service.is_none() => self.version.as_deref().map(Cow::Borrowed),
             "_dd.base_service" => base_service.map(Cow::Borrowed),
-            SERVICE_SOURCE => base_service.map(|_| self.service_source(tagged.span).into()),
+            SERVICE_SOURCE => base_service.map(|_| self.service_source(tagged).into()),
             _ => {
                 let tags = self.chunk_tags.iter().find(|(known, _)| *known == key);
                 tags.map(|(_, text)| Cow::Borrowed(&**text))

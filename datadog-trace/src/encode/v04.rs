@@ -31,14 +31,14 @@ impl Encoder {
         first_of: Option<&Chunk>,
     ) {
         let span = tagged.span;
-        let extras = span.extras.as_deref();
+        let extras = tagged.extras();
         let span_type = tagged.span_type();
         let fields = 11
             + usize::from(!span_type.is_empty())
             + extras.map_or(0, |extras| extras::fields(extras, self.native_events));
         msgpack::map(out, fields);
-        let (start, duration) = self.times(span);
-        text(out, "service", self.service_of(span));
+        let (start, duration) = self.times(tagged);
+        text(out, "service", self.service_of(tagged));
         text(out, "name", or_nameless(tagged.name()));
         text(out, "resource", or_nameless(tagged.resource()));
         let ids = [trace_id, span.span_id, span.parent_id];
@@ -66,7 +66,7 @@ impl Encoder {
                 meta.text(key, value);
             }
         };
-        if let Some(extras) = tagged.span.extras.as_deref()
+        if let Some(extras) = tagged.extras()
             && !self.native_events
             && let Some(events) = extras::events_tag(extras)
         {

@@ -122,12 +122,12 @@ impl Encoder {
         first_of: Option<&Chunk>,
     ) {
         let span = tagged.span;
-        let (start, duration) = self.times(span);
+        let (start, duration) = self.times(tagged);
         let head = out.len();
         msgpack::map16(out, 0);
         let mut fields = 9;
         for (field, text) in [
-            (1, self.service_of(span)),
+            (1, self.service_of(tagged)),
             (2, or_nameless(tagged.name())),
             (3, or_nameless(tagged.resource())),
         ] {
@@ -152,7 +152,7 @@ impl Encoder {
             msgpack::uint(out, 10);
             strings.write(out, tagged.span_type());
         }
-        if let Some(extras) = span.extras.as_deref() {
+        if let Some(extras) = tagged.extras() {
             fields += links_and_events(out, strings, extras);
         }
         for (field, text) in (13..).zip(promoted.texts) {
@@ -177,11 +177,7 @@ impl Encoder {
         tagged: FinishedSpan<'a>,
         first_of: Option<&Chunk>,
     ) -> Promoted<'a> {
-        let span = tagged.span;
-        let structs = span
-            .extras
-            .as_deref()
-            .map_or(&[][..], |extras| &extras.structs);
+        let structs = tagged.extras().map_or(&[][..], |extras| &extras.structs);
         // A key has one value here; v0.4 has two for a tag and a structure of the same name.
         let is_struct = |key: &str| structs.iter().any(|(known, _)| known == key);
         let mut promoted = Promoted::default();
