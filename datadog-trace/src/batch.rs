@@ -101,7 +101,7 @@ impl Batch {
         }
         // The memory comes back from the worker's processor: it is fetched while the program goes on, for the next span.
         prefetch::behind(&self.spans, size_of::<Finished>());
-        self.tags.prefetch();
+        self.tags.prefetch_more();
     }
 
     /// What few spans have, for the last one.
@@ -155,6 +155,12 @@ impl Batch {
     pub(crate) fn spans(&self) -> impl ExactSizeIterator<Item = FinishedSpan<'_>> {
         let spans = self.spans.iter();
         spans.map(|span| FinishedSpan { span, batch: self })
+    }
+
+    /// Fetches the memory of the spans, which another thread wrote.
+    pub(crate) fn prefetch(&self) {
+        prefetch::all(&self.spans);
+        self.tags.prefetch();
     }
 
     /// What few spans have, to be changed.
@@ -433,5 +439,106 @@ mod tests {
         let capacity = one.capacity();
         one.clear();
         assert_eq!((one.bytes(), one.capacity()), (0, capacity));
+    }
+
+    #[test]
+    fn a_span_keeps_its_own_texts_while_others_change() {
+        let mut batch = Batch::default();
+        for (resource, span_type) in [
+            (Some("SELECT 1"), Some("sql")),
+            (Some("GET /"), None),
+            (None, Some("redis")),
+            (None, None),
+        ] {
+            let mut span = span(1, &[("a", "x")]);
+            span.name = "query".into();
+            span.resource = resource.map(Into::into);
+            span.span_type = span_type.map(Into::into);
+            batch.push(&mut span, Ticks::ZERO);
+        }
+        let shown = |batch: &Batch| -> Vec<String> {
+            let spans = batch.spans().map(|span| {
+                let tags: Vec<_> = span
+                    .texts()
+                    .map(|(key, text)| [key, text].join("="))
+                    .collect();
+                let own = [span.name(), span.resource(), span.span_type()];
+                format!(
+                    "{} {} {:?}",
+                    own.join("|"),
+                    tags.join(","),
+                    span.number("id")
+                )
+            });
+            spans.collect()
+        };
+        batch.set_texts(|span| {
+            let own = format!("{}!", span.span_type());
+            vec![("a", own), ("b", "z".to_owned())]
+        });
+        assert_eq!(
+            shown(&batch),
+            [
+                "query|SELECT 1|sql a=sql!,b=z Some(1.0)",
+                "query|GET /| a=!,b=z Some(1.0)",
+                "query|query|redis a=redis!,b=z Some(1.0)",
+                "query|query| a=!,b=z Some(1.0)",
+            ]
+        );
+        batch.change_resources(|span_type, resource| Some(format!("{resource} of {span_type}")));
+        batch.change_texts(|span_type, key, text| {
+            (key == "b").then(|| format!("{text} of {span_type}").into())
+        });
+        assert_eq!(
+            shown(&batch),
+            [
+                "query|SELECT 1 of sql|sql a=sql!,b=z of sql Some(1.0)",
+                "query|GET / of | a=!,b=z of  Some(1.0)",
+                "query|query of redis|redis a=redis!,b=z of redis Some(1.0)",
+                "query|query of | a=!,b=z of  Some(1.0)",
+            ]
+        );
+    }
+
+    #[test]
+    fn services_and_extras_stay_with_their_spans() {
+        let (one, other): (Arc<str>, Arc<str>) = ("one".into(), "other".into());
+        let of = |id: u64, service: Option<&Arc<str>>, with_struct: bool| {
+            let mut span = span(id, &[]);
+            span.service = service.cloned();
+            if with_struct {
+                span.extras().structs.push(("key".into(), vec![id as u8]));
+            }
+            span
+        };
+        let (mut first, mut second) = (Batch::default(), Batch::default());
+        first.push(&mut of(1, Some(&one), false), Ticks::ZERO);
+        first.push(&mut of(2, None, true), Ticks::ZERO);
+        second.push(&mut of(3, None, false), Ticks::ZERO);
+        second.push(&mut of(4, Some(&other), true), Ticks::ZERO);
+        second.push(&mut of(5, Some(&other), false), Ticks::ZERO);
+        assert_eq!(second.services.len(), 1, "the same one once");
+        let bytes = first.bytes() + second.bytes();
+        first.append(&mut second);
+        assert_eq!((first.bytes(), second.bytes()), (bytes, 0));
+        first.retain(|span| span.span.span_id != 1);
+        let seen: Vec<_> = first
+            .spans()
+            .map(|span| {
+                let extras = span.extras().map(|extras| extras.structs[0].1[0]);
+                (span.span.span_id, span.service(), extras)
+            })
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                (2, None, Some(2)),
+                (3, None, None),
+                (4, Some("other"), Some(4)),
+                (5, Some("other"), None)
+            ]
+        );
+        first.clear();
+        assert_eq!((Arc::strong_count(&one), Arc::strong_count(&other)), (1, 1));
     }
 }

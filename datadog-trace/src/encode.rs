@@ -57,7 +57,7 @@ pub(crate) struct Encoder {
     /// What v1.0 says of this process once a payload.
     process: Process,
     /// Memory for the next payload's texts.
-    strings: Strings,
+    strings: Box<Strings>,
     /// Memory for the next payload.
     spare: Vec<u8>,
     /// How large the last payload was: the next one need not grow from nothing.
@@ -79,7 +79,7 @@ enum Format {
     V04,
     V1 {
         /// Texts that the payload has.
-        strings: Strings,
+        strings: Box<Strings>,
         /// Where the number of chunks stands in it.
         count_at: usize,
     },
@@ -107,7 +107,7 @@ impl Encoder {
         }
         Self {
             process: Process::new(config, &chunk_tags),
-            strings: Strings::default(),
+            strings: Box::default(),
             spare: Vec::new(),
             last_bytes: 0,
             process_id: 0,

@@ -150,6 +150,7 @@ impl TraceSink {
                 more = false;
                 continue;
             };
+            chunk.spans.prefetch();
             spans += chunk.spans.len();
             between += chunk.spans.len() as i64;
             self.account.pending(chunk.spans.len() as i64);

@@ -268,9 +268,15 @@ impl Tags {
 
     /// Fetches the memory for some more tags.
     #[inline(always)]
-    pub(crate) fn prefetch(&self) {
+    pub(crate) fn prefetch_more(&self) {
         prefetch::behind(&self.tags, 4 * size_of::<(Text, Value)>());
         prefetch::behind(self.buffer.as_bytes(), 1);
+    }
+
+    /// Fetches the memory of the tags.
+    pub(crate) fn prefetch(&self) {
+        prefetch::all(&self.tags);
+        prefetch::all(self.buffer.as_bytes());
     }
 
     /// Forgets the tags but keeps the memory.

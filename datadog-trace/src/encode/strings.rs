@@ -10,16 +10,25 @@ use crate::msgpack;
 /// More than this is not kept for the next payload.
 const MOST_KEPT: usize = 1 << 14;
 
+/// Fewer than this rarely find what was written a few spans ago; with more, it takes longer to forget them.
+const RECENT: usize = 64;
+
 /// The texts of one payload so far, by where they stand in it.
 #[derive(Debug, Default)]
 pub(super) struct Strings {
     known: HashTable<Known>,
+    recent: Recent,
     hasher: DefaultHashBuilder,
     /// How many texts were written. The empty one has the number 0 without being written.
     count: u32,
 }
 
+/// Texts that were written of late, each in the one place that few of its bytes tell. Most texts come again soon: to compare
+/// one takes less time than to look it up among all.
 #[derive(Debug)]
+struct Recent([Known; RECENT]);
+
+#[derive(Clone, Copy, Debug)]
 struct Known {
     start: usize,
     len: usize,
@@ -33,6 +42,7 @@ impl Strings {
             self.known = HashTable::new();
         }
         self.known.clear();
+        self.recent = Recent::default();
         self.count = 0;
     }
 
@@ -41,9 +51,14 @@ impl Strings {
         if text.is_empty() {
             return msgpack::uint(out, 0);
         }
+        let recent = self.recent.place_of(text);
+        if recent.bytes(out) == text.as_bytes() {
+            return msgpack::uint(out, recent.number.into());
+        }
         let hash = self.hasher.hash_one(text.as_bytes());
         let same = |known: &Known| known.bytes(out) == text.as_bytes();
         if let Some(known) = self.known.find(hash, same) {
+            *recent = *known;
             return msgpack::uint(out, known.number.into());
         }
         msgpack::str(out, text);
@@ -53,8 +68,31 @@ impl Strings {
             len: text.len(),
             number: self.count,
         };
+        *recent = known;
         let hash_of = |known: &Known| self.hasher.hash_one(known.bytes(out));
         self.known.insert_unique(hash, known, hash_of);
+    }
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        let nothing = Known {
+            start: 0,
+            len: 0,
+            number: 0,
+        };
+        Self([nothing; RECENT])
+    }
+}
+
+impl Recent {
+    /// Where a text stands, if it is here.
+    #[inline]
+    fn place_of(&mut self, text: &str) -> &mut Known {
+        let bytes = text.as_bytes();
+        let byte = |at: usize| bytes.get(at).map_or(0, |byte| usize::from(*byte));
+        let [first, middle, last] = [0, bytes.len() / 2, bytes.len().saturating_sub(1)].map(byte);
+        &mut self.0[(bytes.len() + 3 * first + 5 * middle + 9 * last) % RECENT]
     }
 }
 
@@ -80,6 +118,21 @@ mod tests {
         out.clear();
         strings.write(&mut out, "b");
         assert_eq!(out, b"\xa1b", "nothing of the payload before");
+    }
+
+    #[test]
+    fn texts_with_the_same_place_are_told_apart() {
+        let (mut strings, mut out) = (Strings::default(), Vec::new());
+        let texts = ["GET /a/b", "GET /x/b"].map(|text| text.replace('/', "//"));
+        let [one, other] = texts.each_ref().map(|text| {
+            let place: *const Known = strings.recent.place_of(text);
+            place
+        });
+        assert_eq!(one, other);
+        for _ in 0..2 {
+            texts.iter().for_each(|text| strings.write(&mut out, text));
+        }
+        assert_eq!(out, b"\xaaGET //a//b\xaaGET //x//b\x01\x02");
     }
 
     #[test]
