@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cpu_time::ProcessTime;
-use trace_peers::clients::{self, Client, LARGE, NAMES, NONE};
+use trace_peers::clients::{self, Client, LARGE, NAMES, NONE, V04};
 use trace_peers::sink::Sink;
 
 /// Spans of one trace: a root and its children.
@@ -73,7 +73,7 @@ fn tables(wanted: &[&str]) {
         "| client | received | not received, but counted | spans a second | peak memory |\n|---|--:|--:|--:|--:|"
     );
     let [ours, peers @ ..] = NAMES;
-    let all = [ours, LARGE].into_iter().chain(peers);
+    let all = [ours, V04, LARGE].into_iter().chain(peers);
     for name in all.filter(is_wanted) {
         let answer = run("flood", name, &sink);
         let [rate, peak, counted] = *answer.split(' ').collect::<Vec<_>>() else {

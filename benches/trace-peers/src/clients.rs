@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use datadog_config::DDConfig;
+use datadog_config::{DDConfig, DDConfigBuilder, TraceProtocol};
 use datadog_trace::Tracer;
 use datadog_transport::Standalone;
 use fastrace::collector::Config as FastraceConfig;
@@ -24,6 +24,9 @@ pub const NAMES: [&str; 5] = [
 
 /// Ours with a buffer that holds a longer burst than that of the default.
 pub const LARGE: &str = "datadog, buffer of 256 MiB";
+
+/// Ours with an agent from before v1.0, which takes more bytes a span.
+pub const V04: &str = "datadog, v0.4";
 
 /// Nobody: what the program itself costs.
 pub const NONE: &str = "(none)";
@@ -47,8 +50,13 @@ pub trait Client {
 pub fn start(name: &str, address: SocketAddr) -> Box<dyn Client> {
     match name {
         NONE => Box::new(Nobody),
-        "datadog" => Box::new(Ours(ours(address, None))),
-        LARGE => Box::new(Ours(ours(address, Some(256 << 20)))),
+        "datadog" => Box::new(Ours(ours(address, |config| config))),
+        LARGE => Box::new(Ours(ours(address, |config| {
+            config.tracing_buffer_bytes(256 << 20)
+        }))),
+        V04 => Box::new(Ours(ours(address, |config| {
+            config.tracing_protocol(TraceProtocol::V04)
+        }))),
         "datadog-opentelemetry" => Box::new(Otel(otel(address))),
         "opentelemetry-datadog" => Box::new(OldOtel(old_otel(address))),
         "fastrace-datadog" => {
@@ -81,17 +89,16 @@ impl Client for Nobody {
 
 struct Ours(Standalone<Tracer>);
 
-/// With the buffer of the default, or one of so many bytes.
-fn ours(address: SocketAddr, buffer: Option<usize>) -> Standalone<Tracer> {
-    let mut config = DDConfig::builder()
+fn ours(
+    address: SocketAddr,
+    configure: impl FnOnce(DDConfigBuilder) -> DDConfigBuilder,
+) -> Standalone<Tracer> {
+    let config = DDConfig::builder()
         .environment([("", "")])
         .agent_url(format!("http://{address}"))
         .service("bench")
         .shutdown_timeout(Duration::from_secs(10));
-    if let Some(bytes) = buffer {
-        config = config.tracing_buffer_bytes(bytes);
-    }
-    Tracer::start(&config.build().unwrap()).unwrap()
+    Tracer::start(&configure(config).build().unwrap()).unwrap()
 }
 
 impl Client for Ours {

@@ -1,10 +1,14 @@
-//! A receiver that answers everything at once, and counts the spans of v0.4 and v0.5 payloads.
+//! A receiver that answers everything at once, and counts the spans of v0.4, v0.5 and v1.0 payloads.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+
+/// What an agent of today says of itself, as far as clients go by it: it takes traces in all three formats, and statistics in
+/// place of the traces that are not kept.
+const INFO: &str = r#"{"version":"7.80.0","endpoints":["/v0.4/traces","/v0.5/traces","/v0.6/stats","/v1.0/traces"],"client_drop_p0s":true}"#;
 
 /// Serves until the process ends.
 #[derive(Debug)]
@@ -55,12 +59,14 @@ fn serve(stream: TcpStream, spans: &AtomicU64) -> Option<()> {
             count(&body)
         } else if path.contains("/v0.5/traces") {
             count_v05(&body)
+        } else if path.contains("/v1.0/traces") {
+            count_v1(&body)
         } else {
             None
         };
         spans.fetch_add(counted.unwrap_or(0), Ordering::SeqCst);
         let answer = if path.contains("/info") {
-            r#"{"version":"7.70.0","endpoints":["/v0.4/traces"]}"#
+            INFO
         } else {
             r#"{"rate_by_service":{}}"#
         };
@@ -116,7 +122,7 @@ fn count(mut body: &[u8]) -> Option<u64> {
     for _ in 0..chunks {
         let in_chunk = list(&mut body)?;
         spans += in_chunk;
-        (0..in_chunk).try_for_each(|_| skip(&mut body))?;
+        skip(&mut body, in_chunk)?;
     }
     Some(spans)
 }
@@ -124,8 +130,46 @@ fn count(mut body: &[u8]) -> Option<u64> {
 /// The same with the texts of all spans before it.
 fn count_v05(mut body: &[u8]) -> Option<u64> {
     list(&mut body)?;
-    skip(&mut body)?;
+    skip(&mut body, 1)?;
     count(body)
+}
+
+/// The chunks of a payload, and the spans of a chunk, are fields of maps
+/// (datadog-agent: `pkg/proto/pbgo/trace/idx`).
+fn count_v1(mut body: &[u8]) -> Option<u64> {
+    const CHUNKS: u8 = 11;
+    const SPANS: u8 = 4;
+    let mut spans = 0;
+    fields(&mut body, |field, body| {
+        if field != CHUNKS {
+            return skip(body, 1);
+        }
+        (0..list(body)?).try_for_each(|_| {
+            fields(body, |field, body| {
+                if field != SPANS {
+                    return skip(body, 1);
+                }
+                let in_chunk = list(body)?;
+                spans += in_chunk;
+                skip(body, in_chunk)
+            })
+        })
+    })?;
+    Some(spans)
+}
+
+/// Shows each field of a map whose keys are small numbers.
+fn fields(body: &mut &[u8], mut show: impl FnMut(u8, &mut &[u8]) -> Option<()>) -> Option<()> {
+    let count = match take(body, 1)?[0] {
+        short @ 0x80..=0x8f => u64::from(short & 15),
+        0xde => number(body, 2)?,
+        0xdf => number(body, 4)?,
+        _ => return None,
+    };
+    (0..count).try_for_each(|_| {
+        let field = take(body, 1)?[0];
+        show(field, body)
+    })
 }
 
 fn list(body: &mut &[u8]) -> Option<u64> {
@@ -137,28 +181,36 @@ fn list(body: &mut &[u8]) -> Option<u64> {
     }
 }
 
-/// Skips one value (<https://github.com/msgpack/msgpack/blob/master/spec.md>).
-fn skip(body: &mut &[u8]) -> Option<()> {
-    let bytes = |body: &mut &[u8], length| take(body, length as usize).map(|_| ());
-    let values = |body: &mut &[u8], count: u64| (0..count).try_for_each(|_| skip(body));
-    match take(body, 1)?[0] {
-        0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => Some(()),
-        map @ 0x80..=0x8f => values(body, 2 * u64::from(map & 15)),
-        list @ 0x90..=0x9f => values(body, u64::from(list & 15)),
-        text @ 0xa0..=0xbf => bytes(body, u64::from(text & 31)),
-        0xcc | 0xd0 => bytes(body, 1),
-        0xcd | 0xd1 => bytes(body, 2),
-        0xca | 0xce | 0xd2 => bytes(body, 4),
-        0xcb | 0xcf | 0xd3 => bytes(body, 8),
-        0xc4 | 0xd9 => number(body, 1).and_then(|length| bytes(body, length)),
-        0xc5 | 0xda => number(body, 2).and_then(|length| bytes(body, length)),
-        0xc6 | 0xdb => number(body, 4).and_then(|length| bytes(body, length)),
-        0xdc => number(body, 2).and_then(|count| values(body, count)),
-        0xdd => number(body, 4).and_then(|count| values(body, count)),
-        0xde => number(body, 2).and_then(|count| values(body, 2 * count)),
-        0xdf => number(body, 4).and_then(|count| values(body, 2 * count)),
-        _ => None,
+/// Skips values (<https://github.com/msgpack/msgpack/blob/master/spec.md>).
+fn skip(body: &mut &[u8], mut values: u64) -> Option<()> {
+    while values > 0 {
+        values -= 1;
+        let bytes = match take(body, 1)?[0] {
+            0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => 0,
+            text @ 0xa0..=0xbf => u64::from(text & 31),
+            0xcc | 0xd0 => 1,
+            0xcd | 0xd1 => 2,
+            0xca | 0xce | 0xd2 => 4,
+            0xcb | 0xcf | 0xd3 => 8,
+            0xc4 | 0xd9 => number(body, 1)?,
+            0xc5 | 0xda => number(body, 2)?,
+            0xc6 | 0xdb => number(body, 4)?,
+            inner => {
+                values += match inner {
+                    0x80..=0x8f => 2 * u64::from(inner & 15),
+                    0x90..=0x9f => u64::from(inner & 15),
+                    0xdc => number(body, 2)?,
+                    0xdd => number(body, 4)?,
+                    0xde => 2 * number(body, 2)?,
+                    0xdf => 2 * number(body, 4)?,
+                    _ => return None,
+                };
+                0
+            }
+        };
+        take(body, bytes as usize)?;
     }
+    Some(())
 }
 
 fn number(body: &mut &[u8], bytes: usize) -> Option<u64> {
