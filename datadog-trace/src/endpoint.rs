@@ -81,6 +81,14 @@ impl TracesEndpoint {
         Some(info)
     }
 
+    /// Notes that the agent computes the statistics. Some lose the language of spans that come as v1.0, so they get v0.4
+    /// (dd-trace-go computes the statistics itself then, whatever its options say: `ddtrace/tracer/doc.go`).
+    pub(crate) fn leave_stats_to(&mut self, agent: &AgentInfo) {
+        if agent.version.as_deref().is_some_and(loses_language) {
+            self.protocol = TraceProtocol::V04;
+        }
+    }
+
     /// Posts statistics within `limit`.
     pub(crate) fn post_stats(
         &self,
@@ -138,6 +146,15 @@ impl TracesEndpoint {
         }
         Ok(answer)
     }
+}
+
+/// Whether it is an agent from 7.73 to 7.78. What has other versions than agents have does not lose it.
+fn loses_language(version: &str) -> bool {
+    let minor = version
+        .strip_prefix("7.")
+        .and_then(|rest| rest.split('.').next());
+    let minor = minor.and_then(|minor| minor.parse::<u32>().ok());
+    minor.is_some_and(|minor| (73..=78).contains(&minor))
 }
 
 fn is_unknown(answer: &Answer) -> bool {

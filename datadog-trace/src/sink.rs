@@ -86,6 +86,9 @@ impl TraceSink {
         let info = self.endpoint.refresh(limit);
         if let Some(info) = &info {
             self.stats.learn(info);
+            if !self.stats.are_on() {
+                self.endpoint.leave_stats_to(info);
+            }
             self.encoder.learn(info);
             self.span_rules.learn(info);
             self.takes_running = info.long_running_spans;
