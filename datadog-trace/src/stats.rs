@@ -113,11 +113,9 @@ impl Stats {
             .upstream
             .as_ref()
             .and_then(|upstream| upstream.origin.as_deref());
-        for tagged in chunk.spans.spans() {
+        for tagged in chunk.spans.spans().filter(|span| key::counts(*span)) {
             let facts = encoder.facts(tagged, origin);
-            let Some(mut key) = Key::of(tagged, facts, &rules.peer_tags) else {
-                continue;
-            };
+            let mut key = Key::of(tagged, facts, &rules.peer_tags);
             if rules.obfuscate {
                 let hidden = obfuscate::resource(facts.span_type, facts.resource);
                 if let Some(hidden) = hidden {

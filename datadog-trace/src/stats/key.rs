@@ -75,27 +75,26 @@ struct Seen<'a> {
     origin: Option<&'a str>,
     service_source: Option<&'a str>,
     base_service: Option<&'a str>,
-    measured: bool,
-    /// Whether it is a snapshot of a span that is still open.
-    partial: bool,
+}
+
+/// Whether a span counts in statistics: it is a request to its service, or measured, or one end of a request between
+/// services. Not if it is still open, and shown as it is so far.
+pub(crate) fn counts(span: FinishedSpan<'_>) -> bool {
+    let is_measured = || span.number("_dd.measured") == Some(1.0);
+    let is_between_services = || {
+        let kind = span.text("span.kind");
+        kind.is_some_and(|kind| is_one_of(kind, &["client", "server", "producer", "consumer"]))
+    };
+    let is_open = || span.number("_dd.partial_version") >= Some(0.0);
+    (span.span.top_level || is_measured() || is_between_services()) && !is_open()
 }
 
 impl<'a> Key<'a> {
-    /// The group of a span; `None` if it does not count in statistics: it is neither a request to its service, nor
-    /// measured, nor one end of a request between services.
-    pub(crate) fn of(
-        tagged: FinishedSpan<'a>,
-        facts: Facts<'a>,
-        peer_keys: &[String],
-    ) -> Option<Self> {
+    /// The group of a span that [counts](counts).
+    pub(crate) fn of(tagged: FinishedSpan<'a>, facts: Facts<'a>, peer_keys: &[String]) -> Self {
         let seen = Seen::of(tagged);
-        let between_services = is_one_of(seen.kind, &["client", "server", "producer", "consumer"]);
-        let counts = tagged.span.top_level || seen.measured || between_services;
-        if !counts || seen.partial {
-            return None;
-        }
         let origin = seen.origin.or(facts.origin);
-        Some(Self {
+        Self {
             service: facts.service,
             name: facts.name,
             resource: Cow::Borrowed(facts.resource),
@@ -116,7 +115,7 @@ impl<'a> Key<'a> {
                 .or(facts.service_source)
                 .unwrap_or_default(),
             peer_tags: peer_tags(tagged, &seen, facts, peer_keys),
-        })
+        }
     }
 
     /// The group of what is beyond the limits.
@@ -210,8 +209,6 @@ impl<'a> Seen<'a> {
 
     fn number(&mut self, key: &str, value: f64) {
         match key {
-            "_dd.measured" => self.measured = value == 1.0,
-            "_dd.partial_version" => self.partial = value >= 0.0,
             "http.status_code" => self.http_status[0] = Some(value as u32),
             "http.response.status_code" => {
                 let whole = value.fract() == 0.0 && (100.0..600.0).contains(&value);
@@ -358,7 +355,7 @@ mod tests {
         let tagged = batch.spans().next();
         tagged.map_or_else(
             || unreachable!("there is one"),
-            |tagged| look(Key::of(tagged, facts, &peer_keys)),
+            |tagged| look(counts(tagged).then(|| Key::of(tagged, facts, &peer_keys))),
         )
     }
 
