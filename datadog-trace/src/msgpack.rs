@@ -80,10 +80,20 @@ pub(crate) fn bin(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// Small numbers, such as those of fields, are written in place.
+#[inline]
 pub(crate) fn uint(out: &mut Vec<u8>, number: u64) {
+    if number <= 0x7f {
+        out.push(number as u8);
+    } else {
+        long_uint(out, number);
+    }
+}
+
+#[inline(never)]
+fn long_uint(out: &mut Vec<u8>, number: u64) {
     match number {
-        0..=0x7f => out.push(number as u8),
-        0x80..=0xff => head(out, 0xcc, &[number as u8]),
+        0..=0xff => head(out, 0xcc, &[number as u8]),
         0x100..=0xffff => head(out, 0xcd, &(number as u16).to_be_bytes()),
         0x1_0000..=0xffff_ffff => head(out, 0xce, &(number as u32).to_be_bytes()),
         _ => head(out, 0xcf, &number.to_be_bytes()),

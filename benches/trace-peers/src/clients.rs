@@ -26,7 +26,7 @@ pub const NAMES: [&str; 5] = [
 pub const LARGE: &str = "datadog, buffer of 256 MiB";
 
 /// Ours with an agent from before v1.0, which takes more bytes a span.
-pub const V04: &str = "datadog, v0.4";
+pub const V04: &str = "datadog, agent without v1.0";
 
 /// Nobody: what the program itself costs.
 pub const NONE: &str = "(none)";
