@@ -348,6 +348,8 @@ impl Finished {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -540,5 +542,36 @@ mod tests {
         );
         first.clear();
         assert_eq!((Arc::strong_count(&one), Arc::strong_count(&other)), (1, 1));
+    }
+
+    #[test]
+    fn what_is_out_of_reach_is_left_out_and_the_rest_stays() {
+        const HALF: usize = 33 << 20;
+        let huge = || "x".repeat(HALF);
+        let mut batch = Batch::default();
+        batch.push(&mut span(1, &[("a", "x"), ("b", "y")]), Ticks::ZERO);
+        for id in 2..4 {
+            let mut other = span(id, &[("c", "z")]);
+            other.resource = Some(huge().into());
+            batch.push(&mut other, Ticks::ZERO);
+        }
+        batch.set_texts(|_span| vec![("b", "new".to_owned())]);
+        batch.change_texts(|_type, key, _text| (key == "a").then(|| "changed".into()));
+        assert_eq!(
+            shown(&batch),
+            ["1 a=,b= [1.0]", "2 c=z,b= [2.0]", "3 c=z,b=new [3.0]"]
+        );
+        assert!(
+            batch
+                .spans()
+                .skip(1)
+                .all(|span| span.resource().len() == HALF)
+        );
+        // Of its own texts, a span keeps what is within its bound.
+        let further = ["more", "most"].map(|key| (key, huge().into()));
+        let mut last = span(4, &[("a", "x")]);
+        batch.clear();
+        batch.push_with(&mut last, Ticks::ZERO, further.into_iter());
+        assert_eq!(shown(&batch), ["4 a=x [4.0]"]);
     }
 }
