@@ -10,6 +10,9 @@ use crate::span_data::{Extras, SpanData};
 use crate::tags::{Range, Tags, Text};
 use crate::ticks::Ticks;
 
+/// What an `Arc` occupies beside what it points to: two counts.
+const ARC_BYTES: usize = 2 * size_of::<usize>();
+
 /// Finished spans of one trace. What they have beside numbers and marks stands in common lists.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
@@ -17,7 +20,7 @@ pub(crate) struct Batch {
     tags: Tags,
     services: Vec<Arc<str>>,
     extras: Vec<Extras>,
-    /// What the extras occupy.
+    /// What the extras and the names of the services occupy.
     heap: usize,
 }
 
@@ -114,6 +117,8 @@ impl Batch {
         if let Some(service) = span.service.take() {
             let is_last = |last| Arc::ptr_eq(last, &service);
             if !self.services.last().is_some_and(is_last) {
+                // Mostly a span that says its service has it to itself.
+                self.heap += ARC_BYTES + service.len();
                 self.services.push(service);
             }
             finished.service = self.services.len() as u32;
@@ -413,6 +418,25 @@ mod tests {
         batch.keep_alone(|span| (span.span.span_id > 1).then_some((1.0, None)));
         batch.keep_alone(|_span| Some((1.0, None)));
         assert_eq!(batch.bytes() - bytes, 3 * size_of::<Extras>());
+        batch.clear();
+        assert_eq!(batch.bytes(), 0);
+    }
+
+    #[test]
+    fn the_names_of_services_count() {
+        let mut batch = Batch::default();
+        let service: Arc<str> = "s".repeat(1000).into();
+        for id in 1..4 {
+            let mut span = span(id, &[]);
+            span.service = Some(match id {
+                3 => "other".into(),
+                _ => Arc::clone(&service),
+            });
+            batch.push(&mut span, Ticks::ZERO);
+        }
+        let names = 2 * (ARC_BYTES + size_of::<Arc<str>>()) + 1000 + 5;
+        let spans = 3 * size_of::<Finished>() + batch.tags.bytes();
+        assert_eq!(batch.bytes(), spans + names);
         batch.clear();
         assert_eq!(batch.bytes(), 0);
     }
