@@ -125,8 +125,7 @@ impl Batch {
         }
         if let Some(extras) = span.extras.take() {
             self.heap += extras.bytes();
-            self.extras.push(*extras);
-            finished.extras = self.extras.len() as u32;
+            finished.extras = add_extras(&mut self.extras, *extras);
         }
     }
 
@@ -186,9 +185,8 @@ impl Batch {
             let Some(by) = kept(span) else { continue };
             let span = &mut self.spans[at];
             if span.extras == 0 {
-                self.extras.push(Extras::default());
                 self.heap += size_of::<Extras>();
-                span.extras = self.extras.len() as u32;
+                span.extras = add_extras(&mut self.extras, Extras::default());
             }
             self.extras[span.extras as usize - 1].kept_alone = Some(by);
         }
@@ -352,6 +350,16 @@ impl Finished {
     }
 }
 
+/// Adds what a span has. Its place, counted from 1.
+fn add_extras(all: &mut Vec<Extras>, extras: Extras) -> u32 {
+    // They are large, and mostly those of one span: a list would begin with room for four.
+    if all.capacity() == 0 {
+        all.reserve_exact(1);
+    }
+    all.push(extras);
+    all.len() as u32
+}
+
 #[cfg(test)]
 mod model;
 #[cfg(test)]
@@ -418,6 +426,11 @@ mod tests {
         batch.keep_alone(|span| (span.span.span_id > 1).then_some((1.0, None)));
         batch.keep_alone(|_span| Some((1.0, None)));
         assert_eq!(batch.bytes() - bytes, 3 * size_of::<Extras>());
+        let mut single = Batch::default();
+        single.push(&mut span(1, &[]), Ticks::ZERO);
+        let capacity = single.capacity();
+        single.keep_alone(|_span| Some((1.0, None)));
+        assert_eq!(single.capacity() - capacity, size_of::<Extras>());
         batch.clear();
         assert_eq!(batch.bytes(), 0);
     }
