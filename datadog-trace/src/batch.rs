@@ -10,6 +10,9 @@ use crate::span_data::{Extras, SpanData};
 use crate::tags::{Range, Tags, Text};
 use crate::ticks::Ticks;
 
+/// What an `Arc` occupies beside what it points to: two counts.
+const ARC_BYTES: usize = 2 * size_of::<usize>();
+
 /// Finished spans of one trace. What they have beside numbers and marks stands in common lists.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
@@ -17,7 +20,7 @@ pub(crate) struct Batch {
     tags: Tags,
     services: Vec<Arc<str>>,
     extras: Vec<Extras>,
-    /// What the extras occupy.
+    /// What the extras and the names of the services occupy.
     heap: usize,
 }
 
@@ -114,14 +117,15 @@ impl Batch {
         if let Some(service) = span.service.take() {
             let is_last = |last| Arc::ptr_eq(last, &service);
             if !self.services.last().is_some_and(is_last) {
+                // Mostly a span that says its service has it to itself.
+                self.heap += ARC_BYTES + service.len();
                 self.services.push(service);
             }
             finished.service = self.services.len() as u32;
         }
         if let Some(extras) = span.extras.take() {
             self.heap += extras.bytes();
-            self.extras.push(*extras);
-            finished.extras = self.extras.len() as u32;
+            finished.extras = add_extras(&mut self.extras, *extras);
         }
     }
 
@@ -181,9 +185,8 @@ impl Batch {
             let Some(by) = kept(span) else { continue };
             let span = &mut self.spans[at];
             if span.extras == 0 {
-                self.extras.push(Extras::default());
                 self.heap += size_of::<Extras>();
-                span.extras = self.extras.len() as u32;
+                span.extras = add_extras(&mut self.extras, Extras::default());
             }
             self.extras[span.extras as usize - 1].kept_alone = Some(by);
         }
@@ -347,6 +350,18 @@ impl Finished {
     }
 }
 
+/// Adds what a span has. Its place, counted from 1.
+fn add_extras(all: &mut Vec<Extras>, extras: Extras) -> u32 {
+    // They are large, and mostly those of one span: a list would begin with room for four.
+    if all.capacity() == 0 {
+        all.reserve_exact(1);
+    }
+    all.push(extras);
+    all.len() as u32
+}
+
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -411,6 +426,30 @@ mod tests {
         batch.keep_alone(|span| (span.span.span_id > 1).then_some((1.0, None)));
         batch.keep_alone(|_span| Some((1.0, None)));
         assert_eq!(batch.bytes() - bytes, 3 * size_of::<Extras>());
+        let mut single = Batch::default();
+        single.push(&mut span(1, &[]), Ticks::ZERO);
+        let capacity = single.capacity();
+        single.keep_alone(|_span| Some((1.0, None)));
+        assert_eq!(single.capacity() - capacity, size_of::<Extras>());
+        batch.clear();
+        assert_eq!(batch.bytes(), 0);
+    }
+
+    #[test]
+    fn the_names_of_services_count() {
+        let mut batch = Batch::default();
+        let service: Arc<str> = "s".repeat(1000).into();
+        for id in 1..4 {
+            let mut span = span(id, &[]);
+            span.service = Some(match id {
+                3 => "other".into(),
+                _ => Arc::clone(&service),
+            });
+            batch.push(&mut span, Ticks::ZERO);
+        }
+        let names = 2 * (ARC_BYTES + size_of::<Arc<str>>()) + 1000 + 5;
+        let spans = 3 * size_of::<Finished>() + batch.tags.bytes();
+        assert_eq!(batch.bytes(), spans + names);
         batch.clear();
         assert_eq!(batch.bytes(), 0);
     }
@@ -540,5 +579,36 @@ mod tests {
         );
         first.clear();
         assert_eq!((Arc::strong_count(&one), Arc::strong_count(&other)), (1, 1));
+    }
+
+    #[test]
+    fn what_is_out_of_reach_is_left_out_and_the_rest_stays() {
+        const HALF: usize = 33 << 20;
+        let huge = || "x".repeat(HALF);
+        let mut batch = Batch::default();
+        batch.push(&mut span(1, &[("a", "x"), ("b", "y")]), Ticks::ZERO);
+        for id in 2..4 {
+            let mut other = span(id, &[("c", "z")]);
+            other.resource = Some(huge().into());
+            batch.push(&mut other, Ticks::ZERO);
+        }
+        batch.set_texts(|_span| vec![("b", "new".to_owned())]);
+        batch.change_texts(|_type, key, _text| (key == "a").then(|| "changed".into()));
+        assert_eq!(
+            shown(&batch),
+            ["1 a=,b= [1.0]", "2 c=z,b= [2.0]", "3 c=z,b=new [3.0]"]
+        );
+        assert!(
+            batch
+                .spans()
+                .skip(1)
+                .all(|span| span.resource().len() == HALF)
+        );
+        // Of its own texts, a span keeps what is within its bound.
+        let further = ["more", "most"].map(|key| (key, huge().into()));
+        let mut last = span(4, &[("a", "x")]);
+        batch.clear();
+        batch.push_with(&mut last, Ticks::ZERO, further.into_iter());
+        assert_eq!(shown(&batch), ["4 a=x [4.0]"]);
     }
 }

@@ -18,6 +18,10 @@ use crate::ticks::Ticks;
 use crate::tracer::Shared;
 use crate::{TagValue, id, panics};
 
+/// Finished spans don't wait for others of their trace once they occupy so many bytes: in one chunk, more of them would hardly
+/// be sent, as the agent refuses 25 MB.
+const PARKED_BYTES: usize = 16 << 20;
+
 /// What was wrong with the headers of a trace (dd-trace-go: `ddtrace/tracer/span.go`).
 const PROPAGATION_ERROR: &str = "_dd.propagation_error";
 
@@ -273,6 +277,7 @@ impl Trace {
         let is_last = self.holders.fetch_sub(1, Ordering::Relaxed) == 1;
         let stays = !is_last
             && state.finished.len() < self.tracer.flush_spans
+            && state.finished.bytes() < PARKED_BYTES
             && self.park(&mut state, known > 0, spans, bytes);
         if !stays {
             let (spans, aside) = self.unpark(&mut state);

@@ -311,3 +311,27 @@ fn every_span_is_accounted_for_whatever_threads_do() {
     assert_eq!(ids.len(), 4 * 50 * 32);
     assert!(agent.traces().iter().all(|chunk| chunk.spans.len() < 20));
 }
+
+#[test]
+fn what_waits_for_others_of_its_trace_is_no_more_than_can_be_sent() {
+    const SPANS: u64 = 24;
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()).tracing_buffer_bytes(1 << 28));
+    let root = tracer.trace("root");
+    let context = root.context().unwrap();
+    thread::scope(|scope| {
+        for _ in 0..SPANS {
+            scope.spawn(|| {
+                let mut large = tracer.trace_from(&context, "large");
+                large.set_tag("text", "x".repeat((1 << 20) - 4096));
+            });
+        }
+    });
+    let sent = tracer.flush(LIMIT).delivered;
+    assert!(sent > 0 && sent < SPANS, "{sent}");
+    root.finish();
+    tracer.flush(LIMIT);
+    let health = tracer.health();
+    assert_eq!(health.total().delivered, SPANS + 1, "{health}");
+    assert_balanced(&health);
+}

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::value::FURTHEST;
-use super::{MOST_TAGS, Place, Seen, Tags, Text, Value};
+use super::{MOST_BUFFER, MOST_TAGS, Place, Seen, Tags, Text, Value};
 use crate::TagValue;
 
 /// Where the tags and texts of one span stand among those of others. The resource and the type, where the span has its own,
@@ -103,13 +103,22 @@ impl Tags {
     /// The place as the span counts it. What is out of reach is left out.
     #[inline]
     fn push_text_at(&mut self, range: Range, text: &str) -> Place {
+        let place = self.push_within(range, text, FURTHEST);
+        place.unwrap_or(Place { start: 0, end: 0 })
+    }
+
+    /// The same for a text that is to reach no further than `most`, if it does not.
+    #[inline]
+    fn push_within(&mut self, range: Range, text: &str, most: usize) -> Option<Place> {
         let start = range.start.buffer;
         let reached = self.buffer.len() - start as usize + text.len();
-        let place = self.push_text(if reached <= FURTHEST { text } else { "" });
-        Place {
-            start: place.start - start,
-            end: place.end - start,
-        }
+        (reached <= most).then(|| {
+            let place = self.push_text(text);
+            Place {
+                start: place.start - start,
+                end: place.end - start,
+            }
+        })
     }
 
     /// Takes the tags of another span and keeps them apart from those that are here. Where they stand.
@@ -282,13 +291,13 @@ impl Tags {
         let start = range.start.tags as usize;
         tags.for_each(|(key, value)| {
             let value = match value {
-                TagValue::Number(number) if number.is_finite() => Value::number(number),
-                TagValue::Number(number) => {
-                    Value::text(self.push_text_at(range, &number.to_string()))
-                }
-                TagValue::Text(text) => Value::text(self.push_text_at(range, &text)),
+                TagValue::Number(number) if number.is_finite() => Some(Value::number(number)),
+                TagValue::Number(number) => self.text_value_at(range, &number.to_string()),
+                TagValue::Text(text) => self.text_value_at(range, &text),
             };
-            if self.tags.len() < start + MOST_TAGS {
+            if let Some(value) = value
+                && self.tags.len() < start + MOST_TAGS
+            {
                 self.tags.push((Text::Static(key), value));
             }
         });
@@ -296,6 +305,13 @@ impl Tags {
             count: (self.tags.len() - start) as u16,
             ..range
         }
+    }
+
+    /// A text among those of the range that was appended last, if there is room for it.
+    #[inline]
+    fn text_value_at(&mut self, range: Range, text: &str) -> Option<Value> {
+        let place = self.push_within(range, text, MOST_BUFFER)?;
+        Some(Value::text(place))
     }
 }
 
