@@ -18,7 +18,7 @@ pub(crate) struct Batch {
     services: Vec<Arc<str>>,
     extras: Vec<Extras>,
     /// What the extras occupy.
-    heap: usize,
+    extras_bytes: usize,
 }
 
 /// A finished span, without what stands in the lists of its batch. Many of them may wait for the worker, hence every byte
@@ -104,7 +104,7 @@ impl Batch {
         self.tags.prefetch_more();
     }
 
-    /// What few spans have, for the last one.
+    /// Takes what few spans have, for the last one here.
     #[inline(never)]
     fn take_rest(&mut self, span: &mut SpanData) {
         span.inherited = None;
@@ -119,7 +119,7 @@ impl Batch {
             finished.service = self.services.len() as u32;
         }
         if let Some(extras) = span.extras.take() {
-            self.heap += extras.bytes();
+            self.extras_bytes += extras.bytes();
             self.extras.push(*extras);
             finished.extras = self.extras.len() as u32;
         }
@@ -141,7 +141,7 @@ impl Batch {
         other.spans.clear();
         self.services.append(&mut other.services);
         self.extras.append(&mut other.extras);
-        self.heap += std::mem::take(&mut other.heap);
+        self.extras_bytes += std::mem::take(&mut other.extras_bytes);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -155,6 +155,13 @@ impl Batch {
     pub(crate) fn spans(&self) -> impl ExactSizeIterator<Item = FinishedSpan<'_>> {
         let spans = self.spans.iter();
         spans.map(|span| FinishedSpan { span, batch: self })
+    }
+
+    fn span(&self, at: usize) -> FinishedSpan<'_> {
+        FinishedSpan {
+            span: &self.spans[at],
+            batch: self,
+        }
     }
 
     /// Fetches the memory of the spans, which another thread wrote.
@@ -174,15 +181,13 @@ impl Batch {
         kept: impl Fn(FinishedSpan<'_>) -> Option<(f64, Option<f64>)>,
     ) {
         for at in 0..self.spans.len() {
-            let span = FinishedSpan {
-                span: &self.spans[at],
-                batch: self,
+            let Some(by) = kept(self.span(at)) else {
+                continue;
             };
-            let Some(by) = kept(span) else { continue };
             let span = &mut self.spans[at];
             if span.extras == 0 {
                 self.extras.push(Extras::default());
-                self.heap += size_of::<Extras>();
+                self.extras_bytes += size_of::<Extras>();
                 span.extras = self.extras.len() as u32;
             }
             self.extras[span.extras as usize - 1].kept_alone = Some(by);
@@ -217,11 +222,7 @@ impl Batch {
         texts: impl Fn(FinishedSpan<'_>) -> Vec<(&'static str, String)>,
     ) {
         for at in 0..self.spans.len() {
-            let span = FinishedSpan {
-                span: &self.spans[at],
-                batch: self,
-            };
-            let texts = texts(span);
+            let texts = texts(self.span(at));
             if !texts.is_empty() {
                 let span = &mut self.spans[at];
                 span.tags = self.tags.set_at(span.tags, texts);
@@ -233,11 +234,7 @@ impl Batch {
     pub(crate) fn retain(&mut self, keep: impl Fn(FinishedSpan<'_>) -> bool) {
         let mut kept = 0;
         for at in 0..self.spans.len() {
-            let span = FinishedSpan {
-                span: &self.spans[at],
-                batch: self,
-            };
-            if keep(span) {
+            if keep(self.span(at)) {
                 self.spans.swap(kept, at);
                 kept += 1;
             }
@@ -257,7 +254,7 @@ impl Batch {
         self.spans.len() * size_of::<Finished>()
             + self.tags.bytes()
             + self.services.len() * size_of::<Arc<str>>()
-            + self.heap
+            + self.extras_bytes
     }
 
     /// Whether it is as new. One that was used keeps memory for spans.
@@ -280,7 +277,7 @@ impl Batch {
         self.tags.clear();
         self.services.clear();
         self.extras.clear();
-        self.heap = 0;
+        self.extras_bytes = 0;
     }
 }
 
