@@ -18,7 +18,7 @@ pub(crate) struct Batch {
     services: Vec<Arc<str>>,
     extras: Vec<Extras>,
     /// What the extras occupy.
-    extras_bytes: usize,
+    heap: usize,
 }
 
 /// A finished span, without what stands in the lists of its batch. Many of them may wait for the worker, hence every byte
@@ -119,7 +119,7 @@ impl Batch {
             finished.service = self.services.len() as u32;
         }
         if let Some(extras) = span.extras.take() {
-            self.extras_bytes += extras.bytes();
+            self.heap += extras.bytes();
             self.extras.push(*extras);
             finished.extras = self.extras.len() as u32;
         }
@@ -141,7 +141,7 @@ impl Batch {
         other.spans.clear();
         self.services.append(&mut other.services);
         self.extras.append(&mut other.extras);
-        self.extras_bytes += std::mem::take(&mut other.extras_bytes);
+        self.heap += std::mem::take(&mut other.heap);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -187,7 +187,7 @@ impl Batch {
             let span = &mut self.spans[at];
             if span.extras == 0 {
                 self.extras.push(Extras::default());
-                self.extras_bytes += size_of::<Extras>();
+                self.heap += size_of::<Extras>();
                 span.extras = self.extras.len() as u32;
             }
             self.extras[span.extras as usize - 1].kept_alone = Some(by);
@@ -254,7 +254,7 @@ impl Batch {
         self.spans.len() * size_of::<Finished>()
             + self.tags.bytes()
             + self.services.len() * size_of::<Arc<str>>()
-            + self.extras_bytes
+            + self.heap
     }
 
     /// Whether it is as new. One that was used keeps memory for spans.
@@ -277,7 +277,7 @@ impl Batch {
         self.tags.clear();
         self.services.clear();
         self.extras.clear();
-        self.extras_bytes = 0;
+        self.heap = 0;
     }
 }
 
