@@ -128,7 +128,7 @@ macro_rules! option_table {
             tracing_buffer_bytes: Count = "DD_TRACE_WRITER_BUFFER_SIZE_BYTES", Traces, default "31457280";
             /// Whether trace statistics are computed here, before sampling, where the Agent takes them. Traces that are not kept are then not sent.
             stats_computation_enabled: Flag = "DD_TRACE_STATS_COMPUTATION_ENABLED" | "DD_TRACE_COMPUTE_STATS", Traces, default "true";
-            /// The newest format in which traces are sent: `1.0` is used where the Agent says that it takes it, else `0.4`.
+            /// The newest format in which traces are sent: `1.0` is used where the Agent says that it takes it, else `0.4`; Agents 7.73 to 7.78 get `0.4` where they compute the statistics, which would lose the language.
             tracing_protocol: Protocol = "DD_TRACE_AGENT_PROTOCOL_VERSION" | "DD_TRACE_API_VERSION", Traces, default "1.0";
             /// Other names for services: pairs of the name that a span has and the one that is sent.
             service_mapping: Tags = "DD_SERVICE_MAPPING", Traces;

@@ -107,7 +107,7 @@ impl Batch {
         self.tags.prefetch_more();
     }
 
-    /// What few spans have, for the last one.
+    /// Takes what few spans have, for the last one here.
     #[inline(never)]
     fn take_rest(&mut self, span: &mut SpanData) {
         span.inherited = None;
@@ -161,6 +161,13 @@ impl Batch {
         spans.map(|span| FinishedSpan { span, batch: self })
     }
 
+    fn span(&self, at: usize) -> FinishedSpan<'_> {
+        FinishedSpan {
+            span: &self.spans[at],
+            batch: self,
+        }
+    }
+
     /// Fetches the memory of the spans, which another thread wrote.
     pub(crate) fn prefetch(&self) {
         prefetch::all(&self.spans);
@@ -178,11 +185,9 @@ impl Batch {
         kept: impl Fn(FinishedSpan<'_>) -> Option<(f64, Option<f64>)>,
     ) {
         for at in 0..self.spans.len() {
-            let span = FinishedSpan {
-                span: &self.spans[at],
-                batch: self,
+            let Some(by) = kept(self.span(at)) else {
+                continue;
             };
-            let Some(by) = kept(span) else { continue };
             let span = &mut self.spans[at];
             if span.extras == 0 {
                 self.heap += size_of::<Extras>();
@@ -220,11 +225,7 @@ impl Batch {
         texts: impl Fn(FinishedSpan<'_>) -> Vec<(&'static str, String)>,
     ) {
         for at in 0..self.spans.len() {
-            let span = FinishedSpan {
-                span: &self.spans[at],
-                batch: self,
-            };
-            let texts = texts(span);
+            let texts = texts(self.span(at));
             if !texts.is_empty() {
                 let span = &mut self.spans[at];
                 span.tags = self.tags.set_at(span.tags, texts);
@@ -236,11 +237,7 @@ impl Batch {
     pub(crate) fn retain(&mut self, keep: impl Fn(FinishedSpan<'_>) -> bool) {
         let mut kept = 0;
         for at in 0..self.spans.len() {
-            let span = FinishedSpan {
-                span: &self.spans[at],
-                batch: self,
-            };
-            if keep(span) {
+            if keep(self.span(at)) {
                 self.spans.swap(kept, at);
                 kept += 1;
             }

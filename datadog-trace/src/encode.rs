@@ -56,7 +56,7 @@ pub(crate) struct Encoder {
     keep_rate: f64,
     /// What v1.0 says of this process once a payload.
     process: Process,
-    /// Memory for the next payload's texts.
+    /// Memory for the next payload's texts. In a box, as it is large to move.
     strings: Box<Strings>,
     /// Memory for the next payload.
     spare: Vec<u8>,

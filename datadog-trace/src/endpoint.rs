@@ -1,8 +1,9 @@
 //! The version of the traces endpoint that the agent knows.
 //!
-//! v1.0 where the agent's `/info` lists it and `DD_TRACE_AGENT_PROTOCOL_VERSION` allows it; until `/info` was read, and
-//! everywhere else, v0.4; v0.3 where the agent is too old for that. An agent that does not take v1.0 after all gets
-//! what waits encoded anew as v0.4, and is not asked again until its `/info` changes.
+//! v1.0 where the agent's `/info` lists it and `DD_TRACE_AGENT_PROTOCOL_VERSION` allows it, unless the agent loses
+//! something of it; until `/info` was read, and everywhere else, v0.4; v0.3 where the agent is too old for that. An agent
+//! that does not take v1.0 after all gets what waits encoded anew as v0.4, and is not asked again until its `/info`
+//! changes.
 //!
 //! Not v0.5, though agents know it as long as v0.4: its spans are lists of twelve fixed fields, without a place for
 //! links and structured values (datadog-agent: `pkg/trace/api/version.go`).
@@ -148,7 +149,7 @@ impl TracesEndpoint {
     }
 }
 
-/// Whether it is an agent from 7.73 to 7.78. What has other versions than agents have does not lose it.
+/// Whether this is the version of an agent from 7.73 to 7.78. What is no agent has other versions, and does not lose it.
 fn loses_language(version: &str) -> bool {
     let minor = version
         .strip_prefix("7.")

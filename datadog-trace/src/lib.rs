@@ -71,7 +71,6 @@ mod long_running;
 mod msgpack;
 mod obfuscate;
 mod panics;
-mod parked;
 mod peer_service;
 mod percent;
 mod place;
@@ -96,6 +95,7 @@ mod ticks;
 mod trace;
 mod traced;
 mod tracer;
+mod waiting;
 
 pub use context::SpanContext;
 pub use detached::{DetachedSpan, FutureExt, InSpan};

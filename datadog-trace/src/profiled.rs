@@ -26,11 +26,11 @@ const SAFE_TYPES: [&str; 8] = [
 ];
 
 /// Local roots that are open, as far as there is room. Most of them end before anybody asks; those that last keep their
-/// places.
-static OPEN: [Place; 1024] = [const { Mutex::new(None) }; 1024];
+/// slots.
+static OPEN: [Slot; 1024] = [const { Mutex::new(None) }; 1024];
 
 /// A local root's id, and its trace.
-type Place = Mutex<Option<(u64, Weak<Trace>)>>;
+type Slot = Mutex<Option<(u64, Weak<Trace>)>>;
 
 /// Notes that a trace starts, for those who ask for its endpoint before it ends.
 #[cold]
@@ -41,10 +41,10 @@ pub(crate) fn started(trace: &Arc<Trace>) {
     }
     let root = trace.local_root_id;
     // Nobody holds these locks for long, and after a fork nobody may hold them for ever.
-    if let Some(mut place) = place(root).try_lock() {
+    if let Some(mut slot) = slot(root).try_lock() {
         let lasts = |(_, other): &(u64, Weak<Trace>)| other.strong_count() > 0;
-        if !place.as_ref().is_some_and(lasts) {
-            *place = Some((root, Arc::downgrade(trace)));
+        if !slot.as_ref().is_some_and(lasts) {
+            *slot = Some((root, Arc::downgrade(trace)));
         }
     }
 }
@@ -56,18 +56,16 @@ pub(crate) fn ended(root: &mut SpanData) {
     if let Some(endpoint) = endpoint(root) {
         profiled::served(root.span_id, endpoint);
     }
-    if let Some(mut place) = place(root.span_id).try_lock()
-        && place
-            .as_ref()
-            .is_some_and(|(open, _)| *open == root.span_id)
+    if let Some(mut slot) = slot(root.span_id).try_lock()
+        && slot.as_ref().is_some_and(|(open, _)| *open == root.span_id)
     {
-        *place = None;
+        *slot = None;
     }
 }
 
 /// The endpoint of a local root that is open.
 pub(crate) fn open_root(id: u64) -> Option<Arc<str>> {
-    let trace = match &*place(id).try_lock()? {
+    let trace = match &*slot(id).try_lock()? {
         Some((open, trace)) if *open == id => trace.upgrade()?,
         _ => return None,
     };
@@ -76,7 +74,7 @@ pub(crate) fn open_root(id: u64) -> Option<Arc<str>> {
         .flatten()
 }
 
-fn place(root: u64) -> &'static Mutex<Option<(u64, Weak<Trace>)>> {
+fn slot(root: u64) -> &'static Slot {
     &OPEN[root as usize % OPEN.len()]
 }
 

@@ -206,7 +206,7 @@ impl Signal for TraceSink {
             self.report_running();
         }
         if pass.occasion == Occasion::Shutdown {
-            self.shared.parked.close();
+            self.shared.waiting.close();
         }
         self.encoder.renew_clock();
         let traces = self.send_traces(pass);

@@ -20,7 +20,7 @@ use crate::{TagValue, id, panics};
 
 /// Finished spans don't wait for others of their trace once they occupy so many bytes: in one chunk, more of them would hardly
 /// be sent, as the agent refuses 25 MB.
-const PARKED_BYTES: usize = 16 << 20;
+const WAITING_BYTES: usize = 16 << 20;
 
 /// What was wrong with the headers of a trace (dd-trace-go: `ddtrace/tracer/span.go`).
 const PROPAGATION_ERROR: &str = "_dd.propagation_error";
@@ -277,25 +277,22 @@ impl Trace {
         let is_last = self.holders.fetch_sub(1, Ordering::Relaxed) == 1;
         let stays = !is_last
             && state.finished.len() < self.tracer.flush_spans
-            && state.finished.bytes() < PARKED_BYTES
-            && self.park(&mut state, known > 0, spans, bytes);
+            && state.finished.bytes() < WAITING_BYTES
+            && self.let_wait(&mut state, known > 0, spans, bytes);
         if !stays {
-            let (spans, aside) = self.unpark(&mut state);
-            let chunk = self.chunk(&mut state, spans);
-            drop(state);
-            self.tracer.hand_over(chunk, aside);
+            self.send(state);
         }
     }
 
     /// Hands over what waits for others, as the tracer ends.
-    pub(crate) fn send_parked(&self) {
-        let Some(mut state) = self.state() else {
-            return;
-        };
-        let (spans, aside) = self.unpark(&mut state);
-        if spans.is_empty() {
-            return;
+    pub(crate) fn send_waiting(&self) {
+        if let Some(state) = self.state().filter(|state| !state.finished.is_empty()) {
+            self.send(state);
         }
+    }
+
+    fn send(&self, mut state: MutexGuard<'_, State>) {
+        let (spans, aside) = self.take_waiting(&mut state);
         let chunk = self.chunk(&mut state, spans);
         drop(state);
         self.tracer.hand_over(chunk, aside);
@@ -328,7 +325,7 @@ impl Trace {
         if !state.decision.is_kept() {
             return false;
         }
-        let (mut spans, aside) = self.unpark(state);
+        let (mut spans, aside) = self.take_waiting(state);
         if let Some(root) = &mut state.root {
             let mut so_far = root.so_far();
             let version = age.as_millis() as f64;
@@ -344,20 +341,26 @@ impl Trace {
         true
     }
 
-    /// Whether there is room for spans that wait until others of their trace come.
-    fn park(self: &Arc<Self>, state: &mut State, is_known: bool, spans: u64, bytes: usize) -> bool {
+    /// Lets spans wait until others of their trace come, if there is room. Whether there is.
+    fn let_wait(
+        self: &Arc<Self>,
+        state: &mut State,
+        is_known: bool,
+        spans: u64,
+        bytes: usize,
+    ) -> bool {
         if spans == 0 {
             return true;
         }
         self.tracer.set_aside(&mut state.aside, spans, bytes)
-            && (is_known || self.tracer.parked.insert(self))
+            && (is_known || self.tracer.waiting.insert(self))
     }
 
     /// Takes what waits.
-    fn unpark(&self, state: &mut State) -> (Batch, Aside) {
+    fn take_waiting(&self, state: &mut State) -> (Batch, Aside) {
         let aside = std::mem::take(&mut state.aside);
         if !aside.is_empty() {
-            self.tracer.parked.remove(self);
+            self.tracer.waiting.remove(self);
         }
         (std::mem::take(&mut state.finished), aside)
     }

@@ -11,13 +11,13 @@ use datadog_transport::{
 
 use crate::context::Inner;
 use crate::long_running::LongRunning;
-use crate::parked::Parked;
 use crate::pool::Pool;
 use crate::propagate::{Extract, HeaderLines, Inject, Propagation};
 use crate::sample::Sampler;
 use crate::service::Services;
 use crate::sink::TraceSink;
 use crate::trace::{Chunk, Trace};
+use crate::waiting::Waiting;
 use crate::{DetachedSpan, Parent, Span, SpanContext, SpanKey, local, profiled, startup};
 
 /// Without partial flush, a trace is still not allowed to grow without end: it is sent in parts of so many spans.
@@ -44,7 +44,7 @@ pub(crate) struct Shared {
     pub(crate) propagation: Propagation,
     #[cfg(feature = "http")]
     pub(crate) http: Arc<crate::http::HttpSettings>,
-    pub(crate) parked: Parked,
+    pub(crate) waiting: Waiting,
     pub(crate) pool: Pool,
     pub(crate) birthplace: Birthplace,
     /// `None` if it is off.
@@ -216,7 +216,7 @@ impl Shared {
             propagation: Propagation::new(config),
             #[cfg(feature = "http")]
             http: Arc::new(crate::http::HttpSettings::new(config)),
-            parked: Parked::default(),
+            waiting: Waiting::default(),
             pool: Pool::new(),
             birthplace: Birthplace::here(),
             long_running: LongRunning::new(config),
@@ -264,7 +264,7 @@ impl Shared {
     }
 
     pub(crate) fn close(&self) {
-        self.parked.close();
+        self.waiting.close();
         self.queue.close();
     }
 }

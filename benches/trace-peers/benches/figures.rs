@@ -134,9 +134,9 @@ fn flood(client: Box<dyn Client>) {
         client.trace(SPANS - 1, &mut |children| children());
     }
     let rate = (FLOOD_TRACES * SPANS) as f64 / start.elapsed().as_secs_f64();
-    let counted = client.finish().map(|[_, _, dropped]| dropped);
-    let counted = counted.map_or_else(|| "-".to_owned(), |dropped| dropped.to_string());
-    println!("{rate:.0} {} {counted}", peak_mib());
+    let dropped = client.finish();
+    let dropped = dropped.map_or_else(|| "-".to_owned(), |dropped| dropped.to_string());
+    println!("{rate:.0} {} {dropped}", peak_mib());
 }
 
 /// The most memory that this process had.

@@ -42,8 +42,8 @@ pub trait Client {
     /// Sends what is buffered, as far as the client can do that.
     fn flush(&self);
 
-    /// The end of the program. What the client says became of its spans: accepted, delivered and dropped.
-    fn finish(self: Box<Self>) -> Option<[u64; 3]>;
+    /// The end of the program. How many spans were dropped, if the client says that.
+    fn finish(self: Box<Self>) -> Option<u64>;
 }
 
 /// A client that sends to `address`.
@@ -82,7 +82,7 @@ impl Client for Nobody {
 
     fn flush(&self) {}
 
-    fn finish(self: Box<Self>) -> Option<[u64; 3]> {
+    fn finish(self: Box<Self>) -> Option<u64> {
         None
     }
 }
@@ -117,10 +117,9 @@ impl Client for Ours {
         self.0.flush(Duration::from_secs(10));
     }
 
-    fn finish(self: Box<Self>) -> Option<[u64; 3]> {
+    fn finish(self: Box<Self>) -> Option<u64> {
         self.0.shutdown(Duration::from_secs(10));
-        let total = self.0.health().total();
-        Some([total.accepted, total.delivered, total.dropped.total()])
+        Some(self.0.health().total().dropped.total())
     }
 }
 
@@ -153,7 +152,7 @@ macro_rules! of_opentelemetry {
                 let _ = self.0.force_flush();
             }
 
-            fn finish(self: Box<Self>) -> Option<[u64; 3]> {
+            fn finish(self: Box<Self>) -> Option<u64> {
                 let _ = self.0.force_flush();
                 let _ = self.0.shutdown();
                 None
@@ -204,7 +203,7 @@ impl Client for Fastrace {
         fastrace::flush();
     }
 
-    fn finish(self: Box<Self>) -> Option<[u64; 3]> {
+    fn finish(self: Box<Self>) -> Option<u64> {
         fastrace::flush();
         None
     }
@@ -236,7 +235,7 @@ impl Client for Tracing {
     /// It has none: it sends once a second.
     fn flush(&self) {}
 
-    fn finish(self: Box<Self>) -> Option<[u64; 3]> {
+    fn finish(self: Box<Self>) -> Option<u64> {
         drop(self);
         std::thread::sleep(Duration::from_secs(3));
         None

@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used, reason = "a bench ends at the first surprise")]
 
 pub mod clients;
+mod count;
 pub mod sink;

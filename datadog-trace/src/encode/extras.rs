@@ -12,7 +12,7 @@ use crate::span_data::Extras;
 /// Says that a link's flags are known (datadog-agent: `pkg/proto/pbgo/trace/span.proto`, SpanLink).
 const FLAGS_KNOWN: u64 = 1 << 31;
 
-/// How many fields [`write`] writes.
+/// How many fields [`write()`] writes.
 pub(super) fn fields(extras: &Extras, native_events: bool) -> usize {
     usize::from(!extras.links.is_empty())
         + usize::from(!extras.structs.is_empty())

@@ -1,10 +1,11 @@
 //! What statistics and the agent's filters see of a span: the same that is sent.
 
+use std::borrow::Cow;
+
 use super::{Encoder, SERVICE_SOURCE, or_nameless};
 use crate::batch::FinishedSpan;
 use crate::stats::Facts;
 use crate::ticks::Ticks;
-use std::borrow::Cow;
 
 impl Encoder {
     /// Nanoseconds since the Unix epoch.
@@ -44,8 +45,8 @@ impl Encoder {
         if let Some((_, text)) = tagged.texts().find(|(known, _)| *known == key) {
             return Some(Cow::Borrowed(text));
         }
-        let everywhere = self.span_tags.iter();
-        if let Some((_, text)) = everywhere.into_iter().find(|(known, _)| known == key) {
+        let mut everywhere = self.span_tags.iter();
+        if let Some((_, text)) = everywhere.find(|(known, _)| known == key) {
             return Some(Cow::Borrowed(text));
         }
         let base_service = self.base_service_of(self.service_of(tagged));

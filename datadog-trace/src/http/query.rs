@@ -19,7 +19,7 @@ const DEFAULT: &str = concat!(
 
 /// Without one of these, in lower case, the default pattern finds nothing. Most queries have none, and to look for them
 /// is far cheaper than the pattern.
-const SIGNS: [&str; 16] = [
+const SIGNS: [&str; 15] = [
     "pass",
     "pwd",
     "pword",
@@ -31,7 +31,6 @@ const SIGNS: [&str; 16] = [
     "sign",
     "auth",
     "bearer",
-    "gho_",
     "gh",
     "ey",
     "-----begin",

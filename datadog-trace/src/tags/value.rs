@@ -1,4 +1,4 @@
-//! What a tag is, in eight bytes.
+//! The value of a tag, in eight bytes.
 
 use super::Place;
 

@@ -19,14 +19,14 @@ type List = Mutex<HashMap<usize, Weak<Trace>>>;
 
 /// The traces of one tracer that have such spans, so that they don't stay behind when it ends.
 #[derive(Debug, Default)]
-pub(crate) struct Parked {
+pub(crate) struct Waiting {
     /// By where the trace is. Apart, so that what all traces need stays close together.
     lists: Box<[List; LISTS]>,
     closed: AtomicBool,
     birthplace: Birthplace,
 }
 
-impl Parked {
+impl Waiting {
     /// Notes a trace that has such spans. `false` if nothing can wait any more.
     pub(crate) fn insert(&self, trace: &Arc<Trace>) -> bool {
         let place = Arc::as_ptr(trace) as usize;
@@ -52,7 +52,7 @@ impl Parked {
         for list in &*self.lists {
             let traces = std::mem::take(&mut *list.lock());
             for trace in traces.values().filter_map(Weak::upgrade) {
-                trace.send_parked();
+                trace.send_waiting();
             }
         }
     }
