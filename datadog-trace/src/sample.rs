@@ -352,7 +352,7 @@ mod tests {
     fn agent_rates_decide_where_the_user_does_not() {
         let sampler = sampler(|config| config);
         let rates = br#"{"rate_by_service": {"service:,env:": 1, "service:web,env:prod": 0.25, "service:web,env:x": 0}}"#;
-        sampler.agent_rates().learn(rates, None);
+        sampler.agent_rates().learn(rates, None, Instant::now());
         let kept = decide(&sampler, &root(true));
         assert_eq!(
             (kept.priority, kept.maker.as_deref(), kept.agent_rate),
@@ -371,7 +371,7 @@ mod tests {
         let by_agent = sampler(|config| config.service_mapping(mapping));
         let rates =
             br#"{"rate_by_service": {"service:store,env:prod": 0, "service:cellar,env:prod": 0}}"#;
-        by_agent.agent_rates().learn(rates, None);
+        by_agent.agent_rates().learn(rates, None, Instant::now());
         let by_rule = sampler(|config| {
             let rules = ["store", "cellar"].map(|name| SamplingRule::new(0.0).service(name));
             config
