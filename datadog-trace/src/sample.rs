@@ -93,6 +93,12 @@ impl Decision {
         }
     }
 
+    /// Whether the program decided what had been decided upstream.
+    pub(crate) fn overrules(&self, upstream: Option<i32>) -> bool {
+        self.maker.as_deref() == Some(BY_USER)
+            || upstream.is_some_and(|priority| self.priority != Some(priority))
+    }
+
     /// The tags `_dd.p.*` that tell of the decision.
     pub(crate) fn tags(&self) -> impl Iterator<Item = (&str, &str)> {
         let maker = self.maker.as_deref().filter(|_| self.is_kept());
