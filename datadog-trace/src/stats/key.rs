@@ -46,6 +46,8 @@ pub(crate) struct Key<'a> {
     pub(crate) service_source: &'a str,
     /// As they are sent, `key:value`.
     pub(crate) peer_tags: Vec<Cow<'a, str>>,
+    /// The span's own version, which tells payloads apart and not groups.
+    pub(crate) version: Option<&'a str>,
 }
 
 /// What statistics want to know of a span beside its tags.
@@ -75,6 +77,7 @@ struct Seen<'a> {
     origin: Option<&'a str>,
     service_source: Option<&'a str>,
     base_service: Option<&'a str>,
+    version: Option<&'a str>,
     measured: bool,
     /// Whether it is a snapshot of a span that is still open.
     partial: bool,
@@ -116,6 +119,7 @@ impl<'a> Key<'a> {
                 .or(facts.service_source)
                 .unwrap_or_default(),
             peer_tags: peer_tags(tagged, &seen, facts, peer_keys),
+            version: seen.version,
         })
     }
 
@@ -204,6 +208,7 @@ impl<'a> Seen<'a> {
             "_dd.origin" => self.origin = Some(value),
             "_dd.svc_src" => self.service_source = Some(value),
             BASE_SERVICE => self.base_service = filled,
+            "version" => self.version = filled,
             _ => self.grpc(key, 0, || grpc_status(value)),
         }
     }
