@@ -26,6 +26,9 @@ const GRPC_KEYS: [&str; 4] = [
     "grpc.status.code",
 ];
 
+/// Longer names are cut by the agent (datadog-agent: `pkg/trace/traceutil/normalize/normalize.go`).
+pub(crate) const SERVICE_BYTES: usize = 100;
+
 /// The fields of [`Key::write`].
 pub(crate) const KEY_FIELDS: usize = 13;
 
@@ -148,7 +151,7 @@ impl<'a> Key<'a> {
             self.resource = Cow::Borrowed(&resource[..floor(resource, resource_bytes)]);
         }
         for text in [&mut self.service, &mut self.name, &mut self.span_type] {
-            *text = &text[..floor(text, 100)];
+            *text = &text[..floor(text, SERVICE_BYTES)];
         }
     }
 
@@ -293,7 +296,7 @@ fn first(values: [Option<&str>; 2]) -> &str {
 }
 
 /// The largest length up to `most` that does not cut a character.
-fn floor(text: &str, most: usize) -> usize {
+pub(crate) fn floor(text: &str, most: usize) -> usize {
     let mut end = most.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;
