@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::baggage::Baggage;
 use crate::link::SpanLink;
 use crate::propagate::PropagationError;
-use crate::sample::Decision;
+use crate::sample::{Decision, otel};
 
 /// A tag of a trace. The known ones take no memory.
 pub(crate) type TraceTag = (Cow<'static, str>, Cow<'static, str>);
@@ -51,6 +51,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) decision: Option<&'a Decision>,
     /// As [`Carried::tracestate`].
     pub(crate) tracestate: &'a str,
+    /// Whether the decision is another one than `tracestate` tells of.
+    pub(crate) is_overruled: bool,
     pub(crate) baggage: &'a Baggage,
 }
 
@@ -66,6 +68,14 @@ impl<'a> Outgoing<'a> {
             decision.tags().for_each(|(key, value)| show(key, value));
         }
     }
+
+    /// The members of `tracestate` that are not Datadog's, as they go on.
+    pub(crate) fn others(&self) -> Cow<'a, str> {
+        match self.is_overruled {
+            true => otel::without_threshold(self.tracestate).into(),
+            false => self.tracestate.into(),
+        }
+    }
 }
 
 impl Carried {
@@ -79,6 +89,7 @@ impl Carried {
             upstream_tags: &self.tags,
             decision: None,
             tracestate: &self.tracestate,
+            is_overruled: false,
             baggage: &self.baggage,
         }
     }

@@ -151,7 +151,7 @@ impl Trace {
                 priority: decision.priority,
                 origin: outgoing.origin.map(str::to_owned),
                 tags,
-                tracestate: outgoing.tracestate.to_owned(),
+                tracestate: outgoing.others().into_owned(),
                 baggage: baggage.clone(),
                 ..Carried::default()
             }
@@ -173,6 +173,7 @@ impl Trace {
             upstream_tags: upstream.map_or(&[], |upstream| &upstream.tags),
             decision: Some(decision),
             tracestate: upstream.map_or("", |upstream| &upstream.tracestate),
+            is_overruled: upstream.is_some_and(|upstream| decision.overrules(upstream.priority)),
             baggage,
         }
     }

@@ -93,6 +93,12 @@ impl Decision {
         }
     }
 
+    /// Whether the program decided what had been decided upstream.
+    pub(crate) fn overrules(&self, upstream: Option<i32>) -> bool {
+        self.maker.as_deref() == Some(BY_USER)
+            || upstream.is_some_and(|priority| self.priority != Some(priority))
+    }
+
     /// The tags `_dd.p.*` that tell of the decision.
     pub(crate) fn tags(&self) -> impl Iterator<Item = (&str, &str)> {
         let maker = self.maker.as_deref().filter(|_| self.is_kept());
@@ -352,7 +358,7 @@ mod tests {
     fn agent_rates_decide_where_the_user_does_not() {
         let sampler = sampler(|config| config);
         let rates = br#"{"rate_by_service": {"service:,env:": 1, "service:web,env:prod": 0.25, "service:web,env:x": 0}}"#;
-        sampler.agent_rates().learn(rates, None);
+        sampler.agent_rates().learn(rates, None, Instant::now());
         let kept = decide(&sampler, &root(true));
         assert_eq!(
             (kept.priority, kept.maker.as_deref(), kept.agent_rate),
@@ -371,7 +377,7 @@ mod tests {
         let by_agent = sampler(|config| config.service_mapping(mapping));
         let rates =
             br#"{"rate_by_service": {"service:store,env:prod": 0, "service:cellar,env:prod": 0}}"#;
-        by_agent.agent_rates().learn(rates, None);
+        by_agent.agent_rates().learn(rates, None, Instant::now());
         let by_rule = sampler(|config| {
             let rules = ["store", "cellar"].map(|name| SamplingRule::new(0.0).service(name));
             config

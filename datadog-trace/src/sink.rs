@@ -130,7 +130,8 @@ impl TraceSink {
                     }
                     endpoint.post(payload, limit).inspect(|answer| {
                         if answer.status() == 200 {
-                            rates.learn(answer.body(), answer.header(RATES_VERSION));
+                            let version = answer.header(RATES_VERSION);
+                            rates.learn(answer.body(), version, Instant::now());
                             stats.told(left_out);
                         }
                     })
@@ -203,6 +204,7 @@ impl Signal for TraceSink {
             self.refresh(self.endpoint.limit());
             let rate = self.keep_rate.learn(&self.account.snapshot());
             self.encoder.set_keep_rate(rate);
+            self.shared.sampler.agent_rates().grow(Instant::now());
             self.report_running();
         }
         if pass.occasion == Occasion::Shutdown {

@@ -31,6 +31,9 @@ pub(crate) const STATS_PATH: &str = "/v0.6/stats";
 /// Statistics wait for late spans so long, beside the bucket that time has reached.
 const LATE_BUCKETS: u64 = 1;
 
+/// So many versions that spans have of their own are told apart in a bucket's time. Further ones count as the process' own.
+const MOST_VERSIONS: usize = 16;
+
 /// Longer resources are cut where the agent would do so (datadog-agent: `pkg/trace/agent/truncator.go`).
 const RESOURCE_BYTES: usize = 5_000;
 const BIG_RESOURCE_BYTES: usize = 15_000;
@@ -133,7 +136,11 @@ impl Stats {
                 error: tagged.span.error,
                 top_level: tagged.span.top_level,
             };
-            bucket(&mut self.buckets, bucket_start, rules.obfuscate).add(key, hit, &self.limits);
+            // As dd-trace-go does it (`ddtrace/tracer/stats.go`, concentrator.add).
+            let own = key.version.take();
+            let own = own.filter(|own| *own != self.payloads.version());
+            let bucket = bucket(&mut self.buckets, bucket_start, rules.obfuscate, own);
+            bucket.add(key, hit, &self.limits);
         }
         let left_out = leave_out(chunk);
         self.left_out.spans += left_out;
@@ -158,13 +165,15 @@ impl Stats {
         // What is that far ahead is from before the clock was set back: no more spans come for it.
         let ahead = aligned(now) + BUCKET_NS;
         let is_due = |bucket: &mut Bucket| all || bucket.start < kept_from || bucket.start > ahead;
-        let due: Vec<Bucket> = self.buckets.extract_if(.., is_due).collect();
+        let mut due: Vec<Bucket> = self.buckets.extract_if(.., is_due).collect();
         self.oldest = if all { aligned(now) } else { kept_from };
-        let (obfuscated, plain): (Vec<_>, Vec<_>) =
-            due.into_iter().partition(|bucket| bucket.obfuscated);
-        let mut payloads = self.payloads.write(&plain, None);
-        payloads.extend(self.payloads.write(&obfuscated, Some(obfuscate::VERSION)));
-        payloads
+        let kind = |bucket: &Bucket| (bucket.obfuscated, bucket.version.clone());
+        due.sort_by_key(kind);
+        let of_a_kind = due.chunk_by(|bucket, next| kind(bucket) == kind(next));
+        let payloads = &mut self.payloads;
+        of_a_kind
+            .flat_map(|buckets| payloads.write(buckets))
+            .collect()
     }
 }
 
@@ -219,12 +228,27 @@ fn leave_out(chunk: &mut Chunk) -> u64 {
     (before - chunk.spans.len()) as u64
 }
 
-fn bucket(buckets: &mut Vec<Bucket>, start: u64, obfuscated: bool) -> &mut Bucket {
-    let known = buckets
-        .iter()
-        .position(|bucket| bucket.start == start && bucket.obfuscated == obfuscated);
-    let place = known.unwrap_or_else(|| {
-        buckets.push(Bucket::new(start, obfuscated));
+/// The bucket for spans of this version; `None` stands for that of the process.
+fn bucket<'a>(
+    buckets: &'a mut Vec<Bucket>,
+    start: u64,
+    obfuscated: bool,
+    version: Option<&str>,
+) -> &'a mut Bucket {
+    let place = |buckets: &[Bucket], version: Option<&str>| {
+        buckets.iter().position(|bucket| {
+            (bucket.start, bucket.obfuscated) == (start, obfuscated)
+                && bucket.version.as_deref() == version
+        })
+    };
+    if let Some(known) = place(buckets, version) {
+        return &mut buckets[known];
+    }
+    let of_then = buckets.iter().filter(|bucket| bucket.start == start);
+    let versions = of_then.filter(|bucket| bucket.version.is_some()).count();
+    let version = version.filter(|_| versions < MOST_VERSIONS);
+    let place = place(buckets, version).unwrap_or_else(|| {
+        buckets.push(Bucket::new(start, obfuscated, version));
         buckets.len() - 1
     });
     &mut buckets[place]

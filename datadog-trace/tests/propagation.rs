@@ -373,6 +373,33 @@ fn a_context_of_another_client_is_that_of_another_process() {
 }
 
 #[test]
+fn no_threshold_goes_on_with_a_decision_of_the_program() {
+    let agent = LocalAgent::start().unwrap();
+    let tracer = start(config(&agent.url()));
+    let parent = "00-0000000000000000000000000000000a-000000000000000b-01";
+    let state = "dd=s:1,a=1,ot=rv:ffffffffffffff;th:8,b=2";
+    let upstream = tracer.extract(&headers([("traceparent", parent), ("tracestate", state)]));
+    let (whole, without) = (
+        "a=1,ot=rv:ffffffffffffff;th:8,b=2",
+        "a=1,ot=rv:ffffffffffffff,b=2",
+    );
+    for (decide, others) in [
+        (None, whole),
+        (Some("manual.keep"), without),
+        (Some("manual.drop"), without),
+    ] {
+        let mut span = tracer.trace_from(upstream.as_ref().unwrap(), "request");
+        if let Some(key) = decide {
+            span.set_tag(key, true);
+        }
+        let mut goes = Headers::new();
+        span.inject(&mut goes);
+        let (_, sent) = goes["tracestate"].split_once(',').unwrap();
+        assert_eq!(sent, others, "{decide:?}");
+    }
+}
+
+#[test]
 fn an_origin_that_is_too_long_does_not_go_on() {
     let agent = LocalAgent::start().unwrap();
     let tracer = start(config(&agent.url()));

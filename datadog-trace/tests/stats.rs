@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use common::{LIMIT, assert_balanced, config, start};
@@ -83,6 +84,44 @@ fn groups_and_payloads_say_what_the_spans_say_of_their_source() {
     let process_tags = spans[0].tag("_dd.tags.process").unwrap();
     assert!(process_tags.contains("entrypoint.name:"));
     assert_eq!(payload.process_tags, process_tags);
+}
+
+#[test]
+fn versions_of_spans_are_told_apart_up_to_a_limit() {
+    let (agent, tracer) = agent_and_tracer([], |config| config.version("1"));
+    let make = |version: Option<String>| {
+        let mut span = tracer.trace("web.request");
+        if let Some(version) = version {
+            span.set_tag("version", version);
+        }
+    };
+    make(None);
+    for version in ["", "1", "2", "2"] {
+        make(Some(version.to_owned()));
+    }
+    for version in 10..40 {
+        make(Some(version.to_string()));
+    }
+    tracer.flush(LIMIT);
+    assert!(agent.refusals().is_empty(), "{:?}", agent.refusals());
+    let mut hits = BTreeMap::<String, u64>::new();
+    let mut versions_at = BTreeMap::<u64, u64>::new();
+    for payload in agent.stats() {
+        for bucket in &payload.buckets {
+            let count: u64 = bucket.groups.iter().map(|group| group.hits).sum();
+            *hits.entry(payload.version.clone()).or_default() += count;
+            *versions_at.entry(bucket.start_ns).or_default() += 1;
+        }
+    }
+    assert_eq!(hits.values().sum::<u64>(), 35, "{hits:?}");
+    assert_eq!(hits["2"], 2);
+    assert!(hits["1"] >= 3, "{hits:?}");
+    // The time of a bucket may end in between.
+    assert!(
+        versions_at.values().all(|versions| *versions <= 17) && hits.len() >= 17,
+        "{hits:?}"
+    );
+    assert_balanced(&tracer.health());
 }
 
 #[test]

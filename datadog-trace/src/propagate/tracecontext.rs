@@ -91,7 +91,7 @@ fn push_others(state: &mut String, start: usize, outgoing: &Outgoing<'_>) {
     if outgoing.tracestate.is_empty() {
         return;
     }
-    for member in members(outgoing.tracestate).take(room) {
+    for member in members(&outgoing.others()).take(room) {
         if state.len() - start + 1 + member.len() > STATE_BYTES {
             break;
         }

@@ -1,6 +1,8 @@
 //! OpenTelemetry's sampling member of `tracestate`, by which its samplers come to the same decision
 //! (OTEP 235; dd-trace-go: `ddtrace/tracer/otel_probability.go`).
 
+use std::borrow::Cow;
+
 use super::knuth;
 use crate::propagate::digits;
 
@@ -31,9 +33,39 @@ pub(crate) fn push_member(text: &mut String, trace_id: u64, rate: f64) {
     digits::push_hex(text, (threshold >> (4 * zeros)).into(), DIGITS - zeros);
 }
 
+/// The members of `tracestate` without the threshold of OpenTelemetry's: it does not tell of a decision that the program
+/// made. The randomness is the trace's.
+pub(crate) fn without_threshold(tracestate: &str) -> String {
+    let members = tracestate.split(',').filter_map(|member| {
+        let Some(values) = member.strip_prefix("ot=") else {
+            return Some(Cow::Borrowed(member));
+        };
+        let others = values.split(';').filter(|value| !value.starts_with("th:"));
+        let others: Vec<_> = others.collect();
+        (!others.is_empty()).then(|| format!("ot={}", others.join(";")).into())
+    });
+    members.collect::<Vec<_>>().join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_threshold_is_taken_out_and_all_else_stays() {
+        for (state, left) in [
+            ("", ""),
+            ("a=th:1,b=2", "a=th:1,b=2"),
+            (
+                "a=1,ot=rv:ffffffffffffff;th:8;x:y,b=2",
+                "a=1,ot=rv:ffffffffffffff;x:y,b=2",
+            ),
+            ("a=1,ot=th:8,b=2", "a=1,b=2"),
+            ("ot=th:8", ""),
+        ] {
+            assert_eq!(without_threshold(state), left);
+        }
+    }
 
     #[test]
     fn the_member_says_what_was_decided() {

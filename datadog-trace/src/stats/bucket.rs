@@ -29,6 +29,8 @@ pub(crate) struct Bucket {
     pub(crate) start: u64,
     /// Whether its resources are without what they must not tell.
     pub(crate) obfuscated: bool,
+    /// The version of its spans, where that is another one than the process has.
+    pub(crate) version: Option<Box<str>>,
     /// By the bytes of the key in the payload.
     groups: HashMap<Box<[u8]>, Group>,
     resources: Distinct,
@@ -76,10 +78,11 @@ impl Limits {
 }
 
 impl Bucket {
-    pub(crate) fn new(start: u64, obfuscated: bool) -> Self {
+    pub(crate) fn new(start: u64, obfuscated: bool, version: Option<&str>) -> Self {
         Self {
             start,
             obfuscated,
+            version: version.map(Box::from),
             groups: HashMap::new(),
             resources: Distinct::default(),
             http_endpoints: Distinct::default(),

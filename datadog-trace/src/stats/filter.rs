@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use datadog_config::normalize_tag;
 use datadog_transport::{AgentInfo, TagFilters};
 
+use crate::stats::key::{SERVICE_BYTES, floor};
 use crate::stats::pattern::Pattern;
 
 /// What the agent's filters say of the first span of a trace.
@@ -87,8 +88,13 @@ impl TagFilter {
             return false;
         };
         // As the agent has them when it looks at them.
-        if self.key == "env" {
-            value = Cow::Owned(normalize_tag(&value).into_owned());
+        let most = match &*self.key {
+            "env" => Some(value.len()),
+            "peer.service" | "_dd.base_service" => Some(floor(&value, SERVICE_BYTES)),
+            _ => None,
+        };
+        if let Some(shown) = most.and_then(|most| value.get(..most)) {
+            value = Cow::Owned(normalize_tag(shown).into_owned());
         }
         if self.key == "http.status_code"
             && !value.parse().is_ok_and(|code| (100..600).contains(&code))
@@ -139,5 +145,27 @@ mod tests {
         assert!(!rejected(&info, "GET /cart", &good));
         info.ignore_resources.push("(".to_owned());
         assert!(Filters::new(&info).is_none());
+    }
+
+    #[test]
+    fn names_of_services_are_held_against_filters_as_the_agent_writes_them() {
+        let mut info = AgentInfo::default();
+        let long = "x".repeat(100);
+        info.filter_tags.reject = vec![
+            "peer.service:our_bank".to_owned(),
+            format!("_dd.base_service:{long}"),
+        ];
+        for (key, value, is_rejected) in [
+            ("peer.service", "Our Bank", true),
+            ("peer.name", "Our Bank", false),
+            ("_dd.base_service", &*format!("{long}y"), true),
+            ("_dd.base_service", "", false),
+        ] {
+            assert_eq!(
+                rejected(&info, "GET /", &[(key, value)]),
+                is_rejected,
+                "{key} {value}"
+            );
+        }
     }
 }

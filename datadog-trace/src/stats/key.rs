@@ -26,6 +26,9 @@ const GRPC_KEYS: [&str; 4] = [
     "grpc.status.code",
 ];
 
+/// Longer names are cut by the agent (datadog-agent: `pkg/trace/traceutil/normalize/normalize.go`).
+pub(crate) const SERVICE_BYTES: usize = 100;
+
 /// The fields of [`Key::write`].
 pub(crate) const KEY_FIELDS: usize = 13;
 
@@ -46,6 +49,8 @@ pub(crate) struct Key<'a> {
     pub(crate) service_source: &'a str,
     /// As they are sent, `key:value`.
     pub(crate) peer_tags: Vec<Cow<'a, str>>,
+    /// The span's own version, which tells payloads apart and not groups.
+    pub(crate) version: Option<&'a str>,
 }
 
 /// What statistics want to know of a span beside its tags.
@@ -75,6 +80,7 @@ struct Seen<'a> {
     origin: Option<&'a str>,
     service_source: Option<&'a str>,
     base_service: Option<&'a str>,
+    version: Option<&'a str>,
 }
 
 /// Whether a span counts in statistics: it is a request to its service, or measured, or one end of a request between
@@ -115,6 +121,7 @@ impl<'a> Key<'a> {
                 .or(facts.service_source)
                 .unwrap_or_default(),
             peer_tags: peer_tags(tagged, &seen, facts, peer_keys),
+            version: seen.version,
         }
     }
 
@@ -143,7 +150,7 @@ impl<'a> Key<'a> {
             self.resource = Cow::Borrowed(&resource[..floor(resource, resource_bytes)]);
         }
         for text in [&mut self.service, &mut self.name, &mut self.span_type] {
-            *text = &text[..floor(text, 100)];
+            *text = &text[..floor(text, SERVICE_BYTES)];
         }
     }
 
@@ -203,6 +210,7 @@ impl<'a> Seen<'a> {
             "_dd.origin" => self.origin = Some(value),
             "_dd.svc_src" => self.service_source = Some(value),
             BASE_SERVICE => self.base_service = filled,
+            "version" => self.version = filled,
             _ => self.grpc(key, 0, || grpc_status(value)),
         }
     }
@@ -285,7 +293,7 @@ fn first(values: [Option<&str>; 2]) -> &str {
 }
 
 /// The largest length up to `most` that does not cut a character.
-fn floor(text: &str, most: usize) -> usize {
+pub(crate) fn floor(text: &str, most: usize) -> usize {
     let mut end = most.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;

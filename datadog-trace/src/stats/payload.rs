@@ -5,6 +5,7 @@ use datadog_config::DDConfig;
 use datadog_transport::Payload;
 
 use crate::msgpack;
+use crate::obfuscate;
 use crate::stats::bucket::{Bucket, Group};
 
 /// The most groups of one payload (datadog-agent: `pkg/trace/writer/stats.go`).
@@ -18,6 +19,8 @@ pub(crate) const BUCKET_NS: u64 = 10_000_000_000;
 pub(crate) struct Payloads {
     /// Text fields that are always the same.
     fields: Vec<(&'static str, String)>,
+    /// That of the process.
+    version: String,
     /// Asked anew each time, as a fork has another one.
     config: DDConfig,
     sequence: u64,
@@ -37,7 +40,6 @@ impl Payloads {
             fields: vec![
                 ("Hostname", owned(hostname)),
                 ("Env", owned(config.env())),
-                ("Version", owned(config.version())),
                 ("Lang", "rust".to_owned()),
                 ("TracerVersion", env!("CARGO_PKG_VERSION").to_owned()),
                 ("Service", config.service().to_owned()),
@@ -45,13 +47,22 @@ impl Payloads {
                 ("GitCommitSha", owned(config.git_commit_sha())),
                 ("ProcessTags", owned(config.process_tags())),
             ],
+            version: owned(config.version()),
             config: config.clone(),
             sequence: 0,
         }
     }
 
-    /// Payloads with all groups of these buckets, which are all obfuscated, by the rules of this version, or all not.
-    pub(crate) fn write(&mut self, buckets: &[Bucket], obfuscation: Option<u64>) -> Vec<Payload> {
+    /// The version of spans that have none of their own.
+    pub(crate) fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Payloads with all groups of these buckets, which are all of one version, and all obfuscated or all not.
+    pub(crate) fn write(&mut self, buckets: &[Bucket]) -> Vec<Payload> {
+        let Some(first) = buckets.first() else {
+            return Vec::new();
+        };
         let mut parts: Vec<Part<'_>> = Vec::new();
         let mut payloads = Vec::new();
         let mut room = MOST_GROUPS;
@@ -65,26 +76,28 @@ impl Payloads {
                     groups: some,
                 });
                 if room == 0 {
-                    payloads.push(self.payload(&parts, obfuscation));
+                    payloads.push(self.payload(&parts, first));
                     parts.clear();
                     room = MOST_GROUPS;
                 }
             }
         }
         if !parts.is_empty() {
-            payloads.push(self.payload(&parts, obfuscation));
+            payloads.push(self.payload(&parts, first));
         }
         payloads
     }
 
-    fn payload(&mut self, parts: &[Part<'_>], obfuscation: Option<u64>) -> Payload {
+    fn payload(&mut self, parts: &[Part<'_>], of: &Bucket) -> Payload {
         self.sequence += 1;
         let mut body = Vec::new();
-        msgpack::map(&mut body, self.fields.len() + 3);
+        msgpack::map(&mut body, self.fields.len() + 4);
         for (key, value) in &self.fields {
             msgpack::str(&mut body, key);
             msgpack::str(&mut body, value);
         }
+        msgpack::str(&mut body, "Version");
+        msgpack::str(&mut body, of.version.as_deref().unwrap_or(&self.version));
         msgpack::str(&mut body, "RuntimeID");
         msgpack::str(&mut body, self.config.runtime_id());
         msgpack::str(&mut body, "Sequence");
@@ -93,8 +106,9 @@ impl Payloads {
         msgpack::array(&mut body, parts.len());
         parts.iter().for_each(|part| part.write(&mut body));
         let mut headers = vec![("Content-Type", "application/msgpack".to_owned())];
-        if let Some(version) = obfuscation {
-            headers.push(("Datadog-Obfuscation-Version", version.to_string()));
+        if of.obfuscated {
+            let rules = obfuscate::VERSION.to_string();
+            headers.push(("Datadog-Obfuscation-Version", rules));
         }
         let groups = parts.iter().map(|part| part.groups.len() as u64).sum();
         Payload::new(body, headers, groups)
