@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use cpu_time::ThreadTime;
 use criterion::{Bencher, Criterion, Throughput, criterion_group, criterion_main};
-use datadog_config::DDConfig;
+use datadog_config::{DDConfig, TraceProtocol};
 use datadog_local_agent::LocalAgent;
 use datadog_trace::__private::Encoding;
 use datadog_trace::{Extract, Inject, SpanContext, Tracer};
@@ -285,24 +285,27 @@ fn encode(criterion: &mut Criterion) {
         ("cart.total", "17.5"),
     ];
     let mut encoding = Encoding::new(&config("http://localhost:1", true), SPANS, &tags);
-    let mut payload = || encoding.v04(PAYLOAD / SPANS);
-    let bytes = payload() as u64;
-    let mut group = criterion.benchmark_group("encode v0.4: a span with 10 tags");
-    group
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_millis(300))
-        .throughput(Throughput::Bytes(bytes / PAYLOAD))
-        .bench_function("datadog", |bencher| {
-            bencher.iter_custom(|rounds| {
-                let payloads = rounds.div_ceil(PAYLOAD);
-                let taken = repeated(payloads, 1, || {
-                    black_box(payload());
+    for (version, protocol) in [("0.4", TraceProtocol::V04), ("1.0", TraceProtocol::V10)] {
+        let mut payload = || encoding.payload(protocol, PAYLOAD / SPANS);
+        let bytes = payload() as u64;
+        let work = format!("encode v{version}: a span with 10 tags");
+        let mut group = criterion.benchmark_group(work);
+        group
+            .sample_size(20)
+            .warm_up_time(Duration::from_millis(300))
+            .measurement_time(Duration::from_millis(300))
+            .throughput(Throughput::Bytes(bytes / PAYLOAD))
+            .bench_function("datadog", |bencher| {
+                bencher.iter_custom(|rounds| {
+                    let payloads = rounds.div_ceil(PAYLOAD);
+                    let taken = repeated(payloads, 1, || {
+                        black_box(payload());
+                    });
+                    taken.mul_f64(rounds as f64 / (payloads * PAYLOAD) as f64)
                 });
-                taken.mul_f64(rounds as f64 / (payloads * PAYLOAD) as f64)
             });
-        });
-    group.finish();
+        group.finish();
+    }
 }
 
 /// To know the machine by, and what measuring adds.

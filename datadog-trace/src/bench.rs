@@ -53,9 +53,9 @@ impl Encoding {
         }
     }
 
-    /// Encodes a payload of so many traces as v0.4. How many bytes it has.
-    pub fn v04(&mut self, traces: u64) -> usize {
-        let mut filling = self.encoder.start(TraceProtocol::V04);
+    /// Encodes a payload of so many traces. How many bytes it has.
+    pub fn payload(&mut self, protocol: TraceProtocol, traces: u64) -> usize {
+        let mut filling = self.encoder.start(protocol);
         for _ in 0..traces {
             self.encoder.add(&mut filling, &mut self.chunk);
         }
