@@ -204,18 +204,18 @@ impl Signal for TraceSink {
             self.refresh(self.endpoint.limit());
             let rate = self.keep_rate.learn(&self.account.snapshot());
             self.encoder.set_keep_rate(rate);
-            self.shared.sampler.agent_rates().grow(Instant::now());
             self.report_running();
         }
         if pass.occasion == Occasion::Shutdown {
             self.shared.waiting.close();
         }
         self.encoder.renew_clock();
+        // Not only when it is due, as a program that flushes all the time keeps it from that.
+        self.shared.sampler.agent_rates().grow(Instant::now());
         let traces = self.send_traces(pass);
         let stats = self.send_stats(pass);
         let again = traces.into_iter().chain(stats).min();
-        // While somebody waits, what is buffered goes first. Not only when it is due, as a program that flushes all the
-        // time keeps it from that.
+        // While somebody waits, what is buffered goes first. Not only when it is due either.
         if pass.occasion == Occasion::Flush && again.is_none() {
             self.refresh(pass.deadline.saturating_duration_since(Instant::now()));
         }

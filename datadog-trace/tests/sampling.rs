@@ -3,6 +3,8 @@
 mod common;
 
 use std::collections::HashMap;
+use std::time::Duration;
+use std::{iter, thread};
 
 use common::{LIMIT, config, named, start};
 use datadog_config::{SamplingRule, SpanSamplingRule};
@@ -132,6 +134,31 @@ fn the_agents_rates_are_learned_and_then_followed() {
         "the agent was told what is known already"
     );
     assert_ne!(version(2), version(3));
+}
+
+#[test]
+fn rates_grow_though_the_program_flushes_all_the_time() {
+    let agent = LocalAgent::builder()
+        .rate_by_service([("service:,env:", 0.25)])
+        .start()
+        .unwrap();
+    let tracer = start(config(&agent.url()));
+    let rate = || {
+        agent.clear();
+        tracer.traced("work", |_| ());
+        tracer.flush(LIMIT);
+        let spans = agent.spans();
+        named(&spans, "work").metrics.get("_dd.agent_psr").copied()
+    };
+    assert_eq!((rate(), rate()), (None, Some(0.25)));
+    // Twice at once would be too much, and the agent tells it once.
+    agent.set_rate_by_service([("service:,env:", 1.0)]);
+    // Half of the period of the worker, which is due no more so.
+    let mut flushes = iter::repeat_with(|| {
+        thread::sleep(Duration::from_millis(500));
+        rate()
+    });
+    assert!(flushes.by_ref().take(20).any(|rate| rate == Some(1.0)));
 }
 
 #[test]
