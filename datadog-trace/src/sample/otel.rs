@@ -40,8 +40,9 @@ pub(crate) fn without_threshold(tracestate: &str) -> String {
         let Some(values) = member.strip_prefix("ot=") else {
             return Some(Cow::Borrowed(member));
         };
-        let others = values.split(';').filter(|value| !value.starts_with("th:"));
-        let others: Vec<_> = others.collect();
+        // Without what is empty: a member without a value would make the whole list one with a mistake.
+        let stays = |value: &&str| !value.is_empty() && !value.starts_with("th:");
+        let others: Vec<_> = values.split(';').filter(stays).collect();
         (!others.is_empty()).then(|| format!("ot={}", others.join(";")).into())
     });
     members.collect::<Vec<_>>().join(",")
@@ -62,6 +63,8 @@ mod tests {
             ),
             ("a=1,ot=th:8,b=2", "a=1,b=2"),
             ("ot=th:8", ""),
+            ("a=1,ot=;th:8;,b=2", "a=1,b=2"),
+            ("ot=th:8;rv:1;th:;th,ot=th:", "ot=rv:1;th"),
         ] {
             assert_eq!(without_threshold(state), left);
         }
