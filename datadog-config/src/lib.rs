@@ -83,4 +83,4 @@ pub use page::options_page;
 pub use sampling::{Provenance, SamplingRule, SpanSamplingRule};
 pub use scrub::ScrubRule;
 pub use secret::ApiKey;
-pub use tags::normalize_tag;
+pub use tags::{normalize_tag, normalize_tag_value};

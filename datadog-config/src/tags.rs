@@ -41,7 +41,18 @@ pub(crate) fn print(
 /// of other characters becomes one `_`, none at the end. What counts beyond 200 characters is cut off.
 /// (`datadog-agent: pkg/trace/traceutil/normalize/normalize.go, NormalizeTag`.)
 pub fn normalize_tag(tag: &str) -> Cow<'_, str> {
-    if is_normal(tag) {
+    normalize(tag, true)
+}
+
+/// Writes a tag's value, such as the name of a service, as Datadog's Agent does: as [`normalize_tag`], but what comes
+/// first may be what comes later.
+/// (`datadog-agent: pkg/trace/traceutil/normalize/normalize.go, NormalizeTagValue`.)
+pub fn normalize_tag_value(value: &str) -> Cow<'_, str> {
+    normalize(value, false)
+}
+
+fn normalize(tag: &str, letter_first: bool) -> Cow<'_, str> {
+    if is_normal(tag, letter_first) {
         return Cow::Borrowed(tag);
     }
     let mut normal = String::with_capacity(tag.len());
@@ -52,7 +63,7 @@ pub fn normalize_tag(tag: &str) -> Cow<'_, str> {
         if character.is_alphabetic() || character == ':' {
             normal.push(character);
             length += 1;
-        } else if length > 0 {
+        } else if length > 0 || !letter_first {
             if character.is_numeric() || matches!(character, '.' | '/' | '-') {
                 normal.push(character);
             } else if !normal.ends_with('_') {
@@ -82,14 +93,12 @@ fn lower(character: char) -> char {
 const LONGEST_TAG: usize = 200;
 
 /// The common case, told without a copy.
-fn is_normal(tag: &str) -> bool {
+fn is_normal(tag: &str, letter_first: bool) -> bool {
     let allowed =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-:./".contains(&byte);
+    let may_begin = |first: u8| !letter_first || first.is_ascii_lowercase() || first == b':';
     tag.len() <= LONGEST_TAG
-        && tag
-            .bytes()
-            .next()
-            .is_some_and(|first| first.is_ascii_lowercase() || first == b':')
+        && tag.bytes().next().is_none_or(may_begin)
         && tag.bytes().all(allowed)
         && !tag.contains("__")
         && !tag.ends_with('_')
@@ -173,6 +182,24 @@ mod tests {
             &print([("a:b", "c,d"), ("e", "f g:h")]),
             &[("a_b", "c_d"), ("e", "f g:h")],
         );
+    }
+
+    #[test]
+    fn values_may_begin_with_anything() {
+        for (value, expected) in [
+            ("", ""),
+            ("1love", "1love"),
+            ("3rd Party", "3rd_party"),
+            ("#hash", "_hash"),
+            ("___trim", "_trim"),
+            ("-._x_", "-._x"),
+            ("12.:trim@@", "12.:trim"),
+            ("™Ö™Ö™™Ö™", "_ö_ö_ö"),
+            ("@@", ""),
+            (&"0".repeat(888), &"0".repeat(200)),
+        ] {
+            assert_eq!(normalize_tag_value(value), expected, "{value}");
+        }
     }
 
     /// The vectors of `datadog-agent: pkg/trace/traceutil/normalize/normalize_test.go`.

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use datadog_config::normalize_tag;
+use datadog_config::normalize_tag_value;
 use datadog_transport::{AgentInfo, TagFilters};
 
 use crate::stats::key::{SERVICE_BYTES, floor};
@@ -94,7 +94,7 @@ impl TagFilter {
             _ => None,
         };
         if let Some(shown) = most.and_then(|most| value.get(..most)) {
-            value = Cow::Owned(normalize_tag(shown).into_owned());
+            value = Cow::Owned(normalize_tag_value(shown).into_owned());
         }
         if self.key == "http.status_code"
             && !value.parse().is_ok_and(|code| (100..600).contains(&code))
@@ -153,10 +153,15 @@ mod tests {
         let long = "x".repeat(100);
         info.filter_tags.reject = vec![
             "peer.service:our_bank".to_owned(),
+            "peer.service:3rd_party".to_owned(),
+            "env:2prod".to_owned(),
             format!("_dd.base_service:{long}"),
         ];
         for (key, value, is_rejected) in [
             ("peer.service", "Our Bank", true),
+            ("peer.service", "3Our Bank", false),
+            ("peer.service", "3rd Party", true),
+            ("env", "2Prod", true),
             ("peer.name", "Our Bank", false),
             ("_dd.base_service", &*format!("{long}y"), true),
             ("_dd.base_service", "", false),
