@@ -31,9 +31,6 @@ pub(crate) const STATS_PATH: &str = "/v0.6/stats";
 /// Statistics wait for late spans so long, beside the bucket that time has reached.
 const LATE_BUCKETS: u64 = 1;
 
-/// So many versions that spans have of their own are told apart in a bucket's time. Further ones count as the process' own.
-const MOST_VERSIONS: usize = 16;
-
 /// Longer resources are cut where the agent would do so (datadog-agent: `pkg/trace/agent/truncator.go`).
 const RESOURCE_BYTES: usize = 5_000;
 const BIG_RESOURCE_BYTES: usize = 15_000;
@@ -139,8 +136,8 @@ impl Stats {
             // As dd-trace-go does it (`ddtrace/tracer/stats.go`, concentrator.add).
             let own = key.version.take();
             let own = own.filter(|own| *own != self.payloads.version());
-            let bucket = bucket(&mut self.buckets, bucket_start, rules.obfuscate, own);
-            bucket.add(key, hit, &self.limits);
+            let bucket = bucket(&mut self.buckets, bucket_start, rules.obfuscate);
+            bucket.add(own, key, hit, &self.limits);
         }
         let left_out = leave_out(chunk);
         self.left_out.spans += left_out;
@@ -167,9 +164,8 @@ impl Stats {
         let is_due = |bucket: &mut Bucket| all || bucket.start < kept_from || bucket.start > ahead;
         let mut due: Vec<Bucket> = self.buckets.extract_if(.., is_due).collect();
         self.oldest = if all { aligned(now) } else { kept_from };
-        let kind = |bucket: &Bucket| (bucket.obfuscated, bucket.version.clone());
-        due.sort_by_key(kind);
-        let of_a_kind = due.chunk_by(|bucket, next| kind(bucket) == kind(next));
+        due.sort_by_key(|bucket| bucket.obfuscated);
+        let of_a_kind = due.chunk_by(|bucket, next| bucket.obfuscated == next.obfuscated);
         let payloads = &mut self.payloads;
         of_a_kind
             .flat_map(|buckets| payloads.write(buckets))
@@ -228,27 +224,12 @@ fn leave_out(chunk: &mut Chunk) -> u64 {
     (before - chunk.spans.len()) as u64
 }
 
-/// The bucket for spans of this version; `None` stands for that of the process.
-fn bucket<'a>(
-    buckets: &'a mut Vec<Bucket>,
-    start: u64,
-    obfuscated: bool,
-    version: Option<&str>,
-) -> &'a mut Bucket {
-    let place = |buckets: &[Bucket], version: Option<&str>| {
-        buckets.iter().position(|bucket| {
-            (bucket.start, bucket.obfuscated) == (start, obfuscated)
-                && bucket.version.as_deref() == version
-        })
-    };
-    if let Some(known) = place(buckets, version) {
-        return &mut buckets[known];
-    }
-    let of_then = buckets.iter().filter(|bucket| bucket.start == start);
-    let versions = of_then.filter(|bucket| bucket.version.is_some()).count();
-    let version = version.filter(|_| versions < MOST_VERSIONS);
-    let place = place(buckets, version).unwrap_or_else(|| {
-        buckets.push(Bucket::new(start, obfuscated, version));
+fn bucket(buckets: &mut Vec<Bucket>, start: u64, obfuscated: bool) -> &mut Bucket {
+    let known = buckets
+        .iter()
+        .position(|bucket| (bucket.start, bucket.obfuscated) == (start, obfuscated));
+    let place = known.unwrap_or_else(|| {
+        buckets.push(Bucket::new(start, obfuscated));
         buckets.len() - 1
     });
     &mut buckets[place]
@@ -288,8 +269,12 @@ mod tests {
         };
         span.extras().start_ns = Some(end_ns - 1);
         span.extras().end_ns = Some(end_ns);
+        chunk_of(&mut span)
+    }
+
+    fn chunk_of(span: &mut SpanData) -> Chunk {
         let mut spans = Batch::default();
-        spans.push(&mut span, Ticks::ZERO);
+        spans.push(span, Ticks::ZERO);
         Chunk {
             trace_id: 1,
             upstream: None,
@@ -344,6 +329,35 @@ mod tests {
     }
 
     #[test]
+    fn limits_hold_for_all_versions_together() {
+        let (mut stats, encoder) = stats();
+        let now = encoder.now();
+        for number in 0..9_000 {
+            let mut span = SpanData {
+                name: format!("operation {}", number / 3).into(),
+                resource: Some(format!("resource {number}").into()),
+                top_level: true,
+                ..SpanData::default()
+            };
+            span.extras().end_ns = Some(now);
+            let version = (number % 3).to_string();
+            span.tags.set_text("version".into(), &version);
+            stats.take(&encoder, &mut chunk_of(&mut span));
+        }
+        let bucket = &stats.buckets[0];
+        let keys = || {
+            let groups = bucket.versions().flat_map(|version| bucket.groups(version));
+            groups.map(|(key, _)| String::from_utf8_lossy(key))
+        };
+        assert_eq!(bucket.versions().count(), 3);
+        // And what is beyond them, once a version.
+        assert_eq!(keys().count(), 7_000 + 3);
+        let resources = keys().filter(|key| key.contains("resource "));
+        assert_eq!(resources.count(), 1_024);
+        assert_eq!(stats.flush(now, true).len(), 3);
+    }
+
+    #[test]
     fn many_groups_are_sent_in_parts() {
         let (mut stats, encoder) = stats();
         let now = encoder.now();
@@ -352,7 +366,7 @@ mod tests {
             stats.take(&encoder, &mut chunk);
         }
         // 1024 of them by their resources, which are the names; the others by their names.
-        assert_eq!(stats.buckets[0].groups().len(), 4_500);
+        assert_eq!(stats.buckets[0].groups(None).count(), 4_500);
         assert_eq!(stats.flush(now, true).len(), 2);
     }
 }

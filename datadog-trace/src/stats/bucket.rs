@@ -10,6 +10,9 @@ use crate::msgpack;
 use crate::stats::key::{BLOCKED_VALUE, KEY_FIELDS, Key};
 use crate::stats::sketch::Sketch;
 
+/// So many versions that spans have of their own are told apart in a bucket. Further ones count as the process' own.
+const MOST_VERSIONS: usize = 16;
+
 /// Beside those of the key.
 const VALUE_FIELDS: usize = 6;
 
@@ -29,15 +32,21 @@ pub(crate) struct Bucket {
     pub(crate) start: u64,
     /// Whether its resources are without what they must not tell.
     pub(crate) obfuscated: bool,
-    /// The version of its spans, where that is another one than the process has.
-    pub(crate) version: Option<Box<str>>,
-    /// By the bytes of the key in the payload.
-    groups: HashMap<Box<[u8]>, Group>,
+    versions: Vec<OfVersion>,
     resources: Distinct,
     http_endpoints: Distinct,
     peer_tags: Distinct,
     /// The key that is being looked for.
     key: Vec<u8>,
+}
+
+/// The groups of spans with this version.
+#[derive(Debug)]
+struct OfVersion {
+    /// `None` stands for that of the process.
+    version: Option<Box<str>>,
+    /// By the bytes of the key in the payload.
+    groups: HashMap<Box<[u8]>, Group>,
 }
 
 /// What is counted of a group.
@@ -78,12 +87,11 @@ impl Limits {
 }
 
 impl Bucket {
-    pub(crate) fn new(start: u64, obfuscated: bool, version: Option<&str>) -> Self {
+    pub(crate) fn new(start: u64, obfuscated: bool) -> Self {
         Self {
             start,
             obfuscated,
-            version: version.map(Box::from),
-            groups: HashMap::new(),
+            versions: Vec::new(),
             resources: Distinct::default(),
             http_endpoints: Distinct::default(),
             peer_tags: Distinct::default(),
@@ -91,8 +99,15 @@ impl Bucket {
         }
     }
 
-    /// Counts a span. Where its group, or a value of it, is one more than the limits allow, it counts as blocked.
-    pub(crate) fn add(&mut self, mut key: Key<'_>, hit: Hit, limits: &Limits) {
+    /// Counts a span with a version of its own, or that of the process. Where its group, or a value of it, is one more
+    /// than the limits allow, it counts as blocked. The limits are those of all versions.
+    pub(crate) fn add(
+        &mut self,
+        version: Option<&str>,
+        mut key: Key<'_>,
+        hit: Hit,
+        limits: &Limits,
+    ) {
         if !self.resources.admits(&key.resource, limits.resources) {
             key.resource = Cow::Borrowed(BLOCKED_VALUE);
         }
@@ -104,17 +119,40 @@ impl Bucket {
             key.peer_tags = vec![Cow::Borrowed(BLOCKED_VALUE)];
         }
         self.write_key(&key);
-        if self.groups.len() >= limits.groups && !self.groups.contains_key(&*self.key) {
+        let all: usize = self.versions.iter().map(|of| of.groups.len()).sum();
+        let place = self.place(version);
+        if all >= limits.groups && !self.versions[place].groups.contains_key(&*self.key) {
             self.write_key(&Key::overflow());
         }
-        match self.groups.get_mut(&*self.key) {
+        let groups = &mut self.versions[place].groups;
+        match groups.get_mut(&*self.key) {
             Some(group) => group.add(hit),
             None => {
                 let mut group = Group::default();
                 group.add(hit);
-                self.groups.insert(self.key.clone().into(), group);
+                groups.insert(self.key.clone().into(), group);
             }
         }
+    }
+
+    /// Where the groups of a version are.
+    fn place(&mut self, version: Option<&str>) -> usize {
+        let known = |versions: &[OfVersion], version| {
+            let mut known = versions.iter().map(|of| of.version.as_deref());
+            known.position(|known| known == version)
+        };
+        if let Some(place) = known(&self.versions, version) {
+            return place;
+        }
+        let own = self.versions.iter().filter(|of| of.version.is_some());
+        let version = version.filter(|_| own.count() < MOST_VERSIONS);
+        known(&self.versions, version).unwrap_or_else(|| {
+            self.versions.push(OfVersion {
+                version: version.map(Box::from),
+                groups: HashMap::new(),
+            });
+            self.versions.len() - 1
+        })
     }
 
     fn write_key(&mut self, key: &Key<'_>) {
@@ -122,8 +160,17 @@ impl Bucket {
         key.write(&mut self.key);
     }
 
-    pub(crate) fn groups(&self) -> impl ExactSizeIterator<Item = (&[u8], &Group)> {
-        self.groups.iter().map(|(key, group)| (&**key, group))
+    /// The versions that spans were counted of; `None` stands for that of the process.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = Option<&str>> {
+        self.versions.iter().map(|of| of.version.as_deref())
+    }
+
+    /// The groups of one of them.
+    pub(crate) fn groups(&self, version: Option<&str>) -> impl Iterator<Item = (&[u8], &Group)> {
+        let of_version = self.versions.iter();
+        let of_version = of_version.filter(move |of| of.version.as_deref() == version);
+        let groups = of_version.flat_map(|of| &of.groups);
+        groups.map(|(key, group)| (&**key, group))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Statistics as the agent reads them: `POST /v0.6/stats`, MessagePack (datadog-agent:
 //! `pkg/proto/datadog/trace/stats.proto`, ClientStatsPayload).
 
+use std::collections::BTreeSet;
+
 use datadog_config::DDConfig;
 use datadog_transport::Payload;
 
@@ -58,16 +60,22 @@ impl Payloads {
         &self.version
     }
 
-    /// Payloads with all groups of these buckets, which are all of one version, and all obfuscated or all not.
+    /// Payloads with all groups of these buckets, which are all obfuscated or all not.
     pub(crate) fn write(&mut self, buckets: &[Bucket]) -> Vec<Payload> {
-        let Some(first) = buckets.first() else {
-            return Vec::new();
-        };
+        let versions: BTreeSet<_> = buckets.iter().flat_map(Bucket::versions).collect();
+        let versions = versions.into_iter();
+        versions
+            .flat_map(|version| self.write_version(buckets, version))
+            .collect()
+    }
+
+    fn write_version(&mut self, buckets: &[Bucket], version: Option<&str>) -> Vec<Payload> {
+        let obfuscated = buckets.iter().any(|bucket| bucket.obfuscated);
         let mut parts: Vec<Part<'_>> = Vec::new();
         let mut payloads = Vec::new();
         let mut room = MOST_GROUPS;
         for bucket in buckets {
-            let mut groups = bucket.groups().peekable();
+            let mut groups = bucket.groups(version).peekable();
             while groups.peek().is_some() {
                 let some: Vec<_> = groups.by_ref().take(room).collect();
                 room -= some.len();
@@ -76,19 +84,19 @@ impl Payloads {
                     groups: some,
                 });
                 if room == 0 {
-                    payloads.push(self.payload(&parts, first));
+                    payloads.push(self.payload(&parts, version, obfuscated));
                     parts.clear();
                     room = MOST_GROUPS;
                 }
             }
         }
         if !parts.is_empty() {
-            payloads.push(self.payload(&parts, first));
+            payloads.push(self.payload(&parts, version, obfuscated));
         }
         payloads
     }
 
-    fn payload(&mut self, parts: &[Part<'_>], of: &Bucket) -> Payload {
+    fn payload(&mut self, parts: &[Part<'_>], version: Option<&str>, obfuscated: bool) -> Payload {
         self.sequence += 1;
         let mut body = Vec::new();
         msgpack::map(&mut body, self.fields.len() + 4);
@@ -97,7 +105,7 @@ impl Payloads {
             msgpack::str(&mut body, value);
         }
         msgpack::str(&mut body, "Version");
-        msgpack::str(&mut body, of.version.as_deref().unwrap_or(&self.version));
+        msgpack::str(&mut body, version.unwrap_or(&self.version));
         msgpack::str(&mut body, "RuntimeID");
         msgpack::str(&mut body, self.config.runtime_id());
         msgpack::str(&mut body, "Sequence");
@@ -106,7 +114,7 @@ impl Payloads {
         msgpack::array(&mut body, parts.len());
         parts.iter().for_each(|part| part.write(&mut body));
         let mut headers = vec![("Content-Type", "application/msgpack".to_owned())];
-        if of.obfuscated {
+        if obfuscated {
             let rules = obfuscate::VERSION.to_string();
             headers.push(("Datadog-Obfuscation-Version", rules));
         }
