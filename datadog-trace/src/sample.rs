@@ -95,8 +95,12 @@ impl Decision {
 
     /// Whether the program decided what had been decided upstream.
     pub(crate) fn overrules(&self, upstream: Option<i32>) -> bool {
-        self.maker.as_deref() == Some(BY_USER)
-            || upstream.is_some_and(|priority| self.priority != Some(priority))
+        let differs = match upstream {
+            Some(priority) => self.priority != Some(priority),
+            // Where nothing had been decided, a rate may have done so here.
+            None => !self.is_kept() && self.probability.is_none(),
+        };
+        differs || self.maker.as_deref() == Some(BY_USER)
     }
 
     /// The tags `_dd.p.*` that tell of the decision.

@@ -378,15 +378,24 @@ fn no_threshold_goes_on_with_a_decision_of_the_program() {
     let tracer = start(config(&agent.url()));
     let parent = "00-0000000000000000000000000000000a-000000000000000b-01";
     let state = "dd=s:1,a=1,ot=rv:ffffffffffffff;th:8,b=2";
-    let upstream = tracer.extract(&headers([("traceparent", parent), ("tracestate", state)]));
+    let decided = tracer.extract(&headers([("traceparent", parent), ("tracestate", state)]));
+    let undecided = tracer.extract(&headers([
+        ("x-datadog-trace-id", "10"),
+        ("x-datadog-parent-id", "11"),
+        ("traceparent", parent),
+        ("tracestate", state),
+    ]));
     let (whole, without) = (
         "a=1,ot=rv:ffffffffffffff;th:8,b=2",
         "a=1,ot=rv:ffffffffffffff,b=2",
     );
-    for (decide, others) in [
-        (None, whole),
-        (Some("manual.keep"), without),
-        (Some("manual.drop"), without),
+    for (upstream, decide, others) in [
+        (&decided, None, whole),
+        (&decided, Some("manual.keep"), without),
+        (&decided, Some("manual.drop"), without),
+        (&undecided, None, whole),
+        (&undecided, Some("manual.keep"), without),
+        (&undecided, Some("manual.drop"), without),
     ] {
         let mut span = tracer.trace_from(upstream.as_ref().unwrap(), "request");
         if let Some(key) = decide {
