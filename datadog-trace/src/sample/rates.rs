@@ -62,7 +62,10 @@ impl AgentRates {
 
     /// Lets rates grow that have not reached yet what the agent told: it does not tell it again.
     pub(crate) fn grow(&self, now: Instant) {
-        self.approach(&mut self.told.lock(), now);
+        let mut told = self.told.lock();
+        if told.may_grow(now) {
+            self.approach(&mut told, now);
+        }
     }
 
     fn approach(&self, told: &mut Told, now: Instant) {
@@ -72,9 +75,8 @@ impl AgentRates {
         let known = self.known.read().clone();
         let next = match &known {
             Some(known) => {
-                let passed = |grew| now.saturating_duration_since(grew) >= PAUSE;
-                let may_grow = told.grew.is_none_or(passed);
-                let (next, grew) = wanted.after(known, if may_grow { MOST_GROWTH } else { 1.0 });
+                let growth = if told.may_grow(now) { MOST_GROWTH } else { 1.0 };
+                let (next, grew) = wanted.after(known, growth);
                 if grew {
                     told.grew = Some(now);
                 }
@@ -92,6 +94,13 @@ impl AgentRates {
     pub(crate) fn version(&self) -> String {
         let told = self.told.lock();
         told.version.as_deref().unwrap_or(NO_VERSION).to_owned()
+    }
+}
+
+impl Told {
+    fn may_grow(&self, now: Instant) -> bool {
+        let passed = |grew| now.saturating_duration_since(grew) >= PAUSE;
+        self.grew.is_none_or(passed)
     }
 }
 
