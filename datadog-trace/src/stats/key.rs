@@ -96,7 +96,7 @@ pub(crate) fn counts(span: FinishedSpan<'_>) -> bool {
 }
 
 impl<'a> Key<'a> {
-    /// The group of a span that [counts](counts).
+    /// The group of a span that [`counts`].
     pub(crate) fn of(tagged: FinishedSpan<'a>, facts: Facts<'a>, peer_keys: &[String]) -> Self {
         let seen = Seen::of(tagged);
         let origin = seen.origin.or(facts.origin);
