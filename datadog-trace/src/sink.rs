@@ -42,6 +42,8 @@ pub(crate) struct TraceSink {
     stats_account: Arc<Account>,
     peer_service: Option<PeerService>,
     span_rules: SpanRules,
+    /// When the worker [looked around](Self::look_around) last.
+    looked_around: Instant,
     /// Whether the agent takes spans that are still open.
     takes_running: bool,
     /// The agent's address, until the line about it is logged, once: whether it answers or not.
@@ -66,6 +68,7 @@ impl TraceSink {
             stats: Stats::new(config),
             peer_service: PeerService::new(config),
             span_rules: SpanRules::default(),
+            looked_around: Instant::now(),
             takes_running: false,
             untold_agent: config
                 .startup_logs()
@@ -99,12 +102,21 @@ impl TraceSink {
         }
     }
 
+    /// Sees to what changes by itself as time goes on.
+    fn look_around(&mut self, now: Instant) {
+        self.looked_around = now;
+        let rate = self.keep_rate.learn(&self.account.snapshot());
+        self.encoder.set_keep_rate(rate);
+        self.shared.sampler.agent_rates().grow(now);
+        self.report_running(now);
+    }
+
     /// Adds to the queue what is to be shown of traces that still run.
-    fn report_running(&self) {
+    fn report_running(&self, now: Instant) {
         if let Some(long_running) = &self.shared.long_running
             && self.takes_running
         {
-            long_running.report(Instant::now());
+            long_running.report(now);
         }
     }
 
@@ -200,22 +212,23 @@ impl Signal for TraceSink {
     }
 
     fn run(&mut self, pass: &Pass) -> Option<Instant> {
-        if pass.occasion == Occasion::Due {
-            self.refresh(self.endpoint.limit());
-            let rate = self.keep_rate.learn(&self.account.snapshot());
-            self.encoder.set_keep_rate(rate);
-            self.report_running();
-        }
-        if pass.occasion == Occasion::Shutdown {
-            self.shared.waiting.close();
+        match pass.occasion {
+            Occasion::Due => {
+                self.refresh(self.endpoint.limit());
+                self.look_around(Instant::now());
+            }
+            // A program that flushes all the time keeps the worker from being due.
+            Occasion::Flush if self.looked_around.elapsed() >= PERIOD => {
+                self.look_around(Instant::now());
+            }
+            Occasion::Shutdown => self.shared.waiting.close(),
+            _ => {}
         }
         self.encoder.renew_clock();
-        // Not only when it is due, as a program that flushes all the time keeps it from that.
-        self.shared.sampler.agent_rates().grow(Instant::now());
         let traces = self.send_traces(pass);
         let stats = self.send_stats(pass);
         let again = traces.into_iter().chain(stats).min();
-        // While somebody waits, what is buffered goes first. Not only when it is due either.
+        // While somebody waits, what is buffered goes first.
         if pass.occasion == Occasion::Flush && again.is_none() {
             self.refresh(pass.deadline.saturating_duration_since(Instant::now()));
         }

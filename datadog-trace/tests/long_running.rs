@@ -4,7 +4,8 @@
 
 mod common;
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use common::{LIMIT, assert_balanced, config, start};
 use datadog_config::DDConfigBuilder;
@@ -93,6 +94,24 @@ fn a_trace_that_runs_is_shown_as_it_is_so_far() {
 }
 
 #[test]
+fn a_trace_is_shown_also_by_a_program_that_flushes_all_the_time() {
+    let agent = LocalAgent::start().unwrap();
+    agent.set_info([("client_drop_p0s", json!(true))]);
+    let tracer = start(shown(config(&agent.url())));
+    tracer.flush(LIMIT);
+    let root = tracer.trace("job");
+    let start = Instant::now();
+    while !agent.spans().iter().any(|span| version(span).is_some()) {
+        assert!(start.elapsed() < LIMIT * 4, "it is not shown");
+        thread::sleep(Duration::from_millis(20));
+        tracer.flush(LIMIT);
+    }
+    root.finish();
+    tracer.flush(LIMIT);
+    assert_balanced(&tracer.health());
+}
+
+#[test]
 fn traces_that_are_not_kept_and_agents_that_dont_take_it_are_left_alone() {
     for (rate, takes) in [(0.0, true), (1.0, false)] {
         let agent = LocalAgent::start().unwrap();
@@ -102,7 +121,7 @@ fn traces_that_are_not_kept_and_agents_that_dont_take_it_are_left_alone() {
         let root = tracer.trace("job");
         // What arrives without a flush, arrives after the worker looked what runs.
         for count in 1..=2 {
-            std::thread::scope(|scope| {
+            thread::scope(|scope| {
                 scope.spawn(|| tracer.trace("other").finish());
             });
             let arrived = |got: &Received| got.traces().len() == count;
