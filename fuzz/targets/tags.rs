@@ -1,7 +1,7 @@
 //! `DD_TAGS`: no text panics, and the tags that come of it come again of what the setter writes.
 #![no_main]
 
-use datadog_config::{DDConfig, normalize_tag};
+use datadog_config::{DDConfig, normalize_tag, normalize_tag_value};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -17,7 +17,9 @@ fuzz_target!(|text: &str| {
     );
     assert_eq!(again.tags(), config.tags());
 
-    let normal = normalize_tag(text);
-    assert!(normal.chars().count() <= 200 && !normal.ends_with('_') && !normal.contains("__"));
-    assert_eq!(normalize_tag(&normal), normal);
+    for normalize in [normalize_tag, normalize_tag_value] {
+        let normal = normalize(text);
+        assert!(normal.chars().count() <= 200 && !normal.ends_with('_') && !normal.contains("__"));
+        assert_eq!(normalize(&normal), normal);
+    }
 });
