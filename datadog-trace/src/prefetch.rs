@@ -41,7 +41,7 @@ fn fetch_for_writing(address: *const u8) {
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 #[inline(always)]
 fn fetch_for_reading(address: *const u8) {
-    // SAFETY: as above.
+    // SAFETY: it is a hint, which changes nothing and does not fail, whatever the address.
     #[expect(
         unsafe_code,
         reason = "the worker would wait for memory that another processor has: a tenth of its time"
